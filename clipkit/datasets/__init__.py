@@ -1,0 +1,86 @@
+"""Images with labels, captions, class names and prompt templates, from the world, from packages, or from one's own disk.
+
+    load_dataset("world", n=512, factor="colour")
+    load_dataset("folder:../photos", split="train", n=160)
+
+`Dataset` is what comes back; `UnreadableImage` is raised where an image cannot be decoded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+from clipkit.datasets.base import Dataset, choose, stratified_split
+from clipkit.datasets.images import ArrayImages, LazyImages, UnreadableImage, file_images
+from clipkit.datasets.templates import openai_templates, simple_templates
+from clipkit.errors import ClipkitError, unknown
+
+__all__ = [
+    "ArrayImages",
+    "Dataset",
+    "LazyImages",
+    "UnreadableImage",
+    "choose",
+    "dataset_names",
+    "file_images",
+    "load_dataset",
+    "openai_templates",
+    "simple_templates",
+    "stratified_split",
+]
+
+# name or prefix -> module with `load(tail, split, root, seed, **options)`; what follows the colon is the tail
+_NAMES = {"world": "world", "digits": "digits", "photos": "photos", "cifar10": "tv"}
+_PREFIXES = {"folder": "folder", "torchvision": "tv", "hf": "hub", "wds": "shards"}
+
+
+def dataset_names() -> list[str]:
+    """What `load_dataset` understands; words in capitals stand for something of the caller's."""
+    return [*_NAMES, "folder:PATH", "torchvision:NAME", "hf:NAME", "wds:SHARDS"]
+
+
+def load_dataset(name: str, split: str = "test", root: str | Path | None = None, n: int | None = None, seed: int = 0, **options) -> Dataset:
+    """A data set by name.
+
+    Args:
+        name: one of `dataset_names()`: "world", "digits", "photos", "cifar10", "folder:PATH" (class folders, or
+            images with a captions.csv), "torchvision:NAME", "hf:NAME", "wds:SHARDS".
+        split: "train", "val" or "test", where the data has it. Splits share no image.
+        root: folder that relative paths and torchvision's files are below.
+        n: how many images: that many fresh ones from the world, a class-balanced sample of the others.
+        seed: of the world's scenes, and of the sample.
+        options: of the loader, see `clipkit.datasets.world.load`, `.folder.load`, `.tv.load`, `.hub.load`, `.shards.load`.
+
+    Raises:
+        ClipkitError: unknown name, split or option, missing files, an empty class, n larger than what is there.
+        MissingExtra: the data set needs a package that is not installed.
+    """
+    module, tail = _resolve(name)
+    load = importlib.import_module(f"clipkit.datasets.{module}").load
+    if module == "world":
+        return load(tail, split, root, seed, n=n, **options)
+    known = inspect.signature(load).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    for option in options:
+        if option not in list(known)[4:] and not takes_any:
+            raise unknown(f"option of {name}", option, list(known)[4:] or ["(none)"])
+    dataset = load(tail, split, root, seed, **options)
+    if n is not None and n != len(dataset):
+        dataset = dataset.subset(choose(dataset.labels, len(dataset), n, seed, name))
+    return dataset
+
+
+def _resolve(name: str) -> tuple[str, str]:
+    """(module, tail) of a data set's name."""
+    if not isinstance(name, str):
+        raise ClipkitError(f"a data set is named by a string, not {type(name).__name__}; for example {', '.join(dataset_names()[:3])}")
+    if name in _NAMES:
+        return _NAMES[name], "CIFAR10" if name == "cifar10" else ""
+    prefix, colon, tail = name.partition(":")
+    if colon and prefix in _PREFIXES:
+        return _PREFIXES[prefix], tail
+    if not colon and Path(name).expanduser().is_dir():
+        raise ClipkitError(f"unknown data set {name!r}; it is a folder here, so write folder:{name}")
+    raise unknown("data set", name, dataset_names())

@@ -1,0 +1,154 @@
+"""`wds:SHARDS`: local webdataset tars, read at random by position instead of streamed."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from clipkit.datasets.base import Dataset, cut
+from clipkit.datasets.digests import file_digests
+from clipkit.datasets.images import SUFFIXES, LazyImages, decode
+from clipkit.datasets.places import find
+from clipkit.datasets.templates import PHOTO
+from clipkit.errors import ClipkitError, MissingExtra
+
+_MEMBER = re.compile(r"^((?:.*/)?[^/.]+)\.([^/]*)$")  # webdataset's rule: the key ends at the first dot of the file's name
+
+
+@dataclass
+class _Sample:
+    key: str
+    where: tuple[str, int, int] | None = None  # tar, offset, length of the encoded image
+    captions: list[str] = field(default_factory=list)
+    label: int | None = None
+
+
+def load(
+    tail: str,
+    split: str,
+    root: str | Path | None,
+    seed: int,
+    *,
+    classnames: list[str] | None = None,
+    fractions: tuple[float, float, float] | None = None,
+) -> Dataset:
+    """Samples of tar shards: KEY.jpg (or png, webp ...) with KEY.txt (caption), KEY.cls (label) or KEY.json (both).
+
+    Args:
+        tail: paths of tars below `root`, with braces ("train-{0000..0007}.tar"); "{split}" stands for the split.
+        classnames: names of the labels; else the lines of classnames.txt beside the first shard.
+        fractions: see `cut`, for shards whose names do not say their split.
+
+    The tars are indexed once (headers only), then each image is read from its place, so rows can be chosen freely.
+    """
+    shards = expand(tail.replace("{split}", split), root)
+    samples = [sample for shard in shards for sample in _index(shard)]
+    if not samples:
+        raise ClipkitError(f"wds:{tail} holds no samples")
+    for sample in samples:
+        if sample.where is None:
+            raise ClipkitError(f"wds:{tail}: sample {sample.key!r} has no image (one of {', '.join(sorted(SUFFIXES))})")
+    labelled = [sample.label is not None for sample in samples]
+    captioned = [bool(sample.captions) for sample in samples]
+    for what, has in (("label", labelled), ("caption", captioned)):
+        if any(has) and not all(has):
+            raise ClipkitError(f"wds:{tail}: sample {samples[has.index(False)].key!r} has no {what}, though others have")
+    if any(labelled) and classnames is None:
+        beside = shards[0].with_name("classnames.txt")
+        if not beside.is_file():
+            raise ClipkitError(f"wds:{tail} has labels without names; pass classnames=[...] or write them to {beside}, one a line")
+        classnames = beside.read_text(encoding="utf-8").split("\n")
+        classnames = classnames[:-1] if classnames[-1] == "" else classnames
+    names = [f"{Path(sample.where[0]).name}:{sample.key}" for sample in samples]
+    dataset = Dataset(
+        name=f"wds:{tail}",
+        split="test",
+        images=LazyImages([(*s.where, name) for s, name in zip(samples, names, strict=True)], _read, _digests, names),
+        labels=np.array([s.label for s in samples], dtype=np.int64) if any(labelled) else None,
+        classnames=list(classnames) if any(labelled) else None,
+        templates=list(PHOTO),
+        captions=[s.captions for s in samples] if any(captioned) else None,
+        paths=names,
+    )
+    if "{split}" not in tail:
+        dataset = cut(dataset, split, fractions, seed)
+    dataset.split = split
+    return dataset
+
+
+def expand(pattern: str, root: str | Path | None) -> list[Path]:
+    """Local tars named by a pattern with braces; every one must exist."""
+    if "://" in pattern or pattern.startswith("pipe:"):
+        raise ClipkitError(f"wds:{pattern}: only local tars; download them first and give their path")
+    names = [pattern]
+    if "{" in pattern:
+        try:
+            import braceexpand
+        except ImportError as error:
+            raise MissingExtra("braceexpand", "hub") from error
+        try:
+            names = list(braceexpand.braceexpand(pattern))
+        except braceexpand.UnbalancedBracesError as error:
+            raise ClipkitError(f"wds:{pattern}: a brace is not closed; write for example shard-{{0000..0007}}.tar") from error
+    shards = [find(name, root) for name in names]
+    absent = [str(shard) for shard in shards if not shard.is_file()]
+    if absent:
+        raise ClipkitError(f"wds:{pattern}: {len(absent)} of {len(shards)} shards are not there, the first is {absent[0]}")
+    return shards
+
+
+def _index(shard: Path) -> list[_Sample]:
+    """Samples of one tar in its order: headers and small text members are read, images are not."""
+    samples: dict[str, _Sample] = {}
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                match = _MEMBER.match(member.name)
+                if not member.isfile() or match is None:
+                    continue
+                key, kind = match.group(1), match.group(2).lower()
+                sample = samples.setdefault(key, _Sample(key))
+                if f".{kind}" in SUFFIXES:
+                    sample.where = (str(shard), member.offset_data, member.size)
+                elif kind in ("txt", "text", "cls", "json"):
+                    _note(sample, kind, tar.extractfile(member).read(), shard)
+    except tarfile.TarError as error:
+        raise ClipkitError(f"cannot read shard {shard}: {error}; it must be a whole, uncompressed tar") from error
+    return list(samples.values())
+
+
+def _note(sample: _Sample, kind: str, content: bytes, shard: Path) -> None:
+    """Put a text member's content into its sample."""
+    try:
+        if kind in ("txt", "text"):
+            sample.captions.append(content.decode("utf-8").strip())
+        elif kind == "cls":
+            sample.label = int(content)
+        else:
+            facts = json.loads(content)
+            caption = facts.get("caption", facts.get("text"))
+            sample.captions += [caption] if isinstance(caption, str) else list(caption or [])
+            sample.label = facts.get("label", facts.get("cls", sample.label))
+    except (ValueError, AttributeError) as error:
+        raise ClipkitError(f"{shard}: member {sample.key}.{kind} cannot be understood: {error}") from error
+
+
+def _read(item: tuple[str, int, int, str]):
+    shard, offset, length, name = item
+    with open(shard, "rb") as stream:
+        stream.seek(offset)
+        return decode(stream.read(length), name)
+
+
+def _digests(items) -> list[str]:
+    """The tar's content and the place in it: hashing whole tars lets a second look cost a `stat`."""
+    of_tar = {}
+    tars = sorted({item[0] for item in items})
+    for tar, digest in zip(tars, file_digests(tars), strict=True):
+        of_tar[tar] = digest
+    return [f"{of_tar[tar]}:{offset}:{length}" for tar, offset, length, _ in items]

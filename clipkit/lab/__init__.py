@@ -1,0 +1,71 @@
+"""The lab: what every page needs, from its parameters to the verdict on its claims.
+
+A notebook reads `run = lab.start(...)`, `runs = run.over_seeds(experiment)`, `run.claims(runs)`. Around it: paired
+statistics, the verdict rule, records, tables and figures in one style. Nothing here knows a technique or a model.
+Importing this costs numpy only; pandas, matplotlib, seaborn and scipy come when they are used.
+"""
+
+from __future__ import annotations
+
+from clipkit.lab.claims import Claim, Judged
+from clipkit.lab.figures import figure, show, style
+from clipkit.lab.notebook import glue
+from clipkit.lab.palette import label, look, looks
+from clipkit.lab.pictures import image_grid
+from clipkit.lab.plots import bars, curves, heatmap
+from clipkit.lab.records import Record, load_records
+from clipkit.lab.report import Report
+from clipkit.lab.run import Run, start
+from clipkit.lab.seeds import resolve_device, seed_everything
+from clipkit.lab.stats import (
+    Interval,
+    McNemar,
+    cohen_dz,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    rank_trends,
+    sign_flip_p,
+    slopes,
+    t_interval,
+)
+from clipkit.lab.tables import Table, table
+from clipkit.lab.verdict import Verdict, decide, judge
+
+__all__ = [
+    "Claim",
+    "Interval",
+    "Judged",
+    "McNemar",
+    "Record",
+    "Report",
+    "Run",
+    "Table",
+    "Verdict",
+    "bars",
+    "cohen_dz",
+    "curves",
+    "decide",
+    "figure",
+    "glue",
+    "heatmap",
+    "holm",
+    "image_grid",
+    "judge",
+    "label",
+    "load_records",
+    "look",
+    "looks",
+    "mcnemar",
+    "paired_bootstrap",
+    "rank_trends",
+    "resolve_device",
+    "seed_everything",
+    "show",
+    "sign_flip_p",
+    "slopes",
+    "start",
+    "style",
+    "t_interval",
+    "table",
+]

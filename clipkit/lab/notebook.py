@@ -1,0 +1,97 @@
+"""The notebook the code runs in: is there one, what its cells said, how to put something on the page."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterable
+
+from clipkit.errors import ClipkitError
+
+GLUE_PREFIX = "application/papermill.record/"
+_NAMED_TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple, "dict": dict}
+
+
+def kernel():
+    """The running IPython shell, or None in plain Python."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return None
+    return get_ipython()
+
+
+def cells() -> list[str]:
+    """Sources of the cells run so far, oldest first; [] outside a notebook."""
+    manager = getattr(kernel(), "history_manager", None)
+    return [source for source in manager.input_hist_raw if source] if manager else []
+
+
+def literals(sources: Iterable[str]) -> dict[str, tuple[type | None, object]]:
+    """First `name = literal` of each name at the top level of the cells.
+
+    papermill puts its values in a cell *after* the one that holds the defaults, so the first literal
+    is the author's own, and tells the type that a value from outside must have.
+
+    Returns:
+        name -> (annotated type or None, literal value).
+
+    >>> literals(["shots = 16  # a class", "n_test: int = None", "shots = 'four'"])
+    {'shots': (None, 16), 'n_test': (<class 'int'>, None)}
+    """
+    found: dict[str, tuple[type | None, object]] = {}
+    for source in sources:
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError:  # a cell with %magics
+            continue
+        for statement in statements:
+            if isinstance(statement, ast.Assign):
+                targets, annotation = statement.targets, None
+            elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+                targets, annotation = [statement.target], _named_type(statement.annotation)
+            else:
+                continue
+            try:
+                value = ast.literal_eval(statement.value)
+            except ValueError:
+                continue
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    found.setdefault(target.id, (annotation, value))
+    return found
+
+
+def _named_type(annotation: ast.expr) -> type | None:
+    """The one builtin type an annotation names: `int`, `int | None`, `list[int]`; None when it is something else."""
+    names = [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)]
+    return _NAMED_TYPES.get(names[0]) if names else None
+
+
+def publish(bundle: dict, metadata: dict | None = None) -> None:
+    """Put a MIME bundle on the page; in plain Python print its text/plain part."""
+    if kernel() is None:
+        print(bundle.get("text/plain", ""))
+        return
+    from IPython.display import display
+
+    display(bundle, metadata=metadata or {}, raw=True)
+
+
+def glue(name: str, value: object, digits: int | None = None) -> None:
+    """Keep `value` under `name` for the page's prose, where {glue}`name` prints it; shows nothing in the cell.
+
+    Same stored form as myst-nb's own `glue` (scrapbook metadata), without importing Sphinx in the kernel.
+
+    Arguments:
+        name: unique on the page.
+        value: number or text.
+        digits: decimals, for a number.
+
+    Raises ClipkitError for NaN or infinity: a sentence must not print them.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ClipkitError(f"glue {name!r}: the value is {value}; the sentence that prints it needs a finite number")
+    text = str(value) if digits is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    if kernel() is not None:
+        publish({GLUE_PREFIX + "text/plain": text}, {"scrapbook": {"name": name, "mime_prefix": GLUE_PREFIX}})

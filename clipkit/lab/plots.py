@@ -1,0 +1,242 @@
+"""The book's plots: curves with bands and labels at the line, paired bars with their seeds, heat maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clipkit.errors import ClipkitError, unknown
+from clipkit.lab.figures import SIZE, figure
+from clipkit.lab.palette import ink, label, looks
+from clipkit.lab.stats import t_interval
+from clipkit.lab.verdict import MIN_SEEDS, interval
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
+
+def curves(
+    df: pandas.DataFrame,
+    x: str,
+    y: str,
+    by: str | None = None,
+    band: str | None = "auto",
+    alt: str | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    xscale: str = "linear",
+) -> str | None:
+    """y against x, one line for each value of `by`, its name at the line's end, a band over the repeats.
+
+    Arguments:
+        df: long form, one row for each (seed, x, by).
+        band: "t" (95 % interval of the mean), "range" (smallest to largest), None, or "auto":
+            "t" from five repeats on, "range" below.
+        ax: draw there; without it a figure is made and shown, and `alt` is required.
+        xscale: "linear", "log" or "log2"; with "log2" the ticks are the x values themselves.
+
+    Returns, with `ax`, what the band is in words ("" for none); else the words stand under the figure.
+    """
+    for name in filter(None, (x, y, by)):
+        if name not in df.columns:
+            raise unknown("column", name, map(str, df.columns))
+    if band not in ("auto", "t", "range", None):
+        raise ClipkitError(f"unknown band {band!r}: take 'auto', 't', 'range' or None")
+
+    def draw(axes: Axes) -> str:
+        groups = {str(name): part for name, part in df.groupby(by, sort=False)} if by else {y: df}
+        repeats = min(int(part.groupby(x)[y].count().min()) for part in groups.values())
+        kind = ("t" if repeats >= MIN_SEEDS else "range") if band == "auto" else band
+        ends = []
+        for (name, part), look in zip(groups.items(), looks(groups).values(), strict=True):
+            by_x = [(point, rows[y].to_numpy(dtype=float)) for point, rows in part.groupby(x)]
+            points, means = [point for point, _ in by_x], [float(v.mean()) for _, v in by_x]
+            axes.plot(points, means, color=look.colour, marker=look.marker, linestyle=look.line, label=label(name))
+            if kind and repeats > 1:
+                edges = [_edges(v, kind) for _, v in by_x]
+                axes.fill_between(points, *zip(*edges, strict=True), color=look.colour, alpha=0.16, linewidth=0)
+            ends.append((points[-1], means[-1], label(name), look.colour))
+        _scale_x(axes, xscale, sorted(df[x].unique()))
+        axes.set(xlabel=x if xlabel is None else xlabel, ylabel=y if ylabel is None else ylabel)
+        if by:
+            _label_ends(axes, ends)
+        if not kind or repeats < 2:
+            return ""
+        return f"bands: 95 % interval of the mean, {repeats} seeds" if kind == "t" else f"bands: smallest to largest of {repeats} seeds"
+
+    return _on(ax, draw, alt, title)
+
+
+def bars(
+    runs: pandas.DataFrame,
+    alt: str | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+    arms: Sequence[str] | None = None,
+    xlabel: str = "accuracy, %",
+    start: float = 0.0,
+    digits: int = 1,
+) -> str | None:
+    """Mean of each arm as a horizontal bar, each seed as a dot joined to the same seed's other dots.
+
+    The joining lines show the pairing: seeds differ together, so the arms may be told apart although the whiskers
+    overlap. Whiskers (95 % intervals) from five seeds on.
+
+    Arguments:
+        runs: seeds x arms, from `run.over_seeds`.
+        arms: which and in what order, top first; default best mean first.
+        start: where the axis begins.
+
+    Returns, with `ax`, what is drawn besides the bars, in words; else the words stand under the figure.
+    """
+    for arm in arms or ():
+        if arm not in runs.columns:
+            raise unknown("arm", arm, map(str, runs.columns))
+    order = list(arms) if arms else list(runs.mean().sort_values(ascending=False).index)
+
+    def draw(axes: Axes) -> str:
+        places = np.arange(len(order))
+        widest = float(runs[order].to_numpy().max())
+        for place, (arm, look) in enumerate(zip(order, looks(order).values(), strict=True)):
+            values = runs[arm].to_numpy(dtype=float)
+            axes.barh(place, values.mean() - start, left=start, color=look.colour, alpha=0.45, hatch=look.hatch, edgecolor=look.colour)
+            edge = float(values.max())
+            if found := interval(values) if len(values) >= MIN_SEEDS else None:
+                axes.plot([found.low, found.high], [place, place], color="black", linewidth=1.6, solid_capstyle="butt")
+                edge = max(edge, found.high)
+            text = f"{values.mean():.{digits}f}".replace("-", "\N{MINUS SIGN}")
+            axes.annotate(text, (max(edge, start), place), (6, 0), textcoords="offset points", va="center", fontweight="bold")
+        if 1 < len(runs) <= 20:
+            for _, row in runs[order].iterrows():
+                axes.plot(row.to_numpy(), places, color="black", marker="o", markersize=3.5, linewidth=0.6, alpha=0.55)
+        axes.set_yticks(places, [label(arm) for arm in order])
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", visible=True)
+        axes.set_xlim(min(start, float(runs[order].to_numpy().min())), widest + 0.14 * (widest - start or 1))
+        axes.set_xlabel(xlabel)
+        if len(runs) < 2:
+            return "one seed"
+        return f"dots: {len(runs)} seeds" + ("; whiskers: 95 % intervals" if len(runs) >= MIN_SEEDS else "")
+
+    return _on(ax, draw, alt, title, (SIZE[0], max(2.2, 0.9 + 0.48 * len(order))))
+
+
+def heatmap(
+    df: pandas.DataFrame,
+    alt: str | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+    digits: int = 1,
+    xlabel: str = "",
+    ylabel: str = "",
+    bar_label: str = "",
+    centre: float | None = None,
+    **options,
+) -> str | None:
+    """A table of numbers as colours, the number written in each cell while there are few enough of them.
+
+    Arguments:
+        df: rows x columns; NaN cells stay empty.
+        centre: a value to stand for "no difference"; a diverging scale is then used.
+        options: go to `seaborn.heatmap` (vmin, vmax ...).
+    """
+    import seaborn
+
+    rows, columns = df.shape
+    if not rows or not columns:
+        raise ClipkitError("a heat map needs at least one row and one column")
+    colours = {"cmap": "PuOr", "center": centre} if centre is not None else {"cmap": "cividis"}
+    settings = {"annot": rows * columns <= 120, "fmt": f".{digits}f", "linewidths": 0.6, "cbar_kws": {"label": bar_label}}
+
+    def draw(axes: Axes) -> str:
+        seaborn.heatmap(df, ax=axes, **{**settings, **colours, **options})
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.grid(visible=False)
+        axes.tick_params(axis="y", rotation=0)
+        if columns > 8 or max(len(str(name)) for name in df.columns) > 7:
+            axes.set_xticks(axes.get_xticks(), axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
+        return ""
+
+    return _on(ax, draw, alt, title, (SIZE[0], max(2.4, 1.3 + 0.36 * rows)))
+
+
+def _on(ax: Axes | None, draw: Callable[[Axes], str], alt: str | None, title: str, size: tuple[float, float] | None = None) -> str | None:
+    """Draw on the caller's axes and return the words, or on a figure of our own, with the words under it, and show it."""
+    if ax is not None:
+        if title:
+            ax.set_title(title)
+        return draw(ax)
+    with figure(alt=alt, title=title, size=size) as axes:
+        said = draw(axes)
+        if said:
+            axes.figure.supxlabel(said, x=0.01, ha="left", fontsize=10, color="#444444")
+    return None
+
+
+def _edges(values: np.ndarray, kind: str) -> tuple[float, float]:
+    if kind == "range" or len(values) < 2:
+        return float(values.min()), float(values.max())
+    found = t_interval(values)
+    return found.low, found.high
+
+
+def _scale_x(axes: Axes, scale: str, points: list) -> None:
+    if scale == "linear":
+        return
+    axes.set_xscale("log", base=2 if scale == "log2" else 10)
+    if scale == "log2":
+        axes.set_xticks(points, [f"{point:g}" for point in points])
+        axes.minorticks_off()
+
+
+def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
+    """Names to the right of the lines' ends, pushed apart where they would overlap."""
+    low, high = axes.get_ylim()
+    height = axes.figure.get_size_inches()[1] * 0.72 * 72 / 14  # lines of text that fit
+    heights = spread([end[1] for end in ends], (high - low) / max(height, 1), low, high)
+    for (x, y, name, colour), place in zip(ends, heights, strict=True):
+        axes.annotate(
+            name,
+            xy=(x, y),
+            xytext=(1.03, (place - low) / (high - low)),
+            textcoords=axes.transAxes,
+            color=ink(colour),
+            va="center",
+            fontweight="bold",
+            fontsize=11.5,
+            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "alpha": 0.6, "shrinkA": 0, "shrinkB": 3},
+            annotation_clip=False,
+        )
+    axes.set_ylim(low, high)
+
+
+def spread(values: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
+    """Positions near `values`, in the same order, at least `gap` apart, inside [low, high] where there is room.
+
+    Neighbours that collide form a block around their mean; blocks that then touch are merged.
+
+    >>> spread([1.0, 1.0, 5.0], 1.0)
+    [0.5, 1.5, 5.0]
+    """
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    blocks: list[list] = []  # [first position, members]
+    for i in order:
+        blocks.append([values[i], [i]])
+        blocks[-1][0] = max(low, min(blocks[-1][0], high))
+        while len(blocks) > 1 and blocks[-2][0] + gap * len(blocks[-2][1]) > blocks[-1][0]:
+            members = blocks[-2][1] + blocks.pop()[1]
+            width = gap * (len(members) - 1)
+            centre = sum(values[m] for m in members) / len(members)
+            blocks[-1] = [max(low, min(centre - width / 2, high - width)), members]
+    placed = [0.0] * len(values)
+    for first, members in blocks:
+        for step, i in enumerate(members):
+            placed[i] = first + gap * step
+    return placed

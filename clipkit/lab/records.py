@@ -1,0 +1,225 @@
+"""Records: what a run measured, small enough to commit, in data/records/<slug>/<model>-<dataset>-<preset>.json.
+
+A notebook's claims table emits the measurements (`Report.payload`); `clipkit record` adds hashes, versions,
+time and date and writes the file. A page and the ledger read them back, so numbers measured on another
+machine, or on photographs that cannot be shared, stand beside the live ones.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from clipkit.errors import ClipkitError
+from clipkit.paths import data_dir
+
+VERSION = 1
+HASHES = ("notebook", "registry", "code", "model", "data")
+_TEXT = {"type": "string", "minLength": 1}
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_MAYBE_NUMBER = {"type": ["number", "null"]}
+_CLAIM = {
+    "type": "object",
+    "required": ["estimate", "low", "high", "n", "verdict", "baseline"],
+    "properties": {
+        "estimate": {"type": "number"},
+        "low": _MAYBE_NUMBER,
+        "high": _MAYBE_NUMBER,
+        "n": {"type": "integer", "minimum": 1},
+        "verdict": {"enum": ["holds", "fails", "inconclusive", "too few seeds"]},
+        "baseline": _MAYBE_TEXT,
+        "method": _TEXT,
+        "kind": _TEXT,
+        "margin": {"type": "number", "exclusiveMinimum": 0},
+        "unit": {"type": "string"},
+        "values": {"type": "array", "items": {"type": "number"}},
+    },
+    "additionalProperties": False,
+}
+SCHEMA = {
+    "type": "object",
+    "required": [
+        *("version", "slug", "model", "pretrained", "dataset", "scale", "preset", "parameters", "seeds", "rows", "claims"),
+        *("skipped", "hashes", "versions", "seconds", "peak_memory_mb", "date"),
+    ],
+    "additionalProperties": False,
+    "properties": {
+        "version": {"const": VERSION},
+        "slug": {"type": "string", "pattern": "^[a-z0-9_]+$"},
+        "model": _MAYBE_TEXT,
+        "pretrained": _MAYBE_TEXT,
+        "dataset": {
+            "type": "object",
+            "required": ["name", "fingerprint"],
+            "properties": {"name": _MAYBE_TEXT, "fingerprint": _MAYBE_TEXT},
+            "additionalProperties": False,
+        },
+        "scale": {"enum": ["world", "digits", "text", "photographs", "full"]},
+        "preset": _TEXT,
+        "parameters": {"type": "object"},
+        "seeds": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+        "rows": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "object", "required": ["seed"], "additionalProperties": {"type": "number"}},
+        },
+        "claims": {"type": "object", "additionalProperties": _CLAIM},
+        "skipped": {"type": "object", "additionalProperties": _TEXT},
+        "device": _TEXT,
+        "hashes": {"type": "object", "required": list(HASHES), "properties": dict.fromkeys(HASHES, _MAYBE_TEXT)},
+        "versions": {"type": "object", "additionalProperties": {"type": "string"}},
+        "seconds": {"type": "number", "minimum": 0},
+        "peak_memory_mb": {"type": "number", "minimum": 0},
+        "date": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recorded run; the fields are those of the file."""
+
+    slug: str
+    model: str | None
+    pretrained: str | None
+    dataset: dict
+    scale: str
+    preset: str
+    parameters: dict
+    seeds: list[int]
+    rows: list[dict]
+    claims: dict[str, dict]
+    hashes: dict
+    versions: dict
+    seconds: float
+    peak_memory_mb: float
+    date: str
+    skipped: dict = field(default_factory=dict)
+    device: str = "cpu"
+    version: int = VERSION
+
+    @classmethod
+    def from_output(cls, payload: Mapping, *, hashes: Mapping, versions: Mapping, seconds: float, date: str) -> Record:
+        """A record from a notebook's structured output and what only the press knows."""
+        known = {f.name for f in fields(cls)}
+        measured = {name: value for name, value in payload.items() if name in known}
+        missing = dict.fromkeys(name for name in HASHES if name not in hashes)
+        extra = {"hashes": {**hashes, **missing}, "versions": dict(versions), "seconds": float(seconds), "date": date}
+        return cls.from_dict({**measured, **extra}, "the notebook's output")
+
+    @classmethod
+    def from_dict(cls, content: Mapping, where: str = "record") -> Record:
+        """Checked against the schema. Raises ClipkitError naming the place and the field."""
+        content = json_ready(content, where)
+        content = {"version": VERSION, "skipped": {}, "device": "cpu", **content}
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import best_match
+
+        if error := best_match(Draft202012Validator(SCHEMA).iter_errors(content)):
+            place = "/".join(map(str, error.absolute_path)) or "the whole"
+            raise ClipkitError(f"{where} is not a valid record at {place}: {error.message[:200]}. Record the page again")
+        return cls(**content)
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ClipkitError(f"{path.name} is not JSON ({error}): delete it and record the page again") from None
+        if not isinstance(content, dict):
+            raise ClipkitError(f"{path.name} is not a record: delete it and record the page again")
+        return cls.from_dict(content, f"records/{path.parent.name}/{path.name}")
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @property
+    def file_name(self) -> str:
+        """<model>-<dataset>-<preset>.json, with the weights' tag when one was chosen."""
+        model = "_".join(filter(None, [self.model or "none", self.pretrained]))
+        parts = (model, self.dataset["name"] or "none", self.preset)
+        return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") for part in parts) + ".json"
+
+    def write(self, root: Path | None = None) -> Path:
+        """Write under `root` (default data/records); the file appears whole or not at all. Returns its path."""
+        path = (root or data_dir() / "records") / self.slug / self.file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, json_ready(self.to_dict(), self.file_name))
+        return path
+
+
+def load_records(slug: str, root: Path | None = None) -> list[Record]:
+    """All records of a page: the world first, then the rest, by file name."""
+    folder = (root or data_dir() / "records") / slug
+    found = [Record.read(path) for path in sorted(folder.glob("*.json"))]
+    order = list(SCHEMA["properties"]["scale"]["enum"])
+    return sorted(found, key=lambda record: order.index(record.scale))
+
+
+def scale_of(dataset: str | None, model: str | None) -> str:
+    """Which of the ledger's scales a run is of, so that a small world is never sold as a replication.
+
+    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32")
+    ('world', 'photographs', 'full')
+    """
+    kind = re.split(r"[:\-_]", dataset or "world")[0]
+    if kind in ("world", "digits", "text"):
+        return kind
+    return "photographs" if re.match(r"(nano|lite)\b", model or "") else "full"
+
+
+def portable(value: object) -> object:
+    """A parameter without the machine in it: of a path only the last part is kept.
+
+    >>> portable("folder:/home/me/flowers"), portable("folder:flowers"), portable(16)
+    ('folder:flowers', 'folder:flowers', 16)
+    """
+    if isinstance(value, str):
+        prefix, colon, rest = value.rpartition(":")
+        if len(prefix) == 1:  # a Windows drive
+            prefix, colon, rest = "", "", value
+        if re.match(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])", rest):
+            rest = re.split(r"[/\\]", rest.rstrip("/\\"))[-1]
+        return prefix + colon + rest
+    if isinstance(value, (list, tuple)):
+        return [portable(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: portable(item) for key, item in value.items()}
+    return value
+
+
+def json_ready(value: object, where: str = "value") -> object:
+    """Plain JSON values: numpy scalars and arrays unpacked, tuples as lists.
+
+    Raises ClipkitError for NaN and infinity, which JSON has no word for, and for what is not data; it names the place.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): json_ready(item, f"{where}/{key}") for key, item in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple, range)):
+        return [json_ready(item, f"{where}/{position}") for position, item in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ClipkitError(f"{where} is {value}: a record holds finite numbers only; mend the run that produced it")
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    raise ClipkitError(f"{where} is a {type(value).__name__}: a record holds numbers, texts, lists and mappings only")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write and rename, so that a reader, a second writer or a full disk never leaves half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ClipkitError(f"cannot write {path.name}: {error.strerror or error}; make room or name another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+"""`lab.start`: the first line of every notebook, from parameters to a run with seeds, device and claims."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from clipkit.errors import ClipkitError, unknown
+from clipkit.lab import notebook
+from clipkit.lab.claims import claims_of
+from clipkit.lab.palette import new_page
+from clipkit.lab.records import load_records, portable, scale_of
+from clipkit.lab.report import Report, build
+from clipkit.lab.seedloop import Experiment, run_seeds, store_path
+from clipkit.lab.seeds import limit_threads, resolve_device, seed_everything
+from clipkit.lab.settings import convert, settle
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass
+class Run:
+    """A notebook's run. Each parameter is an attribute: `run.n_test`, `run.shots`.
+
+    Attributes:
+        slug: the page.
+        params: every parameter after presets and conversion, as given ("auto" stays "auto").
+        seeds: seed, seed + 1, ... (`n_seeds` of them; one when there is no such parameter).
+        device: where to compute: "cpu", "cuda", "mps".
+        entry: the page's registry entry.
+        started: time.time() at the start.
+    """
+
+    slug: str
+    params: dict[str, object]
+    seeds: list[int]
+    device: str
+    entry: object
+    started: float = field(default_factory=time.time)
+    used: list[dict] = field(default_factory=list, repr=False)
+
+    def __getattr__(self, name: str):
+        params = self.__dict__.get("params", {})
+        if name in params:
+            return params[name]
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(str(unknown("parameter of this run", name, params)))
+
+    def uses(self, *things: object) -> None:
+        """Note models and data sets by name and fingerprint, for the record and for the store of finished seeds."""
+        for thing in things:
+            if not hasattr(thing, "fingerprint"):
+                raise ClipkitError(f"run.uses takes models and data sets; a {type(thing).__name__} has no fingerprint")
+            kind = "dataset" if hasattr(thing, "images") else "model"
+            note = {"kind": kind, "name": portable(str(getattr(thing, "name", ""))), "fingerprint": str(thing.fingerprint)}
+            if note not in self.used:
+                self.used.append(note)
+
+    def fingerprint(self, kind: str) -> str | None:
+        """One fingerprint for all noted models or data sets; None when none was noted."""
+        prints = sorted({note["fingerprint"] for note in self.used if note["kind"] == kind})
+        return "+".join(prints) or None
+
+    def over_seeds(self, experiment: Experiment, progress: bool = True, resume: bool = True) -> pandas.DataFrame:
+        """`experiment(seed)` -> {arm: number} for every seed of the run; see `seedloop.run_seeds`."""
+        store = store_path(self.slug, self.params, experiment, self.used) if resume else None
+        return run_seeds(experiment, self.seeds, store, progress)
+
+    def report(self, runs: object, skip: Mapping[str, str] | None = None) -> Report:
+        """Judge the runs against the registry's claims, beside the records, without showing anything.
+
+        Arguments:
+            runs: the table of `over_seeds`.
+            skip: claim id -> why this run does not test it (no captions in this folder, say).
+        """
+        dataset = {"name": portable(self.params.get("dataset")), "fingerprint": self.fingerprint("dataset")}
+        about = {
+            "slug": self.slug,
+            "model": portable(self.params.get("model")),
+            "pretrained": portable(self.params.get("pretrained")),
+            "dataset": dataset,
+            "scale": scale_of(dataset["name"], self.params.get("model")),
+            "preset": self.params["preset"],
+            "parameters": portable(self.params),
+            "device": self.device,
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+            "seconds": round(time.time() - self.started, 2),
+            "model_fingerprint": self.fingerprint("model"),
+        }
+        return build(self.entry, runs, load_records(self.slug), about, skip or {})
+
+    def claims(self, runs: object, skip: Mapping[str, str] | None = None) -> None:
+        """Show the claims table, and leave the numbers in the notebook for `clipkit record` and the ledger."""
+        notebook.publish(self.report(runs, skip).bundle())
+
+
+_RESERVED = {"slug", "params", "seeds", "entry", "started", "used", "uses", "fingerprint", "over_seeds", "report", "claims"}
+
+
+def start(
+    slug: str,
+    presets: Mapping[str, Mapping[str, object]],
+    *,
+    preset: str = "quick",
+    seed: int = 0,
+    types: Mapping[str, object] | None = None,
+    threads: int | None = None,
+    entry: object = None,
+    **parameters: object,
+) -> Run:
+    """Check the notebook's parameters, apply the preset, seed everything, set the figure style.
+
+    Arguments:
+        slug: the page's name in the registry.
+        presets: preset name -> table; `n_seeds` in it says how many seeds.
+        preset, seed, **parameters: the names of the parameters cell. None for a name in the table means
+            "as the preset says"; anything else overrides it.
+        types: name -> type for parameters whose type neither the presets nor the parameters cell tell.
+        threads: limit torch to so many cores.
+        entry: registry entry, for tests; by default looked up by `slug`.
+
+    Raises ClipkitError: unknown page, preset or device; a parameter of the wrong type; a seed out of range.
+    """
+    for name in parameters:
+        if name in _RESERVED:
+            raise ClipkitError(f"a parameter cannot be called {name!r}: the run has something else of that name; rename it")
+    params = settle(presets, preset, {"seed": seed, **parameters}, types, notebook.literals(notebook.cells()))
+    params = {"preset": preset, **params}
+    if entry is None:
+        from clipkit.press.registry import entry as look_up
+
+        entry = look_up(slug)
+    n_seeds = convert("n_seeds", params.get("n_seeds", 1), int, 5)
+    if n_seeds < 1:
+        raise ClipkitError(f"n_seeds = {n_seeds}: at least one seed is needed")
+    device = resolve_device(params["device"]) if "device" in params else "cpu"
+    seed_everything(params["seed"], torch=True if "device" in params else None)
+    seeds = list(range(params["seed"], params["seed"] + n_seeds))
+    if threads is not None:
+        limit_threads(threads)
+    new_page(name for claim in claims_of(entry) if claim.test for name in (claim.test["method"], *claim.baselines))
+    if notebook.kernel() is not None:
+        from clipkit.lab.figures import style
+
+        style()
+    return Run(slug, params, seeds, device, entry)
+
+
+def peak_memory_mb() -> float:
+    """Most memory this process has held, in MiB; 0 where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,0 +1,61 @@
+"""Seeds of all the generators at once, and the device a page runs on."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+from clipkit.errors import ClipkitError
+
+LARGEST = 2**32 - 1  # numpy's legacy generator takes no more
+
+
+def seed_everything(seed: int, torch: bool | None = None) -> int:
+    """Seed Python's, numpy's and torch's global generators; returns the seed.
+
+    Arguments:
+        seed: 0 <= seed < 2**32.
+        torch: seed torch too; None means only if it is imported already.
+
+    Raises ClipkitError for a seed outside the range.
+    """
+    if not 0 <= seed <= LARGEST:
+        raise ClipkitError(f"seed {seed} is out of range: take a whole number from 0 to {LARGEST}")
+    import numpy
+
+    random.seed(seed)
+    numpy.random.seed(seed)  # noqa: NPY002  what libraries draw from it must be fixed as well
+    if torch or (torch is None and "torch" in sys.modules):
+        import torch as torch_module
+
+        torch_module.manual_seed(seed)
+    return seed
+
+
+def resolve_device(device: str = "auto") -> str:
+    """ "auto" becomes "cuda", else "mps", else "cpu"; any other name is checked to exist here.
+
+    Raises ClipkitError for a name torch does not know, or a GPU it does not see.
+    """
+    if device == "cpu":
+        return device
+    import torch
+
+    mps = torch.backends.mps.is_available()
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        wanted = torch.device(device)
+    except RuntimeError:
+        raise ClipkitError(f"unknown device {device!r}: take auto, cpu, cuda, cuda:0 ... or mps") from None
+    seen = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}.get(wanted.type, 0)
+    if (wanted.index or 0) >= seen:
+        raise ClipkitError(f"device {device!r} is asked for, but torch sees {seen or 'no'} {wanted.type} device here: use auto or cpu")
+    return device
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch use `threads` cores, for runs side by side."""
+    import torch
+
+    torch.set_num_threads(threads)

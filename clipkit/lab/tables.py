@@ -1,0 +1,143 @@
+"""Tables that read on a phone: plain HTML that scrolls or stacks, with a text form beside it."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clipkit.errors import unknown
+
+if TYPE_CHECKING:
+    import pandas
+
+MINUS = "\N{MINUS SIGN}"
+# currentColor and transparency follow the page, light or dark. `stack` turns each row into a card on a narrow screen.
+_CSS = """<style>
+.ck-table{overflow-x:auto;margin:.6rem 0}
+.ck-table table{border-collapse:collapse;font-size:.95em;line-height:1.35;width:auto;max-width:100%}
+.ck-table caption{caption-side:top;text-align:left;font-weight:600;padding:.2rem 0}
+.ck-table th,.ck-table td{padding:.35rem .6rem;text-align:left;vertical-align:top;
+border-bottom:1px solid color-mix(in srgb,currentColor 22%,transparent)}
+.ck-table thead th{border-bottom:2px solid currentColor}
+.ck-table .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.ck-badge{display:inline-block;white-space:nowrap;border:1px solid currentColor;border-radius:.8em;padding:0 .55em;font-weight:600}
+.ck-note{opacity:.8;font-size:.9em}
+@media (max-width:600px){
+.ck-stack thead{position:absolute;left:-999rem}
+.ck-stack tr{display:block;border-bottom:2px solid currentColor;padding:.4rem 0}
+.ck-stack td,.ck-stack th{display:block;border:0;padding:.1rem 0;text-align:left;white-space:normal}
+.ck-stack td[data-label]::before{content:attr(data-label) ": ";font-weight:600}
+.ck-stack td:empty{display:none}}
+</style>"""
+
+
+def number(value: object, digits: int = 1, sign: bool = False) -> str:
+    """A number as printed in the book: fixed decimals, a true minus, no minus zero; "–" for NaN or nothing.
+
+    >>> number(-0.04), number(2.345, 2, sign=True)
+    ('0.0', '+2.35')
+    """
+    if value is None or value != value:
+        return "–"
+    text = f"{float(value):.{digits}f}"
+    if float(text) == 0:
+        return text.lstrip("-")
+    return text.replace("-", MINUS) if text.startswith("-") else ("+" if sign else "") + text
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that shows itself: HTML in a notebook, aligned text elsewhere."""
+
+    html: str
+    text: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.text}
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+
+def table(
+    df: pandas.DataFrame,
+    caption: str = "",
+    formats: Mapping[str, str | int | Callable[[object], str]] | int = 1,
+    index: bool = True,
+) -> Table:
+    """A data frame for the page.
+
+    Arguments:
+        df: at most a few dozen rows.
+        caption: what the table says, in a sentence.
+        formats: decimals for all number columns, or column -> decimals, format string ("{:.2e}") or function.
+        index: print the row labels.
+
+    Raises ClipkitError when `formats` names a column the frame does not have.
+    """
+    if isinstance(formats, Mapping):
+        for name in formats:
+            if name not in df.columns:
+                raise unknown("column in formats", name, map(str, df.columns))
+    heads = [str(df.index.name or "")] * index + [str(name) for name in df.columns]
+    numeric = [False] * index + [df[name].dtype.kind in "fiu" for name in df.columns]
+    columns = [[str(label) for label in df.index]] if index else []
+    for name in df.columns:
+        rule = formats.get(name, 1) if isinstance(formats, Mapping) else formats
+        columns.append([_cell(value, rule, df[name].dtype.kind) for value in df[name]])
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    body = [[html.escape(cell) for cell in row] for row in rows]
+    return Table(to_html(heads, body, caption, numeric, row_heads=index), to_text(heads, rows, caption, numeric))
+
+
+def _cell(value: object, rule: object, kind: str) -> str:
+    if callable(rule):
+        return str(rule(value))
+    if isinstance(rule, str):
+        return rule.format(value)
+    if kind == "f":
+        return number(value, int(rule))
+    return number(value, 0) if kind in "iu" else str(value)
+
+
+def to_html(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    caption: str = "",
+    numeric: Sequence[bool] = (),
+    row_heads: bool = False,
+    stack: bool = False,
+) -> str:
+    """HTML of a table whose cells are HTML already; heads and caption are escaped here."""
+    numeric = list(numeric) or [False] * len(heads)
+    classes = [' class="num"' if right else "" for right in numeric]
+    out = [_CSS, f'<div class="ck-table{" ck-stack" if stack else ""}" tabindex="0"><table>']
+    if caption:
+        out.append(f"<caption>{html.escape(caption)}</caption>")
+    head = "".join(f'<th scope="col"{c}>{html.escape(h)}</th>' for h, c in zip(heads, classes, strict=True))
+    out.append(f"<thead><tr>{head}</tr></thead><tbody>")
+    for row in rows:
+        cells = []
+        for position, (cell, right) in enumerate(zip(row, classes, strict=True)):
+            if row_heads and position == 0:
+                cells.append(f'<th scope="row">{cell}</th>')
+            else:
+                label = f' data-label="{html.escape(heads[position], quote=True)}"' if stack and heads[position] else ""
+                cells.append(f"<td{right}{label}>{cell}</td>")
+        out.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join(out) + "\n</tbody></table></div>"
+
+
+def to_text(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", numeric: Sequence[bool] = ()) -> str:
+    """The same as aligned text."""
+    numeric = list(numeric) or [False] * len(heads)
+    widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
+
+    def line(row: Sequence[str]) -> str:
+        return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, numeric, strict=True)).rstrip()
+
+    return "\n".join([*([caption] if caption else []), line(heads), "  ".join("-" * w for w in widths), *map(line, rows)])

@@ -1,0 +1,90 @@
+"""Models behind one face: `load_model(name, pretrained, device, precision)` returns a `DualEncoder`.
+
+Three kinds: the small models shipped in `data/models` (`nano` and its relatives), `lite` for real photographs
+from packaged weights, and every architecture of open_clip by name and tag.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from clipkit.errors import unknown
+
+if TYPE_CHECKING:
+    from clipkit.models.base import DualEncoder
+
+__all__ = [
+    "DualEncoder",
+    "NanoEncoder",
+    "build_nano",
+    "list_models",
+    "load_card",
+    "load_model",
+    "load_tokenizer",
+    "save_bpe",
+    "save_nano",
+    "train_bpe",
+]
+
+_HOMES = {
+    "DualEncoder": "base",
+    "NanoEncoder": "nano",
+    "build_nano": "nano",
+    "save_nano": "nano",
+    "load_card": "cards",
+    "load_tokenizer": "bpe",
+    "save_bpe": "bpe",
+    "train_bpe": "bpe",
+}
+
+
+def __getattr__(name: str):  # torch and open_clip load with the first model, not with the package
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"clipkit.models.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def list_models(open_clip: bool = False) -> list[str]:
+    """Names for `load_model`: the packaged models, and with `open_clip=True` all its architectures too."""
+    from clipkit.models.nano import shipped_models
+
+    names = [*shipped_models(), "lite"]
+    if open_clip:
+        from clipkit.compat import import_open_clip
+
+        names += import_open_clip().list_models()
+    return names
+
+
+def load_model(name: str = "nano", pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> DualEncoder:
+    """A model, ready to encode (evaluation mode, gradients on).
+
+    `name`: a packaged model (see `list_models()`), `lite`, or an open_clip architecture. `pretrained`: nothing for
+    packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
+    `precision`: fp32, bf16 or fp16 (weights and arithmetic; features always come back as float32).
+    Raises ClipkitError for an unknown name, tag, device or precision, missing or damaged weights, or a hub out of reach.
+
+    >>> load_model("nano").encode_text(...)  # doctest: +SKIP
+    """
+    from clipkit.models.nano import load_nano, shipped_models
+
+    if name == "lite":
+        from clipkit.models.lite import load_lite
+
+        return load_lite(pretrained, device, precision)
+    shipped = shipped_models()
+    if name in shipped or name.startswith("nano"):
+        if name not in shipped and shipped and pretrained is None:
+            raise unknown("model", name, [*shipped, "lite"])
+        return load_nano(name, pretrained, device, precision)
+
+    from clipkit.compat import import_open_clip
+    from clipkit.models.openclip import SCHEMES, load_open_clip
+
+    if not name.startswith(SCHEMES) and name.replace("/", "-") not in (known := import_open_clip().list_models()):
+        near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+        raise unknown("model", name, [*shipped, "lite", *near, f"any of open_clip's {len(known)} architectures"])
+    return load_open_clip(name, pretrained, device, precision)

@@ -1,0 +1,94 @@
+"""The command line: `clipkit run`, `record`, `ledger`, `new`, `book`, `page`, `readme`, `papers`, `bib`, `features`, `pretrain`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from clipkit.errors import ClipkitError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 well, 1 a notebook failed, 2 something the caller can mend, 130 interrupted."""
+    from clipkit.press import commands
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["pretrain"]:  # has options of its own
+        return _guarded(lambda: commands.pretrain(arguments[1:]))
+    parsed = parser().parse_args(arguments)
+    return _guarded(lambda: getattr(commands, parsed.command.replace("-", "_"))(parsed))
+
+
+def _guarded(command: Callable[[], int | None]) -> int:
+    try:
+        return command() or 0
+    except ClipkitError as error:
+        print(f"clipkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    top = argparse.ArgumentParser(prog="clipkit", description="Run, record and print the book; see `clipkit COMMAND --help`.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str, slugs: str | None = None) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        if slugs:
+            sub.add_argument("slugs", nargs=slugs, metavar="SLUG", help="page of the registry")
+        return sub
+
+    run = add("run", "run notebooks; what is up to date is skipped", "*")
+    run.add_argument("--all", action="store_true", help="every page that has a notebook")
+    _running(run)
+
+    record = add("record", "run pages and keep the numbers in data/records", "*")
+    record.add_argument("--stale", action="store_true", help="run again the records that no longer match the code")
+    record.add_argument("--list-stale", action="store_true", help="only list them")
+    _running(record, preset="full")
+
+    ledger = add("ledger", "every claim with its verdict")
+    ledger.add_argument("--csv", metavar="FILE", help="write it as CSV (- for the terminal)")
+
+    new = add("new", "a notebook with the whole anatomy, from the registry entry")
+    new.add_argument("slug", metavar="SLUG")
+
+    book = add("book", "run every notebook, build the site, print where to open it")
+    _running(book)
+    book.add_argument("--no-run", action="store_true", help="build from the runs that exist")
+    book.add_argument("--strict", action="store_true", help="a warning of the site's builder is a failure")
+
+    page = add("page", "run and rebuild one page")
+    page.add_argument("slug", metavar="SLUG")
+    _running(page)
+
+    for name, text in (("readme", "rewrite the README's table of papers"), ("bib", "rewrite book/references.bib")):
+        add(name, text).add_argument("--check", action="store_true", help="only say whether it is up to date")
+    add("papers", "check the registry and list its pages")
+
+    features = add("features", "extract and cache the features of a data set")
+    features.add_argument("--model", default="nano")
+    features.add_argument("--pretrained", default=None)
+    features.add_argument("--dataset", default="world")
+    features.add_argument("--split", default="test")
+    features.add_argument("--n", type=int, default=None, help="so many images at most")
+    features.add_argument("--batch", type=int, default=256)
+    features.add_argument("--device", default="auto")
+
+    commands.add_parser("pretrain", help="train the book's small models from their recipes", add_help=False)
+    return top
+
+
+def _running(sub: argparse.ArgumentParser, preset: str = "quick") -> None:
+    sub.add_argument("--preset", default=preset, choices=("smoke", "quick", "full"))
+    sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="as papermill's -p")
+    sub.add_argument("--jobs", type=int, default=1, metavar="N", help="so many notebooks at a time")
+    sub.add_argument("--force", action="store_true", help="run even what is up to date")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

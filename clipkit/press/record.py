@@ -1,0 +1,110 @@
+"""Recording: run a page, keep its numbers in data/records, and know when they no longer match the code.
+
+The file itself is `clipkit.lab.records.Record`; here is what only the press knows: hashes, versions, date.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipkit.errors import ClipkitError
+from clipkit.paths import data_dir
+from clipkit.press import hashing, notebooks
+from clipkit.press.claims import claims_output
+from clipkit.press.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from clipkit.lab.records import Record
+
+
+def make_record(entry: Entry, executed, status: dict) -> Record:
+    """The record of an executed notebook (nbformat node) with its runner's status.
+
+    Raises ClipkitError when the notebook left no claims output, or one of another page, or a claim the
+    registry does not know.
+    """
+    from clipkit.lab.records import Record
+
+    payload = claims_output(executed)
+    if payload is None:
+        raise ClipkitError(f"{entry.slug}: the run left no claims output; its claims cell must run in every preset")
+    if payload.get("slug") != entry.slug:
+        raise ClipkitError(f"{entry.slug}: its claims output says it is {payload.get('slug')!r}; mend the slug in lab.start")
+    for claim_id in payload["claims"]:
+        entry.claim(claim_id)
+    source = notebooks.read(entry.notebook_path)
+    parameters = {**notebooks.parameters(source), **status["parameters"]}
+    return Record.from_output(
+        payload,
+        hashes=record_hashes(entry, source, parameters),
+        versions=hashing.environment(),
+        seconds=status["seconds"],
+        date=date.today().isoformat(),
+    )
+
+
+def record_hashes(entry: Entry, notebook, parameters: dict) -> dict:
+    """What a record is tied to: five hashes, and the files behind `code` and `model` so that a change has a name."""
+    parts = hashing.record_parts(entry, notebook, parameters)
+    return {
+        "notebook": parts["notebook"],
+        "registry": parts["registry"],
+        "code": hashing.digest(parts["files"]),
+        "model": hashing.digest(parts["models"]) if parts["models"] else None,
+        "data": parts["data"],
+        "files": parts["files"],
+        "models": parts["models"],
+    }
+
+
+def load_all(registry: Registry) -> dict[str, list[Record]]:
+    """All committed records by slug; records of a page that the registry does not know raise ClipkitError."""
+    from clipkit.lab.records import load_records
+
+    folders = sorted(path.parent for path in (data_dir() / "records").glob("*/*.json"))
+    return {slug: load_records(registry.entry(slug).slug) for slug in dict.fromkeys(folder.name for folder in folders)}
+
+
+def staleness(entry: Entry, record: Record) -> list[str]:
+    """What changed since the record was made, by name; empty when it still stands.
+
+    A checkpoint or data set that is not on this machine cannot be compared and counts as unchanged.
+    """
+    if not entry.has_notebook:
+        return ["notebook"]
+    now = record_hashes(entry, notebooks.read(entry.notebook_path), record.parameters)
+    then = record.hashes
+    here = {name: now["models"].get(name, was) for name, was in then.get("models", {}).items()}
+    changed = [key for key in ("notebook", "registry") if now[key] != then[key]]
+    changed += hashing.differences({"files": then.get("files", {})}, {"files": now["files"]})
+    changed += hashing.differences({"models": then.get("models", {})}, {"models": here})
+    return changed + (["data"] if now["data"] and now["data"] != then["data"] else [])
+
+
+def stale_records(registry: Registry) -> list[tuple[Record, list[str]]]:
+    """Records that no longer match the code, each with what changed."""
+    pairs = [(record, staleness(registry.entry(slug), record)) for slug, records in load_all(registry).items() for record in records]
+    return [(record, changed) for record, changed in pairs if changed]
+
+
+def record_output(slug: str, parameters: dict) -> Path:
+    """Where the executed notebook of a recording goes: beside the runs, never over a page of the site."""
+    name = "-".join(f"{key}_{parameters[key]}" for key in ("model", "dataset", "preset") if key in parameters)
+    safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[-80:]
+    return data_dir() / "runs" / "records" / f"{slug}-{safe}.ipynb"
+
+
+def rerun_parameters(entry: Entry, record: Record) -> dict | None:
+    """The parameters that make a record again, or None when it needs data that is not part of the repository."""
+    from clipkit.press.hashing import data_path
+
+    if ":" in str(record.dataset["name"]) and data_path(record.parameters) is None:
+        return None
+    known = notebooks.parameters(notebooks.read(entry.notebook_path))
+    given = {key: value for key, value in record.parameters.items() if key in known and known[key] is not None and value != known[key]}
+    given |= {
+        key: value for key, value in record.parameters.items() if key in ("model", "pretrained", "dataset") and value != known.get(key)
+    }
+    return {**given, "preset": record.preset}

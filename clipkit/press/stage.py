@@ -1,0 +1,150 @@
+"""Staging: the sources of the site, put together in data/site/src from the book, the runs and the registry.
+
+Nothing is written that has not changed, so that Sphinx rebuilds only what it must.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from clipkit.errors import ClipkitError
+from clipkit.paths import data_dir
+from clipkit.press import hashing, notebooks, pages
+from clipkit.press.api import api_page
+from clipkit.press.bibliography import bibtex
+from clipkit.press.cards import failed_note, header_card
+from clipkit.press.ledger import Row, ledger, to_csv
+from clipkit.press.registry import Entry, Registry
+from clipkit.press.runner import read_status, run_path
+from clipkit.press.settings import BOOK, load_site
+from clipkit.press.toc import page_path, toc
+
+NOT_COPIED = ("_build", "vendor", "site.yml", "_config.yml", "_toc.yml", "references.bib")  # placed elsewhere, or made anew
+
+
+@dataclass
+class Stage:
+    """A folder being filled; remembers what belongs in it, so that `finish` can remove the rest."""
+
+    root: Path
+    kept: set[Path] = field(default_factory=set)
+
+    def write(self, path: str, content: str | bytes) -> None:
+        target = self.root / path
+        self.kept.add(target)
+        data = content.encode() if isinstance(content, str) else content
+        if not target.is_file() or target.read_bytes() != data:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+    def finish(self) -> None:
+        for path in sorted(self.root.rglob("*"), reverse=True):
+            if path.is_file() and path not in self.kept:
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def site_dir() -> Path:
+    return data_dir() / "site"
+
+
+def stage(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
+    """Fill data/site/src; returns it and the slugs that have a page (a run in `preset` exists)."""
+    folder = Stage(site_dir() / "src")
+    rows = ledger(registry)
+    built: set[str] = set()
+    thumbs: dict[str, tuple[str, str]] = {}
+    alts: dict[str, str] = {}
+    for entry in registry.finished():
+        executed, status = run_path(entry.slug, preset), read_status(run_path(entry.slug, preset))
+        if status is None or not executed.is_file():
+            continue
+        built.add(entry.slug)
+        page = page_notebook(entry, executed, status, [row for row in rows if row.entry.slug == entry.slug])
+        pictures = figures(page)
+        alts |= {name: alt for name, _, alt in pictures if alt}
+        if pictures:
+            _, image, alt = pictures[0]
+            folder.write(f"extra/thumbs/{entry.slug}.png", image)
+            thumbs[entry.slug] = (f"thumbs/{entry.slug}.png", alt or f"First figure of {entry.title}")
+        folder.write(f"{page_path(entry.part, entry.slug)}.ipynb", json.dumps(page, ensure_ascii=False, indent=1, sort_keys=True))
+        folder.write(f"extra/notebooks/{entry.slug}.ipynb", entry.notebook_path.read_bytes())
+
+    def text(markdown: str) -> str:
+        return pages.fill(markdown, registry, rows, built, thumbs)
+
+    for path in sorted(book.rglob("*")):
+        relative = path.relative_to(book)
+        if path.is_dir() or relative.parts[0] in NOT_COPIED or path.suffix == ".pyc":
+            continue
+        folder.write(str(relative), text(path.read_text(encoding="utf-8")) if path.suffix == ".md" else path.read_bytes())
+    for path in (p for p in (book / "vendor").rglob("*") if p.is_file()):
+        folder.write(f"extra/{path.relative_to(book / 'vendor')}", path.read_bytes())
+    for part in registry.parts():  # a part without an introduction of its own still has its list
+        if not (book / "parts" / f"{part.id}.md").is_file():
+            folder.write(f"parts/{part.id}.md", text(f"# {part.title}\n\n{part.line}\n\n<!-- clipkit:part {part.id} -->\n"))
+    folder.write("api.md", api_page())
+    folder.write("references.bib", bibtex(registry))
+    folder.write("_toc.yml", yaml.safe_dump(toc(registry, built), sort_keys=False))
+    folder.write("_config.yml", config(book))
+    folder.write("_ext/alt.json", json.dumps(alts, indent=1, sort_keys=True))
+    folder.write("extra/ledger.csv", to_csv(rows))
+    folder.finish()
+    return folder.root, built
+
+
+def config(book: Path) -> str:
+    """The site's configuration: book/_config.yml with the name, author and repository of book/site.yml."""
+    site = load_site(book / "site.yml")
+    content = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
+    content |= {"title": site.title, "author": site.author, "repository": {"url": site.repository, "branch": site.branch}}
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def page_notebook(entry: Entry, executed: Path, status: dict, rows: list[Row]):
+    """The notebook the site shows: committed text, outputs of the run, the header card after the title.
+
+    The text comes from the committed notebook, so prose can be mended without running anything again.
+    """
+    source, run = notebooks.read(entry.notebook_path), notebooks.read(executed)
+    if hashing.code_cells(source) == hashing.code_cells(run):
+        outputs = iter([c for c in run.cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])])
+        for cell in source.cells:
+            if cell.cell_type == "code":
+                ran = next(outputs)
+                cell.outputs, cell.execution_count = ran.outputs, None
+    else:  # stopped half-way through an older version: show what was run
+        source = run
+        source.cells = [c for c in run.cells if not {"injected-parameters", "papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]
+    card = header_card(entry, rows, load_site(), status) + ("" if status["ok"] else "\n" + failed_note(status))
+    first = source.cells[0] if source.cells else None
+    if first is None or first.cell_type != "markdown" or not first.source.lstrip().startswith("# "):
+        raise ClipkitError(f"{entry.slug}: the first cell must be Markdown and begin with the title (`# ...`)")
+    title, _, rest = first.source.strip().partition("\n")
+    first.source = f"{title}\n\n{card}\n{rest.strip()}\n"
+    source.metadata.pop("papermill", None)
+    for cell in source.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+    return source
+
+
+def figures(notebook) -> list[tuple[str, bytes, str]]:
+    """Pictures among the outputs, in order: (hash of the bytes, PNG bytes, alternative text or "")."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data:
+                image = base64.b64decode("".join(data["image/png"]))
+                meta = output.get("metadata", {})
+                alt = meta.get("image/png", {}).get("alt") or meta.get("alt") or ""
+                found.append((hashlib.sha256(image).hexdigest(), image, alt))
+    return found

@@ -1,0 +1,30 @@
+"""The table of contents: parts in reading order, finished pages under each, then the reference pages."""
+
+from __future__ import annotations
+
+from clipkit.press.registry import Registry
+
+FRONT = ("how_to_read",)
+BACK = ("ledger", "glossary", "api", "references")
+
+
+def page_path(part: str, slug: str) -> str:
+    """A page's path inside the staged source, without suffix."""
+    return f"{part}/{slug}"
+
+
+def toc(registry: Registry, built: set[str], extra: tuple[str, ...] = ()) -> dict:
+    """The jupyter-book table of contents, as a dictionary; `built` holds the slugs of the pages that exist."""
+    parts = []
+    for part in registry.parts():
+        sections = [{"file": page_path(part.id, e.slug)} for e in registry.of_part(part.id) if e.slug in built]
+        parts.append({"file": f"parts/{part.id}", "title": part.title, **({"sections": sections} if sections else {})})
+    return {
+        "format": "jb-book",
+        "root": "index",
+        "parts": [
+            {"caption": "First", "chapters": [{"file": name} for name in FRONT]},
+            {"caption": "The papers", "chapters": parts},
+            {"caption": "Reference", "chapters": [{"file": name} for name in (*BACK, *extra)]},
+        ],
+    }

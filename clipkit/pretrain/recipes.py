@@ -1,0 +1,196 @@
+"""How each shipped checkpoint was made: a table of recipes, and the one function that follows them.
+
+A new checkpoint is another line of `RECIPES`; `clipkit pretrain NAME` makes it and writes its card.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clipkit.errors import ClipkitError, unknown
+from clipkit.paths import data_dir
+
+# 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
+VIT = {"image_size": 32, "layers": 4, "width": 192, "head_width": 64, "patch_size": 8}
+CONV = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 24, "head_width": 48}
+TEXT = {"context_length": 64, "width": 128, "heads": 4, "layers": 3}
+# What pretraining sees: mostly flat drawings, a few shaded, pastel and sketched ones. Pixel art, blueprints and
+# negatives never occur: they are the domain shifts.
+SEEN_STYLES = {"styles": ("flat", "shaded", "pastel", "sketch"), "style_probs": (0.82, 0.06, 0.06, 0.06)}
+BIAS = {"zipf": 1.0, "background_bias": 0.8, "colour_bias": 0.8}
+VOCABULARY = "nano_bpe.txt.gz"
+REGISTERS = {"name": 0.1, "short": 0.4, "detailed": 0.3, "rewrite": 0.1, "hypernym": 0.04, "alt_text": 0.06}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One checkpoint. `worlds` are (WorldSpec arguments, weight); `kind` is "clip" or "dino"."""
+
+    name: str
+    note: str
+    vision: dict
+    kind: str = "clip"
+    embed_dim: int = 128
+    text: dict = field(default_factory=lambda: TEXT)
+    worlds: tuple[tuple[dict, float], ...] = ()
+    registers: dict[str, float] = field(default_factory=lambda: REGISTERS)
+    steps: int = 3000
+    batch: int = 256
+    lr: float = 1e-3
+    seed: int = 0
+    precision: str = "bf16"
+
+
+def _worlds(**extra) -> tuple[tuple[dict, float], ...]:
+    """One object, two or three, and a few equal ones to count (up to four): the usual diet."""
+    common = {**SEEN_STYLES, **extra}
+    return (
+        ({**common, "min_objects": 1, "max_objects": 1}, 0.5),
+        ({**common, "min_objects": 2, "max_objects": 3}, 0.38),
+        ({**common, "min_objects": 2, "max_objects": 4, "same_category": 1.0}, 0.12),
+    )
+
+
+RECIPES: dict[str, Recipe] = {
+    r.name: r
+    for r in (
+        Recipe("nano", "the small CLIP of the book: a ViT on an unbiased world", VIT, worlds=_worlds()),
+        Recipe("nano-biased", "the same ViT on a long-tailed world whose colours and backgrounds follow the category", VIT, worlds=_worlds(**BIAS)),
+        Recipe("nano-conv", "a small ResNet with attention pooling on the unbiased world", CONV, worlds=_worlds()),
+        Recipe("nano-dino", "a ViT trained without any text, by self-distillation", VIT, kind="dino", worlds=_worlds(), batch=128),
+    )
+}
+
+
+def corpus(n: int = 20_000, seed: int = 7) -> list[str]:
+    """Captions of every register and of both kinds of scene, to learn the vocabulary on."""
+    from clipkit.world import CATEGORIES, CLASS_TEMPLATES, REGISTERS, WorldSpec, caption_batch, classnames, sample_scenes
+
+    scenes = sample_scenes(WorldSpec(styles=("flat", "sketch", "pixel", "pastel"), max_objects=4, same_category=0.3), n, seed)
+    texts = [t for register in REGISTERS for t in caption_batch(scenes, register, seed=seed) if isinstance(t, str)]
+    for factor, templates in CLASS_TEMPLATES.items():
+        texts += [t.replace("{}", name) for name in classnames(factor) for t in templates] * 5
+    return texts + list(CATEGORIES) * 20
+
+
+def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, device: str = "cpu", progress: bool = True) -> dict:
+    """Follow a recipe: train, probe, save checkpoint and card in `folder` (default data/models). Returns the card."""
+    import torch
+
+    from clipkit import __version__
+    from clipkit.models import NanoEncoder, build_nano, save_nano
+    from clipkit.pretrain import info_nce, probes
+    from clipkit.pretrain.dino import image_batches, train_dino
+    from clipkit.pretrain.pairs import contrastive_loss, pair_batches
+    from clipkit.pretrain.train import train
+    from clipkit.world import WorldSpec
+
+    steps = steps or recipe.steps
+    folder = folder or data_dir() / "models"
+    torch.manual_seed(recipe.seed)
+    settings = config(recipe, folder)
+    model = NanoEncoder(build_nano(settings).to(device), settings, folder)
+    specs = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]
+    tick = _progress(recipe.name, steps) if progress else None
+    loop = {"steps": steps, "lr": recipe.lr, "precision": recipe.precision, "after_step": tick}
+    if recipe.kind == "clip":
+        batches = pair_batches(model, specs, recipe.registers, recipe.batch, recipe.seed)
+        history = train(model.module, batches, contrastive_loss(model, info_nce), **loop)
+        numbers = probes.card_numbers(model)
+    elif recipe.kind == "dino":
+        mixture = WorldSpec(**{**specs[0][0].to_dict(), "max_objects": 3})
+        tower, history = train_dino(
+            model.module.visual, model.embed_dim, image_batches(model, mixture, recipe.batch, recipe.seed), seed=recipe.seed, **loop
+        )
+        model.module.visual = tower
+        numbers = probes.vision_card_numbers(model)
+    else:
+        raise unknown("kind of recipe", recipe.kind, ["clip", "dino"])
+    card = {
+        "name": recipe.name,
+        "note": recipe.note,
+        "kind": recipe.kind,
+        "data": {"worlds": [{"spec": arguments, "weight": weight} for arguments, weight in recipe.worlds], "registers": recipe.registers},
+        "training": {
+            "steps": steps, "batch": recipe.batch, "pairs": steps * recipe.batch, "lr": recipe.lr, "seed": recipe.seed,
+            "precision": recipe.precision, "minutes": round(history.seconds / 60, 1), "final_loss": round(sum(history.loss[-50:]) / 50, 3),
+            "threads": torch.get_num_threads(), "device": device,
+        },
+        "parameters": sum(p.numel() for p in model.module.parameters()),
+        "percent": numbers,
+        "known_failures": known_failures(numbers),
+        "versions": {"clipkit": __version__, "torch": torch.__version__.split("+")[0], "python": platform.python_version()},
+    }  # fmt: skip
+    save_nano(model.module, settings, card, folder, half=True)
+    return card
+
+
+def config(recipe: Recipe, folder: Path) -> dict:
+    """The open_clip-format model configuration of a recipe, with our tokenizer and preprocessing."""
+    from clipkit.models import load_tokenizer
+
+    settings = {
+        "name": recipe.name,
+        "embed_dim": recipe.embed_dim,
+        "vision_cfg": dict(recipe.vision),
+        "preprocess": {"size": recipe.vision["image_size"], "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+    }
+    if recipe.kind == "dino":
+        return settings
+    vocabulary = load_tokenizer(folder / VOCABULARY, recipe.text["context_length"]).vocab_size
+    return settings | {
+        "text_cfg": {**recipe.text, "vocab_size": vocabulary},
+        "tokenizer": {"merges": VOCABULARY, "context_length": recipe.text["context_length"]},
+    }
+
+
+def known_failures(numbers: dict) -> list[str]:
+    """Sentences about what the numbers show to be weak."""
+    said = []
+    if "counting" in numbers:
+        beyond = [v for k, v in numbers["counting"].items() if k.isdigit() and int(k) > 4]
+        if beyond:
+            said.append(f"counting beyond four: {sum(beyond) / len(beyond):.0f} % right (chance 10)")
+    for key, what in (("relation", "left/right and above/below"), ("word_order", "which colour belongs to which object")):
+        if key in numbers:
+            said.append(f"{what}: {numbers[key]:.0f} % right between two captions (chance 50)")
+    return said
+
+
+def _progress(name: str, steps: int):
+    from tqdm import tqdm
+
+    bar = tqdm(total=steps, desc=name, mininterval=5)
+
+    def tick(step: int, module, value: float) -> None:
+        bar.update()
+        if step % 20 == 0:
+            bar.set_postfix(loss=f"{value:.3f}")
+        if step + 1 == steps:
+            bar.close()
+
+    return tick
+
+
+def main(names: Iterable[str], steps: int | None = None, folder: str | None = None, threads: int | None = None) -> list[dict]:
+    """What `clipkit pretrain NAME …` does; makes the vocabulary first when there is none."""
+    import torch
+
+    from clipkit.models import save_bpe, train_bpe
+
+    names = list(names)
+    for name in names:
+        if name not in RECIPES:
+            raise unknown("recipe", name, RECIPES)
+    if steps is not None and steps < 50:
+        raise ClipkitError(f"{steps} steps teach nothing and the schedule needs 50 at least")
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    target = Path(folder) if folder else data_dir() / "models"
+    target.mkdir(parents=True, exist_ok=True)
+    if not (target / VOCABULARY).exists():
+        save_bpe(train_bpe(corpus(), 2000), target / VOCABULARY)
+    return [make(RECIPES[name], target, steps) for name in names]

@@ -1,0 +1,115 @@
+"""The one training loop: AdamW, warm-up and cosine, clipped gradients, an optional moving average."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from clipkit.errors import ClipkitError
+
+
+@dataclass
+class History:
+    """What a run left behind: loss per step, seconds, samples seen."""
+
+    loss: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    samples: int = 0
+
+
+def cosine_schedule(step: int, steps: int, warmup: int) -> float:
+    """Learning-rate factor: linear over `warmup` steps, then half a cosine down to 0.
+
+    >>> [round(cosine_schedule(s, 10, 2), 2) for s in (0, 1, 2, 6)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _groups(modules: nn.Module, weight_decay: float) -> list[dict]:
+    # Gains, biases, embeddings' scale and the temperature are not shrunk: decay is for matrices only.
+    decay = [p for p in modules.parameters() if p.requires_grad and p.ndim >= 2]
+    rest = [p for p in modules.parameters() if p.requires_grad and p.ndim < 2]
+    return [{"params": decay, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def train(
+    module: nn.Module,
+    batches: Iterable,
+    loss: Callable[[nn.Module, object], Tensor],
+    steps: int,
+    lr: float = 1e-3,
+    warmup: int | None = None,
+    weight_decay: float = 0.1,
+    clip_norm: float = 1.0,
+    ema: float | None = None,
+    precision: str = "fp32",
+    after_step: Callable[[int, nn.Module, float], None] | None = None,
+) -> History:
+    """Train `module` in place for `steps` steps.
+
+    Args:
+        module: what is trained; parameters with `requires_grad=False` stay as they are.
+        batches: an iterable of batches, endless or at least `steps` long.
+        loss: (module, batch) -> 0-d tensor. A technique is a loss; the loop knows nothing of it.
+        warmup: steps of linear warm-up (default: 5 % of `steps`).
+        ema: decay of a moving average of the weights, copied into `module` at the end; None for none.
+        precision: "fp32", or "bf16" for autocast (matrices in bfloat16, weights in float32).
+        after_step: called with (step, module, loss) after every step; raise StopIteration to end early.
+
+    Returns: History. Raises: ClipkitError when the loss stops being a number, or the batches run out.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise ClipkitError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
+    device = next(module.parameters()).device
+    warmup = max(1, steps // 20) if warmup is None else warmup
+    optimiser = torch.optim.AdamW(_groups(module, weight_decay), lr=lr, betas=(0.9, 0.98), eps=1e-6)
+    average = copy.deepcopy(module) if ema else None
+    history, start = History(), time.perf_counter()
+    module.train()
+    stream = iter(batches)
+    for step in range(steps):
+        try:
+            batch = next(stream)
+        except StopIteration:
+            raise ClipkitError(f"the batches ran out after {step} of {steps} steps; give more data or fewer steps") from None
+        for group in optimiser.param_groups:
+            group["lr"] = lr * cosine_schedule(step, steps, warmup)
+        with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
+            value = loss(module, batch)
+        if not torch.isfinite(value):
+            raise ClipkitError(f"the loss is {value.item()} at step {step}: lower lr (now {lr:g}) or check the data for NaN")
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], clip_norm)
+        optimiser.step()
+        if average is not None:
+            _update_average(average, module, min(ema, (1 + step) / (10 + step)))
+        history.loss.append(value.item())
+        if after_step is not None:
+            try:
+                after_step(step, module, history.loss[-1])
+            except StopIteration:
+                break
+    if average is not None:
+        module.load_state_dict(average.state_dict())
+    module.eval()
+    history.seconds = time.perf_counter() - start
+    return history
+
+
+@torch.no_grad()
+def _update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
+    for a, b in zip(average.parameters(), module.parameters(), strict=True):
+        a.lerp_(b, 1 - decay)
+    for a, b in zip(average.buffers(), module.buffers(), strict=True):
+        a.copy_(b)

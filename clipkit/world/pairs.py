@@ -1,0 +1,155 @@
+"""Minimal pairs: a true caption and a false one that differs in one word, or in the order of the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from clipkit.errors import unknown
+from clipkit.world.english import phrase, say_detailed
+from clipkit.world.message import Draw, Item, Message, Truth, detailed_message, groups, relation_between, seeds_of, states, truths
+from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, TEXTURES
+from clipkit.world.words import NUMBERS, OPPOSITE, PLACES, RELATION_WORDS, noun_phrase
+
+ONE_WORD: tuple[str, ...] = ("category", "colour", "texture", "size", "count", "relation", "background")
+SWAPS: tuple[str, ...] = ("swap_colour", "swap_texture", "swap_count", "swap_relation")
+PAIR_KINDS: tuple[str, ...] = ONE_WORD + SWAPS
+
+
+def minimal_pairs(scenes, kind: str, seed: int = 0) -> list[tuple[str, str] | None]:
+    """(true, false) captions of each of `scenes` (Scenes or one Scene); None where the kind is impossible.
+
+    Args:
+        kind: one of PAIR_KINDS. A single word ("category", "colour", …): the detailed caption of the same seed, one
+            word of which is replaced by another that fits nothing in the picture. "swap_…": "a red cat and a blue dog"
+            against "a blue cat and a red dog"; "two cats and a dog"-like counts; or subject and object of a relation.
+            Impossible where, e.g., there is one object only, no count above one, or no texture to change.
+
+    Raises: ClipkitError for an unknown kind.
+    """
+    if kind not in PAIR_KINDS:
+        raise unknown("kind of minimal pair", kind, PAIR_KINDS)
+    # One-word foils stand on the detailed caption of the same seed; which word is changed has a stream of its own.
+    base = states(seeds_of(scenes), "detailed", seed)
+    own = states(seeds_of(scenes), f"pair {kind}", seed)
+    return [_pair(truth, kind, Draw(b), Draw(o)) for truth, b, o in zip(truths(scenes), base, own, strict=True)]
+
+
+def _pair(truth: Truth, kind: str, base: Draw, draw: Draw) -> tuple[str, str] | None:
+    if kind in ONE_WORD:
+        return one_word(truth, detailed_message(truth, base), kind, draw)
+    return swap(truth, kind.removeprefix("swap_"), draw)
+
+
+def one_word(truth: Truth, message: Message, kind: str, draw: Draw) -> tuple[str, str] | None:
+    """The detailed message in words, and the same with one word made wrong."""
+    true = say_detailed(message)
+    for other in _changed(truth, message, kind, draw):
+        false = say_detailed(other)
+        if differing_words(true, false) == 1:
+            return true, false
+    return None
+
+
+def differing_words(a: str, b: str) -> int:
+    """Number of places at which two texts of equally many words differ; -1 if their lengths do.
+
+    >>> differing_words("a red cat", "a blue cat")
+    1
+    """
+    one, two = a.split(), b.split()
+    return sum(x != y for x, y in zip(one, two, strict=True)) if len(one) == len(two) else -1
+
+
+def _changed(truth: Truth, message: Message, kind: str, draw: Draw) -> Iterable[Message]:
+    """Messages that are wrong in one fact of `kind`, in random order."""
+    if kind == "background":
+        if message.background:
+            yield from (message._replace(background=b) for b in draw.shuffled(BACKGROUNDS) if b != truth.background)
+        return
+    if kind == "relation":
+        if message.relation:
+            yield message._replace(relation=OPPOSITE[message.relation])
+        return
+    choices: list[tuple[int, Item]] = []
+    for at, item in enumerate(message.items):
+        if kind == "count":
+            choices += [(at, item._replace(count=n)) for n in range(2, len(NUMBERS)) if 1 < item.count != n]
+            continue
+        words, present = {
+            "category": (CATEGORIES, {t.category for t in truth.things}),
+            "colour": (COLOURS if item.colour else (), {t.colour for t in truth.things}),
+            "texture": (TEXTURES[1:] if item.texture not in ("", "plain") else (), {t.texture for t in truth.things}),
+            "size": (SIZES if item.size else (), {t.size for t in truth.things if t.category == item.category}),
+        }[kind]
+        choices += [(at, item._replace(**{kind: w})) for w in words if w not in present]
+    for at, item in draw.shuffled(choices):
+        yield message._replace(items=[*message.items[:at], item, *message.items[at + 1 :]])
+
+
+def swap(truth: Truth, what: str, draw: Draw) -> tuple[str, str] | None:
+    """Two kinds of objects, and the same sentence with colours, textures, counts or the two sides of a relation exchanged."""
+    if what == "colour" and not truth.coloured:
+        return None
+    by_look: dict[tuple[str, str], list] = {}
+    for t in truth.things:
+        look = {"colour": t.colour, "texture": t.texture}.get(what, "")
+        by_look.setdefault((t.category, look), []).append(t)
+    items = []
+    for (category, look), members in (groups(truth.things, truth.coloured) if what == "relation" else by_look).items():
+        item = Item(len(members), category, members=tuple(members))
+        items.append(item._replace(**{"colour" if what == "relation" else what: look}) if look else item)
+    place = f" {PLACES[truth.background]}" if draw(2) else ""
+    for at, a in enumerate(order := draw.shuffled(items)):
+        for b in order[at + 1 :]:
+            if what == "relation":
+                found = relation_between(a.members, b.members)
+                if found:
+                    word = RELATION_WORDS[found]
+                    return f"{phrase(a)} {word} {phrase(b)}{place}", f"{phrase(b)} {word} {phrase(a)}{place}"
+                continue
+            one, two = getattr(a, what), getattr(b, what)
+            if a.category == b.category or one == two:
+                continue
+            c, d = a._replace(**{what: two}), b._replace(**{what: one})
+            if what == "texture" and "plain" in (one, two):
+                continue
+            # "a blue cat and a red dog" may be true as well when there are more than two objects.
+            if what != "count" and all(len(by_look.get((i.category, getattr(i, what)), ())) == i.count for i in (c, d)):
+                continue
+            return f"{phrase(a)} and {phrase(b)}{place}", f"{phrase(c)} and {phrase(d)}{place}"
+    return None
+
+
+def swapped(truth: Truth, draw: Draw) -> str:
+    """A false caption by exchange: colours, sides of a relation, textures or counts, whichever is possible, at random.
+
+    Where none is (one object, or equal ones) one word of the detailed caption is made wrong instead: a colour, or the
+    category where colours cannot be seen; an empty scene gets another background.
+    """
+    for what in draw.shuffled(("colour", "colour", "relation", "relation", "texture", "count")):
+        found = swap(truth, what, draw)
+        if found:
+            return found[1]
+    if not truth.things:
+        return say_detailed(next(iter(_changed(truth, Message([], background=truth.background, style=truth.style), "background", draw))))
+    message = detailed_message(truth, draw)
+    for kind in ("colour", "category"):
+        found = one_word(truth, message, kind, draw) if kind == "category" or truth.coloured else None
+        if found:
+            return found[1]
+    # Every colour and article in use: deny nothing, name a pair of things that cannot be there.
+    absent = draw.pick([c for c in CATEGORIES if all(t.category != c for t in truth.things)])
+    return noun_phrase(2, absent)
+
+
+def count_captions(scene, numbers: Iterable[int] = range(2, 11)) -> list[str]:
+    """Captions of a Scene that differ in the stated number of its most frequent kind of objects only.
+
+    >>> from clipkit.world.message import Thing, Truth
+    >>> count_captions(Truth([Thing("cat", "red", "plain", "small", 0.2, 0.2)] * 3, "snow", "flat"), (2, 3))
+    ['a photo of two red cats', 'a photo of three red cats']
+    """
+    truth = scene if isinstance(scene, Truth) else next(truths(scene))
+    found = groups(truth.things, truth.coloured)
+    category, colour = max(found, key=lambda key: len(found[key]))
+    return [f"a photo of {noun_phrase(n, category, colour)}" for n in numbers]

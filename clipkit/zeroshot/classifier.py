@@ -1,0 +1,67 @@
+"""Class weights from prompts, and the logits they give."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit.errors import ClipkitError
+
+
+def fill_templates(classnames: Sequence[str], templates: Sequence[str]) -> list[list[str]]:
+    """Every template with every class name: one list of prompts a class.
+
+    >>> fill_templates(["cat"], ["a photo of a {}.", "{}"])
+    [['a photo of a cat.', 'cat']]
+
+    Raises: ClipkitError for no or duplicate class names, or a template without its {} place.
+    """
+    if not classnames or not templates:
+        raise ClipkitError("zero-shot needs at least one class name and one template")
+    twice = [name for name, count in Counter(classnames).items() if count > 1]
+    if twice:
+        raise ClipkitError(f"duplicate class names {twice}: merge the classes or tell them apart by name")
+    for template in templates:
+        if "{}" not in template:
+            raise ClipkitError(f"template {template!r} has no {{}} where the class name goes")
+    return [[template.replace("{}", name) for template in templates] for name in classnames]
+
+
+@torch.no_grad()
+def zeroshot_weights(model, classnames: Sequence[str], templates: Sequence[str], mode: str = "embedding") -> Tensor:
+    """Zero-shot classifier weights.
+
+    Args:
+        model: a DualEncoder.
+        classnames: C names. templates: T prompts with one {} each.
+        mode: "embedding": normalise each prompt's feature, average over templates, normalise again (the CLIP
+            paper's ensemble); "logit": the average without the second normalisation, so that logits equal the mean
+            of the single templates' logits and classes whose templates disagree are scored lower.
+
+    Returns: (C, D) float32 on the model's device.
+    Raises: ClipkitError for an unknown mode and for bad names or templates (see `fill_templates`).
+    Source: arXiv:2103.00020, section 3.1.4.
+    """
+    if mode not in ("embedding", "logit"):
+        raise ClipkitError(f"mode must be 'embedding' or 'logit', got {mode!r}")
+    prompts = fill_templates(classnames, templates)
+    features = model.text_features([p for row in prompts for p in row])  # (C T, D), unit norm
+    mean = features.view(len(classnames), len(templates), -1).mean(1)
+    return F.normalize(mean, dim=-1) if mode == "embedding" else mean
+
+
+def zeroshot_logits(features: Tensor, weights: Tensor, scale: Tensor | float = 100.0) -> Tensor:
+    """Logits (N, C) = scale * features (N, D) @ weights (C, D)^T.
+
+    Raises: ClipkitError when D differs or features hold NaN (says which row).
+    """
+    if features.ndim != 2 or features.shape[-1] != weights.shape[-1]:
+        raise ClipkitError(f"features {tuple(features.shape)} and weights {tuple(weights.shape)} must share their last dimension")
+    bad = torch.isnan(features).any(1).nonzero().flatten()
+    if len(bad):
+        raise ClipkitError(f"{len(bad)} feature vectors hold NaN, the first is row {bad[0].item()}: extract the features again")
+    return scale * features @ weights.to(features).T
