@@ -41,8 +41,7 @@ def load(
         pixels: side of the images when it differs from the spec's size.
         captions: registers, one caption each, in this order.
     """
-    from clipkit.world import captions as grammar
-    from clipkit.world import render, sample_scenes
+    from clipkit import world
 
     if split not in SIZES_OF_SPLITS:
         raise unknown("split of world", split, SIZES_OF_SPLITS)
@@ -52,20 +51,20 @@ def load(
     if n < 1:
         raise ClipkitError(f"world: n must be at least 1, not {n}")
     spec = world_spec(spec, factor, knobs)
-    scenes = sample_scenes(spec, n, stream(split, seed))
+    scenes = world.sample_scenes(spec, n, stream(split, seed))
     single = bool((np.asarray(scenes.category)[:, 1:] < 0).all())
     if not single and factor is not None and factor not in OF_SCENES:
         raise ClipkitError(f"factor={factor!r} needs scenes of one object; leave out max_objects, or use one of {', '.join(OF_SCENES)}")
     factor = factor or ("category" if single else None)
-    classnames = None if factor is None else list(grammar.classnames(factor))
+    classnames = None if factor is None else list(world.classnames(factor))
     return Dataset(
         name="world",
         split=split,
-        images=ArrayImages(render(scenes, size=pixels).images, [f"scene {i}" for i in range(n)]),
+        images=ArrayImages(world.render(scenes, size=pixels).images, [f"scene {i}" for i in range(n)]),
         labels=None if factor is None else labels_of(scenes, factor),
         classnames=classnames,
         templates=templates(factor),
-        captions=[list(row) for row in zip(*(grammar.caption_batch(scenes, r, seed, language) for r in captions), strict=True)],
+        captions=[list(row) for row in zip(*(world.caption_batch(scenes, r, seed, language) for r in captions), strict=True)],
         scenes=scenes,
     )
 
@@ -91,15 +90,13 @@ def world_spec(spec, factor: str | None, knobs: dict):
 
 
 def labels_of(scenes, factor: str) -> np.ndarray:
-    """(N,) int64 positions in `world.captions.classnames(factor)`; factors of objects are those of the first object."""
-    from clipkit.world import captions as grammar
-    from clipkit.world import taxonomy
+    """(N,) int64 positions in `world.classnames(factor)`; factors of objects are those of the first object."""
+    from clipkit.world import CATEGORIES, SUPERCLASS_OF, SUPERCLASSES
 
-    names = list(grammar.classnames(factor))
     if factor == "count":
         return (np.asarray(scenes.category) >= 0).sum(axis=1).astype(np.int64) - 1
     if factor == "superclass":
-        of_category = np.array([names.index(taxonomy.SUPERCLASS_OF[c]) for c in taxonomy.CATEGORIES])
+        of_category = np.array([list(SUPERCLASSES).index(SUPERCLASS_OF[c]) for c in CATEGORIES])
         return of_category[np.asarray(scenes.category)[:, 0]]
     column = np.asarray(getattr(scenes, factor))
     return (column[:, 0] if column.ndim == 2 else column).astype(np.int64)
@@ -107,9 +104,6 @@ def labels_of(scenes, factor: str) -> np.ndarray:
 
 def templates(factor: str | None) -> list[str]:
     """The world's prompt templates for a factor."""
-    from clipkit.world.captions import CLASS_TEMPLATES
+    from clipkit.world import CLASS_TEMPLATES
 
-    found = CLASS_TEMPLATES
-    if isinstance(found, dict):
-        found = found.get(factor or "category", next(iter(found.values())))
-    return list(found)
+    return list(CLASS_TEMPLATES[factor or "category"])

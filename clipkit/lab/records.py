@@ -180,12 +180,10 @@ def portable(value: object) -> object:
     ('folder:flowers', 'folder:flowers', 16)
     """
     if isinstance(value, str):
-        prefix, colon, rest = value.rpartition(":")
-        if len(prefix) == 1:  # a Windows drive
-            prefix, colon, rest = "", "", value
+        prefix, rest = re.fullmatch(r"(\w{2,}:)?(.*)", value, re.DOTALL).groups()  # one letter is a Windows drive
         if re.match(r"(/|~|\.{1,2}[/\\]|[A-Za-z]:[/\\])", rest):
             rest = re.split(r"[/\\]", rest.rstrip("/\\"))[-1]
-        return prefix + colon + rest
+        return (prefix or "") + rest
     if isinstance(value, (list, tuple)):
         return [portable(item) for item in value]
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.lab.claims import Claim, Judged, claims_of, columns
+from clipkit.lab.palette import label
 from clipkit.lab.records import VERSION, Record, json_ready
 from clipkit.lab.tables import number, to_html
 from clipkit.lab.verdict import SYMBOLS, TOO_FEW, Verdict
@@ -127,10 +128,10 @@ def decimals(margin: float) -> int:
 
 
 def shown(claim: Claim, verdict: Verdict, baseline: str | None) -> str:
-    """ "+2.9 [+1.8, +4.1] points over tip_adapter, 5 seeds"; signed so that + favours the claim."""
+    """ "+2.9 [+1.8, +4.1] points over tip adapter, 5 seeds"; signed so that + favours the claim."""
     digits = decimals(verdict.margin)
     ends = "" if verdict.low is None else f" [{number(verdict.low, digits, True)}, {number(verdict.high, digits, True)}]"
-    against = f" over {baseline}" if baseline else ""
+    against = f" over {label(baseline)}" if baseline else ""
     spread = ", all the same" if verdict.method == "no spread" else ""
     seeds = f"{verdict.n} seed{'s' if verdict.n > 1 else ''}"
     unit = f" {claim.unit}" if claim.unit else ""

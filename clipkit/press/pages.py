@@ -14,6 +14,7 @@ from clipkit.press.markup import authors, badge, number, paper_number, span
 from clipkit.press.parts import BY_ID
 from clipkit.press.registry import Entry, Registry
 
+HEADS = ("page", "claim", "the paper", "scale", "here, with 95 % interval", "verdict")
 MARKER = re.compile(r"<!-- clipkit:([a-z_]+)(?: ([a-z_]+))? -->")
 
 
@@ -54,7 +55,9 @@ def counts_line(registry: Registry, rows: list[Row], built: set[str]) -> str:
         (done, "with a page"),
         (len(built) - done, "foundation pages"),
         (total["claims"], "claims"),
-        *((total[name], name) for name in ("holds", "fails", "inconclusive")),
+        (total["holds"], "hold"),
+        (total["fails"], "fail"),
+        (total["inconclusive"], "inconclusive"),
     ]
     cells = "".join(f"<li><strong>{count}</strong> {name}</li>" for count, name in figures)
     return f'<ul class="ck-counts">{cells}</ul>'
@@ -129,10 +132,10 @@ def ledger_tables(registry: Registry, rows: list[Row], built: set[str]) -> str:
     for part in registry.parts():
         mine = [row for row in rows if row.entry.part == part.id]
         if mine:
-            head = "".join(f"<th>{name}</th>" for name in ("page", "claim", "the paper", "scale", "here, with 95 % interval", "verdict"))
+            head = "".join(f"<th>{name}</th>" for name in HEADS)
             body = "\n".join(_ledger_row(row, built) for row in mine)
             table = f'<table class="ck-ledger"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
-            blocks.append(f'## {BY_ID[part.id].title}\n\n<div class="ck-scroll">\n{table}\n</div>\n')
+            blocks.append(f"## {BY_ID[part.id].title}\n\n{table}\n")
     return "\n".join(blocks)
 
 
@@ -148,4 +151,9 @@ def _ledger_row(row: Row, built: set[str]) -> str:
         ours = f"<small>{escape(claim.untestable)}</small>"
     verdict = badge("", row.verdict) + (" " + badge("", "stale") if row.stale else "")
     cells = (page, f"<strong>{claim.id}</strong> {escape(claim.text)}", paper_number(claim), scale, ours, verdict)
-    return f'<tr id="{row.anchor}-{row.scale or "none"}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return f'<tr id="{row.anchor}-{row.scale or "none"}">' + "".join(_cell(*pair) for pair in zip(HEADS, cells, strict=True)) + "</tr>"
+
+
+def _cell(head: str, content: str) -> str:
+    """A cell that knows its column, for the phone, where rows are stacked."""
+    return f"<td>{content}</td>" if head in ("page", "claim", "verdict") else f'<td data-head="{head}">{content}</td>'

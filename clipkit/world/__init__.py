@@ -4,57 +4,35 @@
     scenes = sample_scenes(spec, 100, seed=0)
     pictures = render(scenes, size=64, masks=True)
     captions = caption_batch(scenes, "detailed")
+
+A name imports the file it lives in when it is first asked for.
 """
 
 from __future__ import annotations
 
-from clipkit.world.captions import CLASS_TEMPLATES, LANGUAGES, REGISTERS, caption, caption_batch, classnames
-from clipkit.world.render import Rendered, render
-from clipkit.world.sample import category_probabilities, sample_scenes, single_objects
-from clipkit.world.scene import Object, Scene, Scenes, relations
-from clipkit.world.spec import WorldSpec
-from clipkit.world.sprites import part_names
-from clipkit.world.styles import apply_style
-from clipkit.world.taxonomy import (
-    BACKGROUNDS,
-    CATEGORIES,
-    COLOURS,
-    HYPERNYMS,
-    SIZES,
-    STUFF,
-    STYLES,
-    SUPERCLASS_OF,
-    SUPERCLASSES,
-    TEXTURES,
-)
+import importlib
 
-__all__ = [
-    "BACKGROUNDS",
-    "CATEGORIES",
-    "CLASS_TEMPLATES",
-    "COLOURS",
-    "HYPERNYMS",
-    "LANGUAGES",
-    "REGISTERS",
-    "SIZES",
-    "STUFF",
-    "STYLES",
-    "SUPERCLASSES",
-    "SUPERCLASS_OF",
-    "TEXTURES",
-    "Object",
-    "Rendered",
-    "Scene",
-    "Scenes",
-    "WorldSpec",
-    "apply_style",
-    "caption",
-    "caption_batch",
-    "category_probabilities",
-    "classnames",
-    "part_names",
-    "relations",
-    "render",
-    "sample_scenes",
-    "single_objects",
-]
+_HOME = {
+    "taxonomy": "BACKGROUNDS CATEGORIES COLOURS HOME HYPERNYMS SIZES STUFF STYLES SUPERCLASSES SUPERCLASS_OF TEXTURES",
+    "spec": "WorldSpec",
+    "scene": "Object Scene Scenes relations",
+    "sample": "category_probabilities sample_scenes single_objects",
+    "render": "Rendered render",
+    "sprites": "part_names",
+    "styles": "apply_style",
+    "corruptions": "CORRUPTIONS corrupt",
+    "captions": "REGISTERS caption caption_batch",
+    "languages": "LANGUAGES",
+    "prompts": "CLASS_TEMPLATES classnames",
+    "questions": "Question entities questions",
+}
+_WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
+__all__ = sorted(_WHERE)  # noqa: PLE0605
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f"module 'clipkit.world' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"clipkit.world.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value

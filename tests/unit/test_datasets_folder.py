@@ -84,7 +84,8 @@ def test_relative_paths(classes, splits, monkeypatch, tmp_path):
     assert here.fingerprint == load_dataset(f"folder:{classes}").fingerprint  # where it lies does not matter
 
 
-def test_missing_folder(tmp_path):
+def test_missing_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ClipkitError, match="no such folder; looked for .* and "):
         load_dataset("folder:no/such/place")
     (tmp_path / "file").write_text("")

@@ -252,7 +252,7 @@ def test_shards_equal_what_webdataset_streams(tmp_path):
         assert ds.paths[i].endswith(streamed[i]["__key__"])
     assert ds.fingerprint == load_dataset(name, classnames=["a", "b", "c"]).fingerprint
     with pytest.raises(ClipkitError, match="no split 'train'"):
-        load_dataset(name, split="train")
+        load_dataset(name, split="train", classnames=["a", "b", "c"])
 
 
 def test_shards_with_json_and_split_in_the_name(tmp_path):

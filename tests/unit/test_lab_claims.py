@@ -1,0 +1,227 @@
+"""Claims, their table in three forms, and records."""
+
+from __future__ import annotations
+
+import doctest
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import clipkit.lab.records
+import clipkit.lab.tables
+from clipkit import lab
+from clipkit.errors import ClipkitError
+from clipkit.lab.claims import Claim, claims_of
+from clipkit.lab.records import Record, json_ready, load_records, portable, scale_of, write_json
+from clipkit.lab.report import MIME, decimals, paper_number
+
+TEST = {
+    "metric": "accuracy",
+    "unit": "points",
+    "method": "gda",
+    "baseline": ["tip_adapter", "nearest_mean"],
+    "kind": "better",
+    "margin": 1.5,
+}
+PAPER = {"value": "+5.7", "metric": "accuracy over Tip-Adapter", "model": "RN50", "source": "official_repository"}
+ENTRY = {
+    "slug": "page",
+    "claims": [
+        {"id": "C1", "text": "GDA beats <caches>.", "paper": PAPER, "test": TEST},
+        {
+            "id": "C2",
+            "text": "It needs no captions.",
+            "paper": {"value": None, "source": "unverified"},
+            "test": {**TEST, "kind": "equivalent"},
+        },
+        {"id": "C4", "text": "On ImageNet too.", "untestable": "A thousand classes do not fit."},
+    ],
+}
+PRESETS = {"quick": {"n_seeds": 2}, "full": {"n_seeds": 5}}
+RUNS = pd.DataFrame(
+    {"gda": [80.0, 81.0, 82.0, 80.0, 81.0], "tip_adapter": [78.0, 78.5, 79.0, 78.0, 78.5], "nearest_mean": [70.0, 90.0, 70.0, 70.0, 70.0]},
+    index=pd.Index(range(5), name="seed"),
+)
+FACTS = {"hashes": {"notebook": "a", "code": "b"}, "versions": {"torch": "2"}, "seconds": 12.0, "date": "2025-01-02"}
+
+
+@pytest.fixture(autouse=True)
+def own_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPKIT_DATA", str(tmp_path))
+
+
+def start(preset="full", **parameters):
+    return lab.start("page", PRESETS, preset=preset, entry=ENTRY, **{"model": "nano", "pretrained": None, "dataset": "world", **parameters})
+
+
+def test_doctests():
+    assert doctest.testmod(clipkit.lab.records).failed == 0
+    assert doctest.testmod(clipkit.lab.tables).failed == 0
+
+
+def test_contrast_is_with_the_strongest_baseline_paired_by_seed():
+    values, baseline = Claim.of(ENTRY["claims"][0]).contrast(RUNS)
+    assert baseline == "tip_adapter"  # best on average, though nearest_mean wins at one seed
+    assert values.tolist() == [2.0, 2.5, 3.0, 2.0, 2.5]
+    assert Claim.of(ENTRY["claims"][0]).judge(RUNS).verdict.verdict == "holds"
+
+
+@pytest.mark.parametrize("how", [{"direction": "lower"}, {"lower_is_better": True}])
+def test_lower_is_better_turns_everything_round(how):
+    mirrored = Claim.of({"id": "C1", "text": "t", "test": {**TEST, **how}})
+    values, baseline = mirrored.contrast(-RUNS)
+    assert baseline == "tip_adapter" and values.tolist() == [2.0, 2.5, 3.0, 2.0, 2.5]
+    assert mirrored.contrast(RUNS)[1] == "nearest_mean"  # the lowest mean is the strongest now
+
+
+def test_no_baseline_compares_with_zero():
+    claim = Claim.of({"id": "C1", "text": "t", "test": {**TEST, "baseline": None, "method": "slope", "kind": "trend", "margin": 0.1}})
+    values, baseline = claim.contrast([{"seed": s, "slope": 0.5 + s / 100} for s in range(5)])
+    assert baseline is None and values.tolist() == [0.5, 0.51, 0.52, 0.53, 0.54]
+    assert claim.judge({"slope": values}).verdict.verdict == "holds"
+
+
+def test_registry_objects_are_claims_too():
+    from clipkit.press.registry import ClaimSpec
+
+    spec = ClaimSpec("C1", "t", {}, TEST, None)
+    assert claims_of(type("Entry", (), {"claims": (spec,)}))[0].baselines == ["tip_adapter", "nearest_mean"]
+
+
+def test_a_missing_arm_is_named_with_those_there_are():
+    with pytest.raises(ClipkitError, match="claim C1 needs the arm 'tip_adapter', and the experiment returned: gda, nearest_mean"):
+        Claim.of(ENTRY["claims"][0]).contrast(RUNS.drop(columns="tip_adapter"))
+    with pytest.raises(ClipkitError, match="claim C1: .*NaN"):
+        Claim.of(ENTRY["claims"][0]).judge(RUNS.assign(gda=np.nan))
+    with pytest.raises(ClipkitError, match="needs `test`, or `untestable`"):
+        Claim.of({"id": "C9", "text": "t"})
+    with pytest.raises(ClipkitError, match="claim C4 is not tested"):
+        Claim.of(ENTRY["claims"][2]).contrast(RUNS)
+
+
+def test_report_has_a_row_for_each_claim_and_strict_json():
+    report = start().report(RUNS)
+    assert [row["id"] for row in report.rows] == ["C1", "C2", "C4"]
+    assert report.verdict("C1") == "holds" and report.verdict("C2") == "fails"
+    first = report.rows[0]
+    assert first["live"].startswith("+2.4 [+1.9, +2.9] points over tip adapter, 5 seeds") and first["verdict"] == "✓ holds"
+    assert first["paper"] == "+5.7 accuracy over Tip-Adapter, RN50 (official repository)"
+    assert report.rows[2]["verdict"] == "– not tested" and "thousand" in report.rows[2]["note"]
+    payload = json.loads(json.dumps(report.payload, allow_nan=False))
+    assert payload["rows"][1] == {"seed": 1, "gda": 81.0, "tip_adapter": 78.5, "nearest_mean": 90.0}
+    assert payload["claims"]["C1"]["baseline"] == "tip_adapter" and payload["seeds"] == [0, 1, 2, 3, 4]
+    assert set(report.bundle()) == {"text/html", "text/plain", MIME}
+    assert "GDA beats &lt;caches&gt;." in report.html and "GDA beats <caches>." in report.text
+
+
+def test_few_seeds_give_an_estimate_and_no_verdict(capsys):
+    run = start("quick")
+    report = run.report(RUNS.iloc[:2])
+    assert report.verdict("C1") == "too few seeds"
+    assert report.rows[0]["live"] == "+0.5 points over nearest mean, 2 seeds"  # strongest over these two seeds
+    assert "five seeds" in report.rows[0]["note"]
+    run.claims(RUNS.iloc[:2])
+    assert "… too few seeds" in capsys.readouterr().out
+
+
+def test_a_skipped_claim_says_why():
+    report = start().report(RUNS, skip={"C2": "the folder has no captions"})
+    assert "C2" not in report.payload["claims"] and report.payload["skipped"] == {"C2": "the folder has no captions"}
+    assert "no captions" in report.text
+    with pytest.raises(ClipkitError, match="unknown claim in skip 'C3'"):
+        start().report(RUNS, skip={"C3": "x"})
+
+
+def test_records_stand_beside_the_live_numbers():
+    for run in (start(), start(model="lite", dataset="folder:/somewhere/private/flowers")):
+        record = Record.from_output(run.report(RUNS).payload, **FACTS)
+        path = record.write()
+        assert "private" not in path.read_text()
+        assert Record.read(path) == record
+    found = load_records("page")
+    assert [(r.scale, r.file_name) for r in found] == [("world", "nano-world-full.json"), ("photographs", "lite-folder_flowers-full.json")]
+    report = start("quick").report(RUNS.iloc[:2])
+    c1 = [row for row in report.rows if row["id"] == "C1"]
+    assert [row["verdict"] for row in c1] == ["✓ holds"] * 2
+    assert c1[0]["scale"].startswith("world") and c1[1]["scale"].startswith("photographs")
+    assert c1[0]["live"] and not c1[1]["live"]
+
+
+def test_a_record_is_judged_by_todays_rule():
+    Record.from_output(start().report(RUNS).payload, **FACTS).write()
+    stricter = {**ENTRY, "claims": [{**ENTRY["claims"][0], "test": {**TEST, "margin": 9.0}}]}
+    assert lab.start("page", PRESETS, entry=stricter).report(RUNS).rows[0]["verdict"] == "✗ fails"
+    renamed = {**ENTRY, "claims": [{**ENTRY["claims"][0], "test": {**TEST, "method": "new"}}]}
+    row = lab.start("page", PRESETS, entry=renamed).report(RUNS.rename(columns={"gda": "new"})).rows[0]
+    assert row["verdict"] == "! record again"
+
+
+def test_a_bad_record_names_file_and_field(tmp_path):
+    content = Record.from_output(start().report(RUNS).payload, **FACTS).to_dict()
+    with pytest.raises(ClipkitError, match="record/rows/1/gda is nan"):
+        rows = [dict(row) for row in content["rows"]]
+        rows[1]["gda"] = float("nan")
+        Record.from_dict({**content, "rows": rows})
+    with pytest.raises(ClipkitError, match="not a valid record at claims/C1/verdict"):
+        Record.from_dict({**content, "claims": {"C1": {**content["claims"]["C1"], "verdict": "maybe"}}})
+    with pytest.raises(ClipkitError, match="not a valid record.*'slug' is a required"):
+        Record.from_dict({key: value for key, value in content.items() if key != "slug"})
+    folder = tmp_path / "records" / "page"
+    folder.mkdir(parents=True)
+    for text in ('{"slug": ', "[1]"):
+        (folder / "x.json").write_text(text)
+        with pytest.raises(ClipkitError, match="x.json .*record the page again"):
+            load_records("page")
+
+
+def test_json_ready_takes_data_only(tmp_path):
+    assert json_ready({"a": (np.float64(1), np.arange(2), None, True)}) == {"a": [1.0, [0, 1], None, True]}
+    with pytest.raises(ClipkitError, match="value/f is a function"):
+        json_ready({"f": lambda: 0})
+    with pytest.raises(ClipkitError, match="cannot write x.json"):
+        write_json(tmp_path / "missing" / "x.json", {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("folder:/a/b/flowers/", "folder:flowers"),
+        ("folder:~/flowers", "folder:flowers"),
+        ("folder:../flowers", "folder:flowers"),
+        ("folder:C:\\data\\flowers", "folder:flowers"),
+        ("C:\\data\\x.pt", "x.pt"),
+        ("/w/x.pt", "x.pt"),
+        ("hf:owner/name", "hf:owner/name"),
+        ("laion2b_s34b", "laion2b_s34b"),
+        (["/a/b", 1], ["b", 1]),
+        (None, None),
+    ],
+)
+def test_no_machine_path_in_a_record(value, kept):
+    assert portable(value) == kept
+
+
+def test_scales():
+    assert scale_of("world-crowded", "nano") == "world" and scale_of("digits", "nano") == "digits"
+    assert scale_of("folder:x", "nano-conv") == "photographs" and scale_of("cifar10", "RN50") == "full"
+
+
+def test_small_words():
+    assert [decimals(m) for m in (1.5, 0.05, 0.1, 20, 5)] == [1, 3, 2, 0, 1]
+    assert paper_number({"value": "-0.2", "source": "unverified"}) == "\N{MINUS SIGN}0.2 (unverified)"
+    assert paper_number({"value": None, "metric": "mAP"}) == "no number given (mAP)" and paper_number({}) == ""
+
+
+def test_table_forms():
+    frame = pd.DataFrame({"shots": [1, 16], "accuracy": [-0.04, np.nan], "p": [0.001, 0.2], "name": ["<a>", "b"]}, index=["x", "y"])
+    made = lab.table(frame, "Caption & more", {"p": "{:.1e}", "accuracy": 2, "name": str.upper})
+    assert "<caption>Caption &amp; more</caption>" in made.html and "&lt;A&gt;" in made.html and 'scope="row"' in made.html
+    assert (
+        str(made).splitlines()[0] == "Caption & more" and "\N{MINUS SIGN}0.04" in str(made) and "1.0e-03" in str(made) and "–" in str(made)
+    )
+    assert set(made._repr_mimebundle_()) == {"text/html", "text/plain"}
+    with pytest.raises(ClipkitError, match="unknown column in formats 'acuracy'; did you mean 'accuracy'"):
+        lab.table(frame, formats={"acuracy": 1})

@@ -1,0 +1,280 @@
+"""From parameters to runs: types, presets, seeds, the loop that loses nothing."""
+
+from __future__ import annotations
+
+import doctest
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import clipkit.lab.notebook
+import clipkit.lab.seedloop
+import clipkit.lab.settings
+from clipkit import lab
+from clipkit.errors import ClipkitError
+from clipkit.lab.notebook import literals
+from clipkit.lab.seedloop import run_seeds, store_path
+from clipkit.lab.settings import convert, settle
+
+PRESETS = {
+    "smoke": {"n_test": 128, "n_seeds": 1, "rate": 0.1},
+    "quick": {"n_test": 1000, "n_seeds": 2, "rate": 1},
+    "full": {"n_test": 4000, "n_seeds": 5, "rate": 1},
+}
+ENTRY = {"slug": "page", "claims": []}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CLIPKIT_DATA", str(tmp_path / "data"))
+
+
+def start(**parameters):
+    return lab.start("page", PRESETS, entry=ENTRY, **parameters)
+
+
+def test_doctests():
+    assert doctest.testmod(clipkit.lab.settings).failed == 0
+    assert doctest.testmod(clipkit.lab.notebook).failed == 0
+
+
+def test_importing_the_lab_costs_little():
+    code = "import sys, clipkit.lab; print(sorted({'torch', 'pandas', 'matplotlib', 'scipy', 'seaborn', 'IPython'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_presets_and_overrides():
+    run = start(preset="full", seed=3, n_test=None, shots=16)
+    assert (run.n_test, run.shots, run.preset, run.seed, run.seeds) == (4000, 16, "full", 3, [3, 4, 5, 6, 7])
+    assert start(n_test=50).n_test == 50 and start(n_test="50").n_test == 50
+    assert start(n_seeds=3).seeds == [0, 1, 2]
+    assert start(rate="1e-4").rate == 1e-4
+    assert start(device="cpu").device == "cpu" and start(device="cpu").params["device"] == "cpu"
+
+
+def test_seeding_reaches_python_numpy_and_torch():
+    import torch
+
+    draws = []
+    for _ in range(2):
+        start(seed=7, device="cpu")
+        draws.append((random.random(), float(np.random.rand()), float(torch.rand(()))))  # noqa: NPY002
+    assert draws[0] == draws[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "example", "result"),
+    [
+        ("16", int, 4, 16),
+        (16.0, int, 4, 16),
+        ("-3", int, 4, -3),
+        (12345678901234567890, int, 1, 12345678901234567890),
+        (2, float, 0.5, 2.0),
+        ("false", bool, True, False),
+        (2024, str, "x", "2024"),
+        ("1,2,4", list, [1], [1, 2, 4]),
+        ("[0.1, 1]", list, [0.5], [0.1, 1.0]),
+        (4, list, [1], [4]),
+        (["a"], tuple, None, ("a",)),
+        ({"a": 1}, dict, None, {"a": 1}),
+    ],
+)
+def test_conversions(value, kind, example, result):
+    found = convert("p", value, kind, example)
+    assert found == result and type(found) is kind
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        ("sixteen", int, "a whole number"),
+        (1.5, int, "a whole number"),
+        (True, int, "a whole number"),
+        (None, int, "a whole number"),
+        (float("inf"), int, "a whole number"),
+        ("much", float, "a number"),
+        (True, str, "a text"),
+        (None, str, "a text"),
+        ("perhaps", bool, "True or False"),
+        ("1,x", list, "a list"),
+        ([1], dict, "a mapping"),
+    ],
+)
+def test_refusals_name_parameter_value_and_type(value, kind, expected):
+    with pytest.raises(ClipkitError) as error:
+        convert("shots", value, kind, [1] if kind is list else None)
+    assert f"shots = {value!r}" in str(error.value) and expected in str(error.value) and "-p shots" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"preset": "ful"}, "did you mean 'full'"),
+        ({"preset": 3}, "unknown preset 3"),
+        ({"seed": 1.5}, "seed = 1.5"),
+        ({"seed": -1}, "out of range"),
+        ({"seed": None}, "seed = None"),
+        ({"n_test": "many"}, "n_test = 'many'"),
+        ({"n_seeds": 0}, "at least one seed"),
+        ({"model": None}, "model = None"),
+        ({"device": "gpu0"}, "unknown device"),
+        ({"device": "cuda:99"}, "torch sees"),
+        ({"shots": "x", "types": {"shots": int}}, "shots = 'x'"),
+        ({"claims": 3}, "cannot be called 'claims'"),
+    ],
+)
+def test_bad_parameters(parameters, said):
+    with pytest.raises(ClipkitError, match=said):
+        start(**parameters)
+
+
+def test_unknown_attribute_suggests():
+    with pytest.raises(AttributeError, match="did you mean 'n_test'"):
+        _ = start().n_tset
+
+
+def test_presets_must_agree_on_their_keys():
+    with pytest.raises(ClipkitError, match="preset 'b' lacks y"):
+        settle({"a": {"x": 1, "y": 1}, "b": {"x": 1}}, "a", {})
+
+
+def test_types_from_the_parameters_cell():
+    cells = [
+        "%matplotlib inline",
+        "shots = 16\nrates: list[float] = [0.5]\nalpha: float = None\nn = f(2)",
+        "# Parameters\nshots = 'sixteen'",
+    ]
+    found = literals(cells)
+    assert found == {"shots": (None, 16), "rates": (list, [0.5]), "alpha": (float, None)}
+    good = settle({"quick": {}}, "quick", {"shots": "4", "rates": "1,2", "alpha": None, "other": object}, literals=found)
+    assert good == {"shots": 4, "rates": [1.0, 2.0], "alpha": None, "other": object}
+    with pytest.raises(ClipkitError, match="shots = 'sixteen'.*for instance -p shots 16"):
+        settle({"quick": {}}, "quick", {"shots": "sixteen"}, literals=found)
+    assert settle({"quick": {}}, "quick", {"alpha": None}, {"alpha": int | None}) == {"alpha": None}
+
+
+def test_over_seeds_is_a_frame_and_seeds_each_call():
+    run = start(preset="full")
+    runs = run.over_seeds(lambda seed: {"noise": np.random.rand(), "seed_itself": seed}, progress=False)  # noqa: NPY002
+    assert runs.index.tolist() == [0, 1, 2, 3, 4] and runs.index.name == "seed" and list(runs) == ["noise", "seed_itself"]
+    assert runs["noise"][2] == np.random.RandomState(2).rand()
+    assert (runs.dtypes == "float64").all()
+
+
+def test_a_failing_seed_loses_nothing():
+    run, calls, broken = start(preset="full"), [], {1, 3}
+
+    def experiment(seed):
+        calls.append(seed)
+        if seed in broken:
+            raise RuntimeError(f"no luck at {seed}")
+        return {"a": seed / 3}
+
+    with pytest.raises(ClipkitError, match=r"2 of 5 seeds failed \(seed 1: RuntimeError: no luck at 1; seed 3.*kept") as error:
+        run.over_seeds(experiment, progress=False)
+    assert isinstance(error.value.__cause__, RuntimeError) and calls == [0, 1, 2, 3, 4]
+    broken.clear()
+    calls.clear()
+    runs = run.over_seeds(experiment, progress=False)
+    assert calls == [1, 3] and runs["a"].tolist() == [seed / 3 for seed in range(5)]  # exact, in the order of the seeds
+    calls.clear()
+    run.over_seeds(experiment, progress=False)
+    assert calls == [0, 1, 2, 3, 4]  # a finished run leaves nothing behind: the next one is live
+
+
+def test_interrupting_keeps_the_finished():
+    run, calls = start(preset="full"), []
+
+    def experiment(seed):
+        calls.append(seed)
+        if seed == 2 and calls.count(2) == 1:
+            raise KeyboardInterrupt
+        return {"a": seed}
+
+    with pytest.raises(KeyboardInterrupt):
+        run.over_seeds(experiment, progress=False)
+    run.over_seeds(experiment, progress=False)
+    assert calls == [0, 1, 2, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ([1], "mapping arm -> number"),
+        ({}, "mapping arm -> number"),
+        ({"a": "x"}, "not one number"),
+        ({"a": np.ones(2)}, "not one number"),
+        ({"a": float("nan")}, "arm 'a' is nan at seed 0"),
+    ],
+)
+def test_what_an_experiment_must_return(returned, said):
+    with pytest.raises(ClipkitError, match=said):
+        run_seeds(lambda seed: returned, [0], progress=False)
+
+
+def test_arms_must_be_the_same():
+    with pytest.raises(ClipkitError, match="seed 1.*arms differ.*: b"):
+        run_seeds(lambda seed: {"a": 1, "b": 2} if seed == 0 else {"a": 1}, [0, 1], progress=False)
+    with pytest.raises(ClipkitError, match="distinct"):
+        run_seeds(lambda seed: {"a": 1}, [0, 0], progress=False)
+
+
+def test_store_depends_on_what_matters():
+    def one(seed):
+        return {"a": 1}
+
+    def two(seed):
+        return {"a": 2}
+
+    base = store_path("page", {"shots": 1, "n_seeds": 2}, one)
+    assert base == store_path("page", {"shots": 1, "n_seeds": 5}, one)  # more seeds go on from fewer
+    others = [
+        store_path("page", {"shots": 2}, one),
+        store_path("page", {"shots": 1}, two),
+        store_path("other", {"shots": 1}, one),
+        store_path("page", {"shots": 1}, one, [{"fingerprint": "x"}]),
+    ]
+    assert len({base, *others}) == 5
+
+
+def test_a_broken_store_is_computed_anew(tmp_path):
+    store = tmp_path / "s.json"
+    store.write_text('{"rows": {"0": ')
+    assert run_seeds(lambda seed: {"a": seed}, [0, 1], store, progress=False)["a"].tolist() == [0, 1]
+    assert not store.exists()
+
+
+def test_a_full_disk_costs_the_store_not_the_run(tmp_path, monkeypatch):
+    def full(path, content):
+        raise ClipkitError("cannot write s.json: No space left on device")
+
+    monkeypatch.setattr(clipkit.lab.seedloop, "write_json", full)
+    with pytest.warns(UserWarning, match="No space left"):
+        runs = run_seeds(lambda seed: {"a": seed}, [0], tmp_path / "s.json", progress=False)
+    assert len(runs) == 1
+
+
+def test_progress_leaves_nothing_behind(capsys):
+    run_seeds(lambda seed: {"a": seed}, [0, 1])
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.strip() == ""
+
+
+def test_uses_notes_models_and_data():
+    class Thing:
+        def __init__(self, **facts):
+            self.__dict__.update(facts)
+
+    run = start()
+    run.uses(
+        Thing(name="nano", fingerprint="m1"),
+        Thing(name="world", images=[], fingerprint="d2"),
+        Thing(name="world", images=[], fingerprint="d1"),
+    )
+    assert (run.fingerprint("model"), run.fingerprint("dataset")) == ("m1", "d1+d2")
+    with pytest.raises(ClipkitError, match="no fingerprint"):
+        run.uses(3)
