@@ -34,7 +34,7 @@ class Features:
         skipped: (path, reason) of the N - M images that could not be read.
         labels: (M,) int64, or None when the data set has none.
         folder: where they are stored; None without a cache.
-        cached: True when nothing had to be computed.
+        cached: True when a finished extraction was read from disk.
     """
 
     image: Tensor
@@ -154,19 +154,20 @@ def _shards(model, dataset, store, batch, shard, workers, progress) -> Iterator[
         size = PIECE if dataset.array is None else len(rows)
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
-    bar = _bar(len(dataset), progress)
     parts: list[tuple[Tensor, Tensor, list]] = []
-    for (start, rows, found), loaded in ahead(plan(), pieces, lambda piece: _load(model, dataset, piece), workers):
-        if found:
-            stored = load_file(found)
-            yield start, (stored["image"], stored["index"], read_facts(found).get("skipped", [])), found
-        else:
-            parts.append(_encode(model, dataset, loaded))
-            if rows.stop == min(start + shard, len(dataset)):
-                yield start, (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), [s for p in parts for s in p[2]]), None
-                parts = []
-        bar.update(len(rows))
-    bar.close()
+    stream = ahead(plan(), pieces, lambda piece: _load(model, dataset, piece), workers)
+    with _bar(len(dataset), progress) as bar:
+        for (start, rows, found), loaded in stream:
+            if found:
+                stored = load_file(found)
+                yield start, (stored["image"], stored["index"], read_facts(found).get("skipped", [])), found
+            else:
+                parts.append(_encode(model, dataset, loaded))
+                if rows.stop == min(start + shard, len(dataset)):
+                    image, index, skipped = zip(*parts, strict=True)
+                    yield start, (torch.cat(image), torch.cat(index), sum(skipped, [])), None
+                    parts = []
+            bar.update(len(rows))
 
 
 def _bar(total: int, shown: bool):

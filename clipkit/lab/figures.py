@@ -120,7 +120,7 @@ def show(drawing: Figure | bytes, alt: str) -> None:
     """Put a figure (or PNG bytes) on the page with its alternative text.
 
     The text is the plain-text form of the output, and stands in its metadata as {"image/png": {"alt": ...}}, where
-    nbconvert finds it by itself and myst-nb through `clipkit.lab.mystnb`.
+    nbconvert finds it by itself; myst-nb does not look there, so the site's build hands it over.
 
     Raises ClipkitError when `alt` is empty.
     """

@@ -123,6 +123,8 @@ class Record:
         if error := best_match(Draft202012Validator(SCHEMA).iter_errors(content)):
             place = "/".join(map(str, error.absolute_path)) or "the whole"
             raise ClipkitError(f"{where} is not a valid record at {place}: {error.message[:200]}. Record the page again")
+        if [row["seed"] for row in content["rows"]] != content["seeds"]:
+            raise ClipkitError(f"{where}: its rows are not those of seeds {content['seeds']}. Record the page again")
         return cls(**content)
 
     @classmethod

@@ -99,7 +99,7 @@ def _rows(claim: Claim, live: Judged | None, records: Sequence[Record], skipped:
     if skipped:
         base["note"] = f"Not tested in this run: {skipped}"
     rows = []
-    for record in records:
+    for record in fullest(records):
         if claim.id in record.skipped:
             continue
         row = base if not rows else {**base, "live": "", "note": ""}  # a second record repeats the claim, not the live number
@@ -115,6 +115,16 @@ def _rows(claim: Claim, live: Judged | None, records: Sequence[Record], skipped:
     live_verdict = live.verdict.verdict if live else None
     hint = "" if live is None or live_verdict != TOO_FEW else "No record yet: a verdict needs five seeds."
     return [{**base, "recorded": "–", "verdict": badge(live_verdict), "note": base["note"] or hint}]
+
+
+def fullest(records: Sequence[Record]) -> list[Record]:
+    """Of the records of one model on one data set, that with the most seeds, the newest of equals; order kept."""
+    best: dict[tuple, Record] = {}
+    for record in records:
+        key = (record.scale, record.dataset["name"], record.model, record.pretrained)
+        if key not in best or (len(record.seeds), record.date) >= (len(best[key].seeds), best[key].date):
+            best[key] = record
+    return list(best.values())
 
 
 def badge(verdict: str | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from clipkit.press.registry import Entry, Registry
 
 HEADER = "% Generated from data/papers.yml by `clipkit bib`; do not edit. Background literature: background.bib.\n"
@@ -21,9 +23,9 @@ def bibtex_entry(entry: Entry) -> str:
         "year": str(entry.year),
     }
     if published:
-        fields["journal" if journal else "booktitle"] = venue.translate(SPECIAL)
+        fields["journal" if journal else "booktitle"] = re.sub(rf"[,\s]*\b{entry.year}$", "", venue).translate(SPECIAL) or venue
     if entry.arxiv:
-        fields |= {"eprint": entry.arxiv, "archivePrefix": "arXiv", "url": f"https://arxiv.org/abs/{entry.arxiv}"}
+        fields |= {"eprint": entry.arxiv, "archivePrefix": "arXiv"}
     elif entry.doi:
         fields["doi"] = entry.doi
     kind = "article" if journal else "inproceedings" if published else "misc"

@@ -116,7 +116,8 @@ def _become_kernel(reader: int) -> None:
                 os.dup2(null, descriptor)
             from ipykernel.kernelapp import IPKernelApp
 
-            IPKernelApp.launch_instance(argv=order["argv"])
+            # its default was read from the environment when the class was imported, in another process
+            IPKernelApp.launch_instance(argv=[*order["argv"], f"--IPKernelApp.parent_handle={os.getppid()}"])
         code = 0
     finally:
         os._exit(code)
@@ -128,7 +129,7 @@ class ForkedProvisioner(LocalProvisioner):
     forked: ForkedKernel | None = None  # the one kernel of this process, made by `fork_kernel`
 
     async def launch_kernel(self, cmd, **kwargs):
-        env = {**(kwargs.get("env") or os.environ), "JPY_PARENT_PID": str(os.getpid()), "MPLBACKEND": INLINE}
+        env = {**(kwargs.get("env") or os.environ), "MPLBACKEND": INLINE}
         forked, ForkedProvisioner.forked = ForkedProvisioner.forked, None
         if forked is None:  # a restart, or nothing was forked: the usual way
             return await super().launch_kernel(cmd, **kwargs)

@@ -88,7 +88,7 @@ SOLUTIONS = (
         "one = class_weights(sample.classnames, sample.templates[:1])\nassert one.shape == ours.shape",
     ),
     (
-        "How far apart are the nearest two classes?",
+        "How near to each other are the nearest two classes?",
         "near = (ours @ ours.T).fill_diagonal_(-1).max()\nassert -1 <= near <= 1.0001",
     ),
     (
@@ -124,8 +124,9 @@ def new_notebook(entry: Entry):
     text("## The claims\n\n" + "\n".join(f"- **{claim.id}** {claim.text}" for claim in entry.claims))
     skipped = {claim.id: "its experiment is not part of this page yet" for claim in entry.claims if claim.test is not None}
     code("run.claims(runs" + (f", skip={_literal(skipped)}" if skipped else "") + ")")
-    text("## What to make of it\n\nAveraging over templates steadies the direction of a class; it adds no knowledge of the class.")
-    line = f"papermill {in_repository(entry)} out.ipynb \\\n  -p preset full -p model ViT-B-32 -p pretrained laion2b_s34b_b79k -p dataset folder:PATH"
+    text("## What to make of it\n\nAveraging over templates steadies a class's direction; it adds no knowledge of the class.")
+    line = f"papermill {in_repository(entry)} out.ipynb -p preset full \\\n"
+    line += "  -p model ViT-B-32 -p pretrained laion2b_s34b_b79k -p dataset folder:PATH"
     text(f"## Going to full scale\n\n```bash\n{line}\n```\n\nOne pass over the images: minutes on a processor, seconds on a GPU.")
     name = entry.slug.replace("_", "-")
     questions = [f"```{{exercise}}\n:label: {name}-{i}\n\n{question}\n```" for i, (question, _) in enumerate(SOLUTIONS, 1)]

@@ -106,12 +106,12 @@ def _run(todo: list[Job], n_jobs: int, results: dict[str, Result], progress: boo
     expected = {job.output: _expected(job) for job in todo}
     queue = list(reversed(todo))
     running: dict[int, tuple[multiprocessing.Process, Job, float]] = {}
-    bar = _Bar(len(todo), n_jobs, progress)
+    bar = _Bar(len(todo), progress)
     try:
         while queue or running:
             while queue and len(running) < n_jobs:
                 job = queue.pop()
-                process = context.Process(target=run_job, args=(job,), name=f"clipkit {job.slug}")
+                process = context.Process(target=run_job, args=(job, dict(os.environ)), name=f"clipkit {job.slug}")
                 process.start()
                 running[process.sentinel] = (process, job, time.monotonic())
             bar.show([job.slug for _, job, _ in running.values()], _left(queue, running, expected))
@@ -171,22 +171,27 @@ def _left(queue: list[Job], running: dict, expected: dict[str, float]) -> float:
 
 
 class _Bar:
-    """A progress bar of pages, with the pages in progress and the time left."""
+    """A progress bar of pages with the time left; where there is no terminal, a line for each finished page."""
 
-    def __init__(self, total: int, n_jobs: int, enabled: bool):
+    def __init__(self, total: int, enabled: bool):
         from tqdm import tqdm
 
+        self.total, self.count, self.enabled = total, 0, enabled
+        self.terminal = sys.stderr.isatty()
         layout = "{desc} {bar:20} {n_fmt}/{total_fmt} pages [{elapsed}]{postfix}"
-        self.bar = tqdm(total=total, bar_format=layout, desc="running", disable=not enabled, file=sys.stderr)
+        self.bar = tqdm(total=total, bar_format=layout, desc="running", disable=not (enabled and self.terminal), file=sys.stderr)
 
     def show(self, slugs: list[str], left: float) -> None:
         text = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
         self.bar.set_postfix_str(f"about {text} left: {', '.join(slugs)}" if slugs else "")
 
     def done(self, result: Result) -> None:
+        self.count += 1
         self.bar.update(1)
-        if not result.ok:
+        if not result.ok and self.terminal:
             self.bar.write(f"  {result.slug}: {result.why.splitlines()[0]}", file=sys.stderr)
+        if self.enabled and not self.terminal:
+            print(f"{self.count}/{self.total} {result.slug} {result.state} {result.seconds or 0:.0f} s", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         self.bar.close()

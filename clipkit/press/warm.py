@@ -9,11 +9,9 @@ import os
 from clipkit.press.kernel import INLINE
 
 os.environ["MPLBACKEND"] = INLINE  # before matplotlib reads it: figures of a page belong in the page
+LIGHT = ("papermill", "ipykernel.kernelapp", "ipykernel.zmqshell")
 SLOW = (
-    "papermill",
-    "ipykernel.kernelapp",
-    "ipykernel.zmqshell",
-    "clipkit.compat",
+    *LIGHT,
     "scipy.stats",
     "pandas",
     "matplotlib.pyplot",
@@ -24,8 +22,11 @@ SLOW = (
     "clipkit.datasets",
 )
 
-for name in SLOW:
+light = os.environ.get("CLIPKIT_WARM") == "light"  # for tests of the runner itself, whose pages need none of it
+
+for name in LIGHT if light else SLOW:
     with contextlib.suppress(Exception):  # a broken module is reported by the notebook that needs it, with its own traceback
         importlib.import_module(name)
-with contextlib.suppress(Exception):
-    importlib.import_module("clipkit.compat").import_open_clip()
+if not light:
+    with contextlib.suppress(Exception):
+        importlib.import_module("clipkit.compat").import_open_clip()

@@ -38,8 +38,14 @@ def write_json(path: Path, value: dict) -> None:
     partial.replace(path)
 
 
-def run_job(job: Job) -> None:
-    """Execute `job.source` into `job.output`; always leaves a status file unless the process itself is killed."""
+def run_job(job: Job, environ: dict[str, str] | None = None) -> None:
+    """Execute `job.source` into `job.output`; always leaves a status file unless the process itself is killed.
+
+    `environ` is the runner's environment: a fork server keeps the one of its own start.
+    """
+    if environ is not None:
+        os.environ.clear()
+        os.environ.update(environ)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner decides what an interrupt means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.pop("CLIPKIT_PRESET", None)  # the preset of this run is a parameter; the variable is for nbval
@@ -70,7 +76,7 @@ def run_job(job: Job) -> None:
 
 
 def _execute(job: Job, output: Path) -> dict | None:
-    """None when all went well, else {cell, line, error}; `cell` is the number in `In [..]`."""
+    """None when all went well, else {cell, line, error}; `cell` counts the code cells of the committed notebook."""
     import logging
     import warnings
 
@@ -94,7 +100,7 @@ def _execute(job: Job, output: Path) -> dict | None:
     except PapermillExecutionError as failure:
         first = next((line for line in failure.source.splitlines() if line.strip()), "")
         return {
-            "cell": failure.exec_count or failure.cell_index + 1,
+            "cell": (failure.exec_count or 1) - bool(job.parameters),
             "line": first,
             "error": f"{failure.ename}: {ANSI.sub('', failure.evalue)}",
         }

@@ -48,9 +48,7 @@ def dino_loss(student: Tensor, teacher: Tensor, centre: Tensor, student_temperat
     """
     target = ((teacher - centre) / teacher_temperature).softmax(-1).detach()
     log_probability = (student / student_temperature).log_softmax(-1)
-    terms = [
-        -(target[g] * log_probability[v]).sum(-1).mean() for g in range(len(target)) for v in range(len(log_probability)) if g != v
-    ]
+    terms = [-(target[g] * log_probability[v]).sum(-1).mean() for g in range(len(target)) for v in range(len(log_probability)) if g != v]
     return torch.stack(terms).mean()
 
 
@@ -79,6 +77,7 @@ def train_dino(
     momentum: float = 0.99,
     n_local: int = 2,
     seed: int = 0,
+    muon_lr: float | None = None,
     precision: str = "fp32",
     after_step=None,
 ) -> tuple[nn.Module, History]:
@@ -107,7 +106,7 @@ def train_dino(
         if after_step is not None:
             after_step(step, module, value)
 
-    history = train(student, batches, loss, steps, lr=lr, weight_decay=0.04, precision=precision, after_step=follow)
+    history = train(student, batches, loss, steps, lr=lr, weight_decay=0.04, muon_lr=muon_lr, precision=precision, after_step=follow)
     return teacher.eval().tower, history
 
 

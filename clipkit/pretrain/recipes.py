@@ -8,22 +8,24 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.paths import data_dir
 
 # 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
-VIT = {"image_size": 32, "layers": 4, "width": 192, "head_width": 64, "patch_size": 8}
-CONV = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 24, "head_width": 48}
-TEXT = {"context_length": 64, "width": 128, "heads": 4, "layers": 3}
+VIT = {"image_size": 32, "layers": 4, "width": 128, "head_width": 32, "patch_size": 4}
+# A ResNet halves its picture five times; from 32 px nothing would be left, so it sees 64.
+CONV = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
+TEXT = {"context_length": 64, "width": 128, "heads": 4, "layers": 2}
 # What pretraining sees: mostly flat drawings, a few shaded, pastel and sketched ones. Pixel art, blueprints and
 # negatives never occur: they are the domain shifts.
 SEEN_STYLES = {"styles": ("flat", "shaded", "pastel", "sketch"), "style_probs": (0.82, 0.06, 0.06, 0.06)}
 BIAS = {"zipf": 1.0, "background_bias": 0.8, "colour_bias": 0.8}
 VOCABULARY = "nano_bpe.txt.gz"
-REGISTERS = {"name": 0.1, "short": 0.4, "detailed": 0.3, "rewrite": 0.1, "hypernym": 0.04, "alt_text": 0.06}
+REGISTERS = {"name": 0.06, "short": 0.42, "detailed": 0.32, "rewrite": 0.1, "hypernym": 0.05, "alt_text": 0.05}
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,14 @@ class Recipe:
     embed_dim: int = 128
     text: dict = field(default_factory=lambda: TEXT)
     worlds: tuple[tuple[dict, float], ...] = ()
+    first: tuple[tuple[dict, float], ...] = ()  # easier worlds for the first `first_share` of the steps
+    first_share: float = 0.2
     registers: dict[str, float] = field(default_factory=lambda: REGISTERS)
-    steps: int = 3000
-    batch: int = 256
+    steps: int = 2600
+    batch: int = 128
     lr: float = 1e-3
+    muon_lr: float | None = 0.02
+    weight_decay: float = 0.05
     seed: int = 0
     precision: str = "bf16"
 
@@ -55,13 +61,28 @@ def _worlds(**extra) -> tuple[tuple[dict, float], ...]:
     )
 
 
+def _easy(**extra) -> tuple[tuple[dict, float], ...]:
+    """Large, plain, upright objects: shapes are learnt from them in a fraction of the pairs."""
+    return (({**SEEN_STYLES, **extra, "max_objects": 1, "sizes": ("large",), "textured": 0.0, "rotate": False}, 1.0),)
+
+
 RECIPES: dict[str, Recipe] = {
     r.name: r
     for r in (
-        Recipe("nano", "the small CLIP of the book: a ViT on an unbiased world", VIT, worlds=_worlds()),
-        Recipe("nano-biased", "the same ViT on a long-tailed world whose colours and backgrounds follow the category", VIT, worlds=_worlds(**BIAS)),
-        Recipe("nano-conv", "a small ResNet with attention pooling on the unbiased world", CONV, worlds=_worlds()),
-        Recipe("nano-dino", "a ViT trained without any text, by self-distillation", VIT, kind="dino", worlds=_worlds(), batch=128),
+        Recipe("nano", "the small CLIP of the book: a ViT on an unbiased world", VIT, worlds=_worlds(), first=_easy()),
+        Recipe(
+            "nano-biased",
+            "the same ViT on a long-tailed world whose colours and backgrounds follow the category",
+            VIT,
+            worlds=_worlds(**BIAS),
+            first=_easy(**BIAS),
+        ),
+        Recipe(
+            "nano-conv", "a small ResNet with attention pooling on the unbiased world", CONV, worlds=_worlds(), first=_easy(), steps=2000
+        ),
+        Recipe(
+            "nano-dino", "a ViT trained without any text, by self-distillation", VIT, kind="dino", worlds=_worlds(), batch=96, steps=1200
+        ),
     )
 }
 
@@ -94,15 +115,17 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     torch.manual_seed(recipe.seed)
     settings = config(recipe, folder)
     model = NanoEncoder(build_nano(settings).to(device), settings, folder)
-    specs = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]
+    worlds, first = ([(WorldSpec(**arguments), weight) for arguments, weight in mixture] for mixture in (recipe.worlds, recipe.first))
     tick = _progress(recipe.name, steps) if progress else None
-    loop = {"steps": steps, "lr": recipe.lr, "precision": recipe.precision, "after_step": tick}
+    loop = {"steps": steps, "lr": recipe.lr, "muon_lr": recipe.muon_lr, "precision": recipe.precision, "after_step": tick}
     if recipe.kind == "clip":
-        batches = pair_batches(model, specs, recipe.registers, recipe.batch, recipe.seed)
-        history = train(model.module, batches, contrastive_loss(model, info_nce), **loop)
+        stream = [pair_batches(model, mixture, recipe.registers, recipe.batch, recipe.seed) for mixture in (first, worlds) if mixture]
+        batches = chain(islice(stream[0], round(steps * recipe.first_share)), stream[-1]) if first else stream[0]
+        loss = contrastive_loss(model, info_nce)
+        history = train(model.module, batches, loss, weight_decay=recipe.weight_decay, **loop)
         numbers = probes.card_numbers(model)
     elif recipe.kind == "dino":
-        mixture = WorldSpec(**{**specs[0][0].to_dict(), "max_objects": 3})
+        mixture = replace(worlds[0][0], max_objects=3)
         tower, history = train_dino(
             model.module.visual, model.embed_dim, image_batches(model, mixture, recipe.batch, recipe.seed), seed=recipe.seed, **loop
         )
@@ -114,9 +137,14 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
         "name": recipe.name,
         "note": recipe.note,
         "kind": recipe.kind,
-        "data": {"worlds": [{"spec": arguments, "weight": weight} for arguments, weight in recipe.worlds], "registers": recipe.registers},
+        "data": {
+            "worlds": [{"spec": arguments, "weight": weight} for arguments, weight in recipe.worlds],
+            "first": [{"spec": arguments, "weight": weight} for arguments, weight in recipe.first],
+            "first_share": recipe.first_share if recipe.first else 0.0,
+            "registers": recipe.registers if recipe.kind == "clip" else {},
+        },
         "training": {
-            "steps": steps, "batch": recipe.batch, "pairs": steps * recipe.batch, "lr": recipe.lr, "seed": recipe.seed,
+            "steps": steps, "batch": recipe.batch, "pairs": steps * recipe.batch, "lr": recipe.lr, "muon_lr": recipe.muon_lr, "seed": recipe.seed,
             "precision": recipe.precision, "minutes": round(history.seconds / 60, 1), "final_loss": round(sum(history.loss[-50:]) / 50, 3),
             "threads": torch.get_num_threads(), "device": device,
         },

@@ -12,7 +12,7 @@ from clipkit.world import foils, pairs
 from clipkit.world.english import be, phrase, say_detailed, say_short
 from clipkit.world.languages import LANGUAGES, foreign_name, say_foreign
 from clipkit.world.message import Draw, Item, Message, Truth, detailed_message, full_items, seeds_of, short_message, states, truths
-from clipkit.world.noise import alt_text
+from clipkit.world.noise import alt_text, junk
 from clipkit.world.regions import dense_text
 from clipkit.world.taxonomy import HYPERNYMS
 from clipkit.world.words import PLACES, SCENES, SYNONYM_PLACES, SYNONYMS, hypernym_phrase, join, noun_phrase, synonym_phrase
@@ -88,8 +88,8 @@ def _hypernym(truth: Truth, draw: Draw) -> str:
     found: dict[tuple[str, str], int] = {}
     for t in truth.things:
         kind = HYPERNYMS[t.category]
-        if level > 5:
-            kind = HYPERNYMS[kind] if level == 6 else "thing"
+        if level > 4:
+            kind = HYPERNYMS[kind] if level == 5 else "thing"
         key = (kind, t.colour if with_colour and truth.coloured else "")
         found[key] = found.get(key, 0) + 1
     counts = draw.shuffled(found.items())[:3]
@@ -125,6 +125,7 @@ REGISTERS: tuple[str, ...] = tuple(_ENGLISH)
 _MESSAGES: dict[str, Callable[[Truth, Draw], Message]] = {"short": short_message, "detailed": detailed_message}
 # wrong_count is the short caption of the same seed with one number changed, so it draws the same facts.
 _STREAM = {"wrong_count": "short"}
+_MASK = 0x5851F42D4C957F2D
 
 
 def _speaker(register: str, language: str, noise: float | None) -> Speaker:
@@ -133,9 +134,12 @@ def _speaker(register: str, language: str, noise: float | None) -> Speaker:
     if language not in LANGUAGES:
         raise unknown("caption language", language, LANGUAGES)
     if language == "en":
-        if register == "alt_text" and noise is not None:
+        speak = _ENGLISH[register]
+        if noise is None:
+            return speak
+        if register == "alt_text":
             return lambda truth, draw: alt_text(truth, draw, noise)
-        return _ENGLISH[register]
+        return lambda truth, draw: _maybe_junk(speak, truth, draw, noise)
     if register == "name":
         return lambda truth, draw: foreign_name(_name(truth, draw), language)
     if register not in _MESSAGES:
@@ -143,6 +147,11 @@ def _speaker(register: str, language: str, noise: float | None) -> Speaker:
             f"the {register!r} register exists in English only; in language {language!r} use one of: name, {', '.join(_MESSAGES)}"
         )
     return lambda truth, draw: say_foreign(_MESSAGES[register](truth, draw), language, register == "detailed")
+
+
+def _maybe_junk(speak: Speaker, truth: Truth, draw: Draw, noise: float) -> str:
+    coin = Draw(draw.state ^ _MASK)  # a stream of its own: captions that stay are the ones that no noise gives
+    return junk(coin) if coin(1000) < 1000 * noise else speak(truth, draw)
 
 
 def caption_batch(
@@ -155,7 +164,7 @@ def caption_batch(
         register: one of REGISTERS, or register -> probability (each scene draws its own; weights need not sum to 1).
         seed: another seed gives other wordings and another choice of facts.
         language: one of LANGUAGES; the same seed says the same facts in each. Other than English: name, short, detailed.
-        noise: for alt_text, the probability that the text is unrelated (default 0.3).
+        noise: probability that the text has nothing to do with the picture (English). Default: 0.3 for alt_text, else 0.
 
     Returns: N texts.
     Raises: ClipkitError for an unknown register or language, and for weights that are negative or all zero.

@@ -15,7 +15,7 @@ def phrase(item: Item) -> str:
 
 
 def be(item: Item) -> str:
-    """"is" or "are"."""
+    """ "is" or "are"."""
     return "is" if item.count == 1 else "are"
 
 

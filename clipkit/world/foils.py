@@ -40,8 +40,10 @@ def negation(truth: Truth, draw: Draw) -> str:
     found = groups(truth.things, truth.coloured)
     if found and truth.coloured and draw(6) == 0:
         category = draw.pick(truth.things).category
-        shown = {t.colour for t in truth.things if t.category == category}
-        return f"{noun_phrase(1, category)} that is not {draw.pick([c for c in COLOURS if c not in shown] or ['grey'])}"
+        shown = [t.colour for t in truth.things if t.category == category]
+        left = [c for c in COLOURS if c not in shown]
+        if left:
+            return f"{noun_phrase(len(shown), category)} that {'is' if len(shown) == 1 else 'are'} not {draw.pick(left)}"
     return _deny(truth, draw, absent_category(truth, draw), list(found.items()))
 
 

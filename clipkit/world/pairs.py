@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from clipkit.errors import unknown
+from clipkit.errors import ClipkitError, unknown
 from clipkit.world.english import phrase, say_detailed
 from clipkit.world.message import Draw, Item, Message, Truth, detailed_message, groups, relation_between, seeds_of, states, truths
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, TEXTURES
@@ -40,11 +40,11 @@ def _pair(truth: Truth, kind: str, base: Draw, draw: Draw) -> tuple[str, str] | 
     return swap(truth, kind.removeprefix("swap_"), draw)
 
 
-def one_word(truth: Truth, message: Message, kind: str, draw: Draw) -> tuple[str, str] | None:
-    """The detailed message in words, and the same with one word made wrong."""
-    true = say_detailed(message)
+def one_word(truth: Truth, message: Message, kind: str, draw: Draw, say: Callable[[Message], str] = say_detailed) -> tuple[str, str] | None:
+    """A message in words, and the same with one word made wrong; None where there is no such word."""
+    true = say(message)
     for other in _changed(truth, message, kind, draw):
-        false = say_detailed(other)
+        false = say(other)
         if differing_words(true, false) == 1:
             return true, false
     return None
@@ -145,11 +145,15 @@ def swapped(truth: Truth, draw: Draw) -> str:
 def count_captions(scene, numbers: Iterable[int] = range(2, 11)) -> list[str]:
     """Captions of a Scene that differ in the stated number of its most frequent kind of objects only.
 
+    Raises: ClipkitError for a scene without objects.
+
     >>> from clipkit.world.message import Thing, Truth
     >>> count_captions(Truth([Thing("cat", "red", "plain", "small", 0.2, 0.2)] * 3, "snow", "flat"), (2, 3))
     ['a photo of two red cats', 'a photo of three red cats']
     """
     truth = scene if isinstance(scene, Truth) else next(truths(scene))
+    if not truth.things:
+        raise ClipkitError("this scene has no object to count; take scenes with min_objects >= 1")
     found = groups(truth.things, truth.coloured)
     category, colour = max(found, key=lambda key: len(found[key]))
     return [f"a photo of {noun_phrase(n, category, colour)}" for n in numbers]

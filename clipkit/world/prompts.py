@@ -30,15 +30,15 @@ CLASS_TEMPLATES: dict[str, tuple[str, ...]] = {
     "texture": ("a photo of a {} thing", "a picture of a {} thing", "a {} thing", "{}"),
     "size": ("a photo of a {} thing", "a picture of a {} thing", "a {} thing", "{}"),
     "style": ("{}", "a {}", "a thing in the snow, {}", "a {} of a thing"),
-    "count": ("a photo of {}", "a picture of {}", "there are {}", "{}", "this picture shows {}"),
+    "count": ("a photo of {}", "a picture of {}", "{}", "this picture shows {}", "you can see {}", "look, {}"),
 }
 
 
 def classnames(factor: str) -> list[str]:
-    """Class names of a factor, in the order of its labels in Scenes (counts: one to ten, so label = count - 1).
+    """Class names of a factor, in the order of its labels in Scenes (counts: a thing to ten things, so label = count - 1).
 
     >>> classnames("colour")[:2], classnames("count")[:2]
-    (['red', 'orange'], ['one thing', 'two things'])
+    (['red', 'orange'], ['a thing', 'two things'])
 
     Raises: ClipkitError for an unknown factor.
     """
@@ -66,5 +66,5 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "texture": TEXTURES,
     "size": SIZES,
     "style": tuple(STYLE_NOUNS[s] for s in STYLES),
-    "count": ("one thing", *(f"{n} things" for n in NUMBERS[2:])),
+    "count": ("a thing", *(f"{n} things" for n in NUMBERS[2:])),
 }

@@ -16,7 +16,7 @@ BACKGROUND_STUFF: dict[str, tuple[str, ...]] = {
     "meadow": ("sky", "hill", "grass"),
     "beach": ("sky", "water", "sand"),
     "sea": ("sky", "water"),
-    "snow": ("sky", "snowfield"),
+    "snow": ("sky", "hill", "snowfield"),
     "desert": ("sky", "dune"),
     "night": ("night sky", "hill"),
     "city": ("sky", "building", "road"),
@@ -57,8 +57,7 @@ def dense_regions(scene, stuff: np.ndarray | None = None) -> list[Region]:
         stuff: (S, S) label map of the scene's background (`Rendered.stuff`); None renders the scene to get it.
     """
     if stuff is None:
-        from clipkit.world.render import render
-        from clipkit.world.scene import Scenes
+        from clipkit.world import Scenes, render
 
         stuff = render(Scenes.from_list([scene]), size=64, masks=True).stuff[0]
     truth = next(truths(scene))

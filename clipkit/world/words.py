@@ -113,7 +113,7 @@ SYNONYM_PLACES: dict[str, str] = {
     "city": "in a {}",
     "room": "in a {}",
 }
-_SYNONYM_PLURALS = {
+SYNONYM_PLURALS = {
     "goldfish": "goldfish", "trout": "trout", "aircraft": "aircraft", "spacecraft": "spacecraft", "puppy": "puppies", "brolly": "brollies",
     "fungus": "fungi", "plus": "pluses",
     "squash": "squashes", "crucifix": "crucifixes", "dinghy": "dinghies", "coach": "coaches", "omnibus": "omnibuses", "box": "boxes",
@@ -169,7 +169,7 @@ def noun_phrase(n: int, category: str, colour: str = "", texture: str = "", size
 @cache
 def synonym_phrase(n: int, noun: str, adjectives: str = "") -> str:
     """As `noun_phrase`, with a word of SYNONYMS for noun and adjectives: "two crimson puppies"."""
-    noun = noun if n == 1 else _SYNONYM_PLURALS.get(noun, noun + "s")
+    noun = noun if n == 1 else SYNONYM_PLURALS.get(noun, noun + "s")
     return number(n, f"{adjectives} {noun}" if adjectives else noun)
 
 

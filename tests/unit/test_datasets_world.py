@@ -65,9 +65,9 @@ def test_knobs_and_specs():
     assert many.labels is None and many.classnames is None and all(2 <= len(many.scenes[i].objects) <= 4 for i in range(12))
     assert load_dataset("world", n=12, min_objects=2, max_objects=4, factor="background").labels is not None
     spec = WorldSpec(max_objects=1, categories=("cat", "dog"))
-    ds = load_dataset("world", n=12, spec=spec, backgrounds=("snow",), pixels=48, captions=("name",))
+    ds = load_dataset("world", n=12, spec=spec, sizes=("large",), pixels=48, captions=("name",))
     assert ds.array.shape == (12, 48, 48, 3)
-    assert {ds.classnames[label] for label in ds.labels} <= {"cat", "dog"} and ds.scenes[0].background == "snow"
+    assert {ds.classnames[label] for label in ds.labels} <= {"cat", "dog"} and ds.scenes[0].objects[0].size == "large"
     assert ds.captions[0] == [ds.classnames[ds.labels[0]]]
     german = load_dataset("world", n=3, captions=("short",), language="de")
     assert german.captions != load_dataset("world", n=3, captions=("short",)).captions

@@ -140,7 +140,8 @@ def test_records_stand_beside_the_live_numbers():
         path = record.write()
         assert "private" not in path.read_text()
         assert Record.read(path) == record
-    found = load_records("page")
+    Record.from_output(start("quick").report(RUNS.iloc[:2]).payload, **FACTS).write()  # fewer seeds: kept, not shown
+    found = [record for record in load_records("page") if record.preset == "full"]
     assert [(r.scale, r.file_name) for r in found] == [("world", "nano-world-full.json"), ("photographs", "lite-folder_flowers-full.json")]
     report = start("quick").report(RUNS.iloc[:2])
     c1 = [row for row in report.rows if row["id"] == "C1"]
@@ -168,6 +169,8 @@ def test_a_bad_record_names_file_and_field(tmp_path):
         Record.from_dict({**content, "claims": {"C1": {**content["claims"]["C1"], "verdict": "maybe"}}})
     with pytest.raises(ClipkitError, match="not a valid record.*'slug' is a required"):
         Record.from_dict({key: value for key, value in content.items() if key != "slug"})
+    with pytest.raises(ClipkitError, match="rows are not those of seeds"):
+        Record.from_dict({**content, "rows": content["rows"][1:]})
     folder = tmp_path / "records" / "page"
     folder.mkdir(parents=True)
     for text in ('{"slug": ', "[1]"):

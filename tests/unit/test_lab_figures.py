@@ -215,22 +215,3 @@ def test_in_a_notebook_the_outputs_are_whole(monkeypatch):
             lab.glue("gain", float("nan"))
     finally:
         InteractiveShell.clear_instance()
-
-
-def test_mystnb_plugin_puts_the_text_on_the_image():
-    from clipkit.lab.mystnb import LabOutputs
-    from clipkit.lab.report import MIME
-
-    class Data:
-        def __init__(self, mime_type, metadata):
-            self.mime_type, self.output_metadata = mime_type, metadata
-
-    class Renderer:
-        def render_image(self, data):
-            return [{"uri": "x.png"}]
-
-    png = Data("image/png", {"image/png": {"alt": "a cat"}})
-    assert LabOutputs.handle_mime(Renderer(), png, False) == [{"uri": "x.png", "alt": "a cat"}]
-    assert LabOutputs.handle_mime(Renderer(), Data("image/png", {}), False) is None
-    assert LabOutputs.handle_mime(Renderer(), Data("text/html", {}), False) is None
-    assert LabOutputs.handle_mime(Renderer(), Data(MIME, {}), False) == []

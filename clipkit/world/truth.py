@@ -1,0 +1,177 @@
+"""More truth than masks and boxes: counts, depth, scenes with objects taken away or hidden, cut-outs and crowds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from clipkit.errors import ClipkitError
+from clipkit.world.render import Rendered, render
+from clipkit.world.sample import single_objects
+from clipkit.world.scene import Scenes
+from clipkit.world.spec import WorldSpec
+from clipkit.world.taxonomy import CATEGORIES
+
+CROWD_GRID = 8  # a crowd stands in an 8 x 8 grid, each in a cell of its own
+HIDER = (122, 116, 110)  # colour of an occluder
+
+
+# -- what is there ------------------------------------------------------------------------------
+def counts(scenes: Scenes) -> np.ndarray:
+    """How many of each category: (N, 48) int64."""
+    return (scenes.category[:, :, None] == np.arange(len(CATEGORIES))).sum(axis=1)
+
+
+def depth_map(scenes: Scenes, instances: np.ndarray) -> np.ndarray:
+    """(N, S, S) uint8: 0 for the background, else 1 + the paint rank of the object that is seen (larger is nearer).
+
+    Args:
+        instances: the masks of the same scenes (`render(scenes, masks=True).instances`).
+    """
+    if len(instances) != len(scenes):
+        raise ClipkitError(f"{len(scenes)} scenes and {len(instances)} masks do not belong together")
+    order = np.where(scenes.category >= 0, scenes.depth, 32767).argsort(axis=1, kind="stable")
+    rank = 1 + order.argsort(axis=1, kind="stable")
+    table = np.concatenate([np.zeros((len(scenes), 1), np.int64), rank], axis=1).astype(np.uint8)
+    return table[np.arange(len(scenes))[:, None, None], instances]
+
+
+def without(scenes: Scenes, slots: int | np.ndarray | None = None) -> Scenes:
+    """The same scenes with objects taken away: all (None), one slot, or those where `slots` (N, K) bool is True."""
+    if slots is None:
+        gone = np.ones(scenes.category.shape, bool)
+    elif np.ndim(slots) == 0:
+        gone = np.arange(scenes.category.shape[1]) == slots
+    else:
+        gone = np.asarray(slots, bool)
+    return scenes.replace(category=np.where(gone, -1, scenes.category))
+
+
+# -- hidden and cut out ---------------------------------------------------------------------------
+class Occluded(NamedTuple):
+    """Pictures (N, S, S, 3) uint8 with one object partly covered.
+
+    visible, hidden (N, S, S) bool: the parts of the object that can and cannot be seen, as rendered before covering;
+    share (N,) float64: hidden part of it. Scenes whose slot is empty have share NaN and are left as they are.
+    """
+
+    images: np.ndarray
+    visible: np.ndarray
+    hidden: np.ndarray
+    share: np.ndarray
+
+
+def occlude(scenes: Scenes, share: float = 0.5, slot: int = 0, size: int | None = None, seed: int = 0) -> Occluded:
+    """Cover an object with a plain board from one side until at least `share` of its pixels are hidden.
+
+    The side (left, right, top, bottom) depends on the scene's own seed and `seed`.
+
+    Raises: ClipkitError for a share outside 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise ClipkitError(f"share is a part of the object, 0 to 1, got {share}")
+    drawn = render(scenes, size, masks=True)
+    images, target = drawn.images, drawn.instances == slot + 1
+    hidden = np.zeros_like(target)
+    for i, mask in enumerate(target):
+        if not mask.any() or share == 0:
+            continue
+        side = int(scene_stream(scenes, i, seed, "occlude").integers(4))
+        turned = np.rot90(mask, side)  # cover from the left of the turned mask
+        covered = np.cumsum(turned.sum(axis=0))
+        edge = int(np.searchsorted(covered, share * covered[-1])) + 1
+        rows, columns = np.flatnonzero(turned.any(axis=1)), np.flatnonzero(turned.any(axis=0))
+        board = np.zeros_like(turned)
+        board[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : edge] = True
+        board = np.rot90(board, -side)
+        images[i][board] = HIDER
+        hidden[i] = mask & board
+    with np.errstate(invalid="ignore"):
+        parts = hidden.sum(axis=(1, 2)) / target.sum(axis=(1, 2))
+    return Occluded(images, target & ~hidden, hidden, parts)
+
+
+def cut_out(drawn: Rendered, fill: tuple[int, int, int] = (127, 127, 127), keep: str = "objects") -> np.ndarray:
+    """Pictures with the background (keep="objects") or the objects (keep="background") painted over with one colour.
+
+    Args:
+        drawn: what `render(scenes, masks=True)` gave. For the true background behind the objects, render
+            `without(scenes)`.
+
+    Returns: (N, S, S, 3) uint8.
+    """
+    if drawn.instances is None:
+        raise ClipkitError("cut_out needs masks; use render(scenes, masks=True)")
+    if keep not in ("objects", "background"):
+        raise ClipkitError(f'keep is "objects" or "background", got {keep!r}')
+    kept = (drawn.instances > 0) == (keep == "objects")
+    return np.where(kept[..., None], drawn.images, np.array(fill, np.uint8))
+
+
+def object_crops(drawn: Rendered, size: int = 32, context: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
+    """Square cut-outs round every visible object, resized.
+
+    Args:
+        drawn: what `render(scenes, masks=True)` gave. context: margin on each side, as a share of the box.
+
+    Returns: pictures (M, size, size, 3) uint8, and (M, 2) int64: scene and slot of each.
+    """
+    if drawn.boxes is None:
+        raise ClipkitError("object_crops needs boxes; use render(scenes, masks=True)")
+    index = np.argwhere(np.isfinite(drawn.boxes[:, :, 0]))
+    crops = np.empty((len(index), size, size, 3), np.uint8)
+    for m, (i, k) in enumerate(index):
+        x0, y0, x1, y1 = (int(v) for v in drawn.boxes[i, k])
+        side = round(max(x1 - x0, y1 - y0) * (1 + 2 * context))
+        left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
+        edge = drawn.images.shape[1] - 1
+        rows, columns = (np.clip(np.arange(a, a + side), 0, edge) for a in (top, left))
+        crop = np.ascontiguousarray(drawn.images[i][rows[:, None], columns])
+        crops[m] = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))
+    return crops, index
+
+
+# -- crowds -------------------------------------------------------------------------------------
+def crowds(spec: WorldSpec, n: int, seed: int, count: tuple[int, int] = (12, 40)) -> Scenes:
+    """Scenes of many small objects, to be rendered at 128 px; they have as many slots as the largest count.
+
+    Objects are drawn from `spec` one by one (its biases and held-out pairs hold), backgrounds and styles from the
+    first; with `spec.same_category` all of a crowd look alike. Each object has a cell of its own, so none is hidden.
+
+    Raises: ClipkitError when `count` is not 1 <= least <= most <= 64.
+    """
+    least, most = count
+    if not 1 <= least <= most <= CROWD_GRID**2:
+        raise ClipkitError(f"a crowd has 1 to {CROWD_GRID**2} objects, least first; got {count}")
+    one = single_objects(dataclasses.replace(spec, same_category=0.0), n * most, seed)
+    first = one[::most]
+    out = dict.fromkeys(f.name for f in dataclasses.fields(Scenes))
+    for name in out:
+        column = getattr(one, name)
+        out[name] = column[:, 0].reshape(n, most).copy() if column.ndim == 2 else getattr(first, name)
+    for i in range(n):
+        rng = scene_stream(first, i, seed, "crowd")
+        number = least + int(rng.random() * (most - least + 1))
+        alike = rng.random() < spec.same_category
+        cells = np.argsort(rng.random(CROWD_GRID**2), kind="stable")[:most]
+        cell = 1 / CROWD_GRID
+        scale = np.floor((0.075 + 0.04 * rng.random(most)) * 256) / 256
+        slack = cell - scale
+        out["scale"][i] = scale
+        out["x"][i] = (cells % CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
+        out["y"][i] = (cells // CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
+        for name in ("category", "colour", "texture") if alike else ():
+            out[name][i] = out[name][i, 0]
+        out["depth"][i] = np.arange(most)
+        out["size"][i] = 0  # all are small
+        out["category"][i, number:] = -1
+    return Scenes(**out)
+
+
+def scene_stream(scenes: Scenes, i: int, seed: int, purpose: str) -> np.random.Generator:
+    """A generator that depends on scene i itself, on a seed and on what it is for; not on the place in the batch."""
+    words = [seed, int.from_bytes(purpose.encode(), "big"), int(scenes.seed[i])]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

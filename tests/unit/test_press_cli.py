@@ -1,0 +1,107 @@
+"""The command line: one line for what the caller can mend, honest exit codes; and the generated pages' markers."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from clipkit.errors import ClipkitError
+from clipkit.paths import PACKAGE
+from clipkit.press import api, cards, markup, pages
+from clipkit.press.cli import main
+from clipkit.press.ledger import ledger
+from clipkit.press.registry import load_registry
+from clipkit.press.settings import load_site
+
+FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    shutil.copytree(FIXTURES, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("CLIPKIT_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "tiny_papr"], "unknown page 'tiny_papr'; did you mean 'tiny_paper'"),
+        (["run"], "name the pages to run, or say --all"),
+        (["run", "planned_paper"], "no notebook yet for planned_paper"),
+        (["run", "tiny_paper", "-p", "shots", "3"], "unknown parameter of tiny_paper 'shots'"),
+        (["record"], "name the pages to record, or say --stale"),
+        (["new", "tiny_paper"], "tiny_paper.ipynb exists already"),
+    ],
+)
+def test_what_the_caller_can_mend_is_one_line_and_exit_code_2(desk, capsys, arguments, message):
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("clipkit: ") and message in told and told.count("\n") == 1
+
+
+def test_unknown_preset_and_command_are_refused(desk, capsys):
+    for arguments in (["run", "--all", "--preset", "fast"], ["fly"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(arguments)
+
+
+def test_papers_and_ledger_print(desk, capsys):
+    assert main(["papers"]) == 0 and "2 papers, 1 with a page; 1 foundation pages" in capsys.readouterr().out
+    assert main(["ledger"]) == 0 and "4 claims" in capsys.readouterr().out
+    assert main(["ledger", "--csv", str(desk / "x.csv")]) == 0 and (desk / "x.csv").read_text().startswith("slug,claim")
+
+
+def test_new_writes_a_notebook_that_parses(desk, capsys):
+    assert main(["new", "planned_paper"]) == 0
+    notebook = nbformat.read(desk / "notebooks" / "video" / "planned_paper.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            ast.parse(cell.source)
+
+
+def test_command_line_starts_quickly():
+    start = time.perf_counter()
+    heavy = "any(name in sys.modules for name in ('torch', 'matplotlib', 'papermill'))"
+    code = f"import sys, clipkit.press.cli, clipkit.press.registry; sys.exit({heavy})"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0
+    assert time.perf_counter() - start < 10  # generous: the machine may be busy; what matters is the line above
+
+
+def test_markers_are_filled_and_unknown_ones_refused(desk):
+    registry = load_registry()
+    rows = ledger(registry)
+    text = pages.fill("<!-- clipkit:part few_shot -->", registry, rows, {"tiny_paper"}, {})
+    assert "[Averages & Medians" in text and "(../few_shot/tiny_paper.ipynb)" in text
+    unbuilt = pages.fill("<!-- clipkit:part few_shot -->", registry, rows, set(), {})
+    assert "ipynb" not in unbuilt and "<li>Averages &amp; Medians" in unbuilt
+    with pytest.raises(ClipkitError, match="unknown marker"):
+        pages.fill("<!-- clipkit:galery -->", registry, rows, set(), {})
+
+
+def test_card_of_a_foundation_page_has_no_paper(desk):
+    registry = load_registry()
+    entry = registry.entry("tiny_world")
+    card = cards.header_card(entry, [], load_site(), None)
+    assert "arXiv" not in card and "papermill notebooks/foundations/tiny_world.ipynb" in card and "not measured" in card
+
+
+def test_numbers_and_names():
+    assert [markup.number(v) for v in (1.234, -0.0567, 123.4, 0.0, None)] == ["+1.23", "−0.057", "+123", "+0.00", "–"]
+    registry = load_registry(FIXTURES / "data" / "papers.yml")
+    assert markup.authors(registry.entry("tiny_paper")) == "Ada Example, Bert Sample and others"
+    assert markup.authors(registry.entry("planned_paper")) == "Carl Later"
+    assert markup.duration(75) == "75 s" and markup.duration(240) == "4 min"
+
+
+def test_reference_page_lists_public_functions():
+    text = api.api_page()
+    assert "## clipkit.zeroshot" in text and "zeroshot_weights(" in text and "## clipkit.press" not in text

@@ -1,0 +1,135 @@
+"""The registry: clear errors, and everything generated from it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clipkit.errors import ClipkitError
+from clipkit.paths import ROOT, data_dir
+from clipkit.press import bibliography, readme, toc
+from clipkit.press.registry import load_registry
+from clipkit.press.settings import load_site
+
+FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
+TINY = FIXTURES / "data" / "papers.yml"
+
+
+@pytest.fixture
+def content() -> dict:
+    return yaml.safe_load(TINY.read_text(encoding="utf-8"))
+
+
+def write(folder: Path, content: dict) -> Path:
+    path = folder / "papers.yml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def test_reads_the_fixture():
+    registry = load_registry(TINY)
+    assert [entry.slug for entry in registry.papers()] == ["tiny_paper", "planned_paper"]
+    assert [part.id for part in registry.parts()] == ["foundations", "few_shot", "video"]
+    claim = registry.entry("tiny_paper").claim("C1")
+    assert claim.test["baseline"] == ["one_draw", "zero"] and claim.untestable is None
+    with pytest.raises(ClipkitError, match="did you mean 'tiny_paper'"):
+        registry.entry("tiny_papr")
+    with pytest.raises(ClipkitError, match="unknown claim of tiny_paper 'C9'"):
+        registry.entry("tiny_paper").claim("C9")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["papers"].append(copy.deepcopy(c["papers"][0])), "slug 'tiny_paper' is used by 2 entries"),
+        (lambda c: c["papers"][0]["claims"][1].update(id="C1"), "'tiny_paper'.*id 'C1' is used 2 times"),
+        (lambda c: c["papers"][0].pop("idea"), "'tiny_paper'.*'idea' is a required property"),
+        (lambda c: c["papers"][0].update(idea="x" * 161), "'tiny_paper', field idea"),
+        (lambda c: c["papers"][0].update(part="nowhere"), "'tiny_paper', field part"),
+        (lambda c: c["papers"][0].update(arxiv=2401.00001), "'tiny_paper', field arxiv"),
+        (lambda c: c["papers"][0].update(colour="red"), "'tiny_paper'.*colour"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(margin=0), r"field claims\[0\].test.margin"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(kind="worse"), r"field claims\[0\].test.kind"),
+        (lambda c: c["papers"][0]["claims"][0]["paper"].update(source="a friend"), r"field claims\[0\].paper.source"),
+        (lambda c: c["papers"][0]["claims"][0].update(untestable="no"), "either `test` or `untestable`"),
+        (lambda c: c["papers"][0]["claims"][0].pop("test"), r"field claims\[0\]"),
+        (lambda c: c.pop("papers"), "needs a list under the key `papers`"),
+    ],
+)
+def test_a_wrong_entry_is_named(tmp_path, content, change, message):
+    change(content)
+    with pytest.raises(ClipkitError, match=message):
+        load_registry(write(tmp_path, content))
+
+
+def test_broken_yaml_and_missing_file(tmp_path):
+    (tmp_path / "papers.yml").write_text("papers: [", encoding="utf-8")
+    with pytest.raises(ClipkitError, match="not valid YAML"):
+        load_registry(tmp_path / "papers.yml")
+    with pytest.raises(ClipkitError, match="no registry"):
+        load_registry(tmp_path / "absent.yml")
+
+
+def test_a_changed_file_is_read_again(tmp_path, content):
+    path = write(tmp_path, content)
+    assert len(load_registry(path).papers()) == 2
+    content["papers"].pop()
+    write(tmp_path, content)
+    assert len(load_registry(path).papers()) == 1
+
+
+def test_bibliography_is_read_back_by_pybtex():
+    pybtex = pytest.importorskip("pybtex.database")
+    text = bibliography.bibtex(load_registry(TINY))
+    assert text == bibliography.bibtex(load_registry(TINY))
+    parsed = pybtex.parse_string(text, "bibtex")
+    entry = parsed.entries["tiny_paper"]
+    assert entry.type == "inproceedings" and entry.fields["eprint"] == "2401.00001" and entry.fields["year"] == "2024"
+    assert [str(person) for person in entry.persons["author"]] == ["Example, Ada", "Sample, Bert", "others"]
+    assert r"100\%" in entry.fields["title"]
+    assert parsed.entries["planned_paper"].type == "misc"
+    assert "tiny_world" not in parsed.entries
+
+
+def test_toc_lists_only_what_is_built():
+    made = toc.toc(load_registry(TINY), {"tiny_paper"})
+    chapters = made["parts"][1]["chapters"]
+    assert [chapter["file"] for chapter in chapters] == ["parts/foundations", "parts/few_shot", "parts/video"]
+    assert chapters[1]["sections"] == [{"file": "few_shot/tiny_paper"}]
+    assert "sections" not in chapters[2]
+
+
+def test_readme_table():
+    text = f"before\n{readme.START}\nold\n{readme.END}\nafter\n"
+    once = readme.with_table(text, load_registry(TINY))
+    assert once == readme.with_table(once, load_registry(TINY))
+    assert once.startswith("before\n") and once.endswith("\nafter\n") and "old" not in once
+    assert "planned_paper (planned)" in once and "(notebooks/video/planned_paper.ipynb)" not in once
+    with pytest.raises(ClipkitError, match="needs the lines"):
+        readme.with_table("no markers", load_registry(TINY))
+
+
+def test_links_come_from_one_setting(tmp_path):
+    (tmp_path / "site.yml").write_text("{title: T, author: A, repository: 'https://github.com/me/fork', branch: dev}", encoding="utf-8")
+    site = load_site(tmp_path / "site.yml")
+    entry = load_registry(TINY).entry("tiny_paper")
+    assert site.colab(entry) == "https://colab.research.google.com/github/me/fork/blob/dev/notebooks/few_shot/tiny_paper.ipynb"
+    assert site.binder(entry) == "https://mybinder.org/v2/gh/me/fork/dev?labpath=notebooks%2Ffew_shot%2Ftiny_paper.ipynb"
+    (tmp_path / "other.yml").write_text("{title: T}", encoding="utf-8")
+    with pytest.raises(ClipkitError, match="needs title, author, repository and branch"):
+        load_site(tmp_path / "other.yml")
+
+
+@pytest.mark.skipif(not (data_dir() / "papers.yml").is_file(), reason="needs the registry")
+def test_the_books_own_registry_and_what_is_generated_from_it():
+    registry = load_registry()
+    assert len(registry.papers()) == 62
+    committed = ROOT / "book" / "references.bib"
+    assert committed.read_text(encoding="utf-8") == bibliography.bibtex(registry), "run: clipkit bib"
+    page = ROOT / "README.md"
+    if page.is_file():
+        text = page.read_text(encoding="utf-8")
+        assert text == readme.with_table(text, registry), "run: clipkit readme"

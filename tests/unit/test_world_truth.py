@@ -1,0 +1,153 @@
+"""Dense truth: counts, depth, occluders, cut-outs, crowds, planted defects, cue conflicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clipkit.errors import ClipkitError
+from clipkit.world import CATEGORIES, SUPERCLASS_OF, WorldSpec, render, sample_scenes, single_objects
+from clipkit.world.conflict import cue_conflicts
+from clipkit.world.defects import DEFECTS, plant_defects
+from clipkit.world.scene import Object, Scene, Scenes
+from clipkit.world.truth import counts, crowds, cut_out, depth_map, object_crops, occlude, without
+
+
+@pytest.fixture(scope="module")
+def singles():
+    return single_objects(WorldSpec(), 40, 6)
+
+
+def test_counts_by_hand():
+    scene = Scene((Object("cat", "red"), Object("cat", "blue"), Object("dog", "red")))
+    table = counts(Scenes.from_list([scene, Scene(())]))
+    assert table.shape == (2, 48) and table[1].sum() == 0
+    assert table[0, CATEGORIES.index("cat")] == 2 and table[0, CATEGORIES.index("dog")] == 1 and table[0].sum() == 3
+
+
+def test_depth_map_ranks_what_is_seen():
+    a, b = Object("square", "red", x=0.4, scale=0.5, depth=7), Object("circle", "blue", x=0.6, scale=0.5, depth=2)
+    scenes = Scenes.from_list([Scene((a, b))])
+    masks = render(scenes, 64, masks=True).instances
+    depth = depth_map(scenes, masks)
+    assert set(np.unique(depth)) == {0, 1, 2}
+    assert (depth[masks == 1] == 2).all() and (depth[masks == 2] == 1).all()  # the square is nearer
+    assert depth[0, 32, 32] == 2
+    with pytest.raises(ClipkitError, match="belong together"):
+        depth_map(scenes, masks[:0])
+
+
+def test_without_takes_objects_away():
+    scenes = sample_scenes(WorldSpec(min_objects=3, max_objects=3), 10, 0)
+    assert (without(scenes).count == 0).all() and (without(scenes, 1).count == 2).all()
+    few = np.zeros(scenes.category.shape, bool)
+    few[0, :2] = True
+    assert without(scenes, few).count.tolist() == [1] + [3] * 9 and (scenes.count == 3).all()
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_occluders_hide_the_share_they_promise(singles, share):
+    out = occlude(singles, share, size=64)
+    clean = render(singles, 64, masks=True)
+    assert np.array_equal(out.visible | out.hidden, clean.instances == 1) and not (out.visible & out.hidden).any()
+    assert np.allclose(out.share, out.hidden.sum((1, 2)) / (clean.instances == 1).sum((1, 2)))
+    assert (out.share >= share).all() and (out.share < share + 0.15).all()  # to the next row or column
+    assert np.array_equal(out.images[out.visible], clean.images[out.visible])
+    again = occlude(singles[5:8], share, size=64)
+    assert np.array_equal(again.images, out.images[5:8])
+
+
+def test_occluding_nothing(singles):
+    assert np.array_equal(occlude(singles, 0.0).images, render(singles).images)
+    empty = occlude(singles, 0.5, slot=4)
+    assert np.isnan(empty.share).all() and np.array_equal(empty.images, render(singles).images)
+    with pytest.raises(ClipkitError, match="share"):
+        occlude(singles, 1.5)
+
+
+def test_cut_outs_split_the_picture(singles):
+    drawn = render(singles, 48, masks=True)
+    objects, ground = cut_out(drawn), cut_out(drawn, keep="background")
+    there = drawn.instances > 0
+    assert (objects[~there] == 127).all() and np.array_equal(objects[there], drawn.images[there])
+    assert (ground[there] == 127).all() and np.array_equal(ground[~there], drawn.images[~there])
+    with pytest.raises(ClipkitError, match="masks=True"):
+        cut_out(render(singles))
+    with pytest.raises(ClipkitError, match="keep"):
+        cut_out(drawn, keep="both")
+
+
+def test_object_crops_come_one_for_each_visible_object():
+    scenes = sample_scenes(WorldSpec(), 12, 1)
+    crops, index = object_crops(render(scenes, 64, masks=True), size=24)
+    assert crops.shape == (scenes.count.sum(), 24, 24, 3)
+    assert index.tolist() == np.argwhere(scenes.category >= 0).tolist()
+    with pytest.raises(ClipkitError, match="masks=True"):
+        object_crops(render(scenes))
+
+
+def test_crowds_are_countable():
+    spec = WorldSpec(held_out=(("red", "apple"),))
+    many = crowds(spec, 6, seed=2, count=(12, 40))
+    drawn = render(many, 128, masks=True)
+    assert (many.count >= 12).all() and (many.count <= 40).all() and len(set(many.count.tolist())) > 2
+    assert [len(np.unique(m)) - 1 for m in drawn.instances] == many.count.tolist()
+    boxes = drawn.boxes[np.isfinite(drawn.boxes[..., 0])]
+    assert np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]).min() >= 8
+    assert ("red", "apple") not in {(o.colour, o.category) for s in many for o in s.objects}
+    first = crowds(spec, 3, seed=2, count=(12, 40))
+    assert np.array_equal(first.category, many.category[:3]) and np.array_equal(first.x, many.x[:3])
+    alike = crowds(WorldSpec(same_category=1.0), 3, seed=2)
+    assert all(len({(o.category, o.colour, o.texture) for o in s.objects}) == 1 for s in alike)
+    for bad in ((0, 5), (5, 3), (10, 65)):
+        with pytest.raises(ClipkitError, match="crowd"):
+            crowds(spec, 1, 0, count=bad)
+
+
+@pytest.mark.parametrize("kind", DEFECTS)
+@pytest.mark.parametrize("size", [32, 64])
+def test_defect_masks_are_the_pixels_that_differ(singles, kind, size):
+    out = plant_defects(singles, kind, size=size)
+    assert np.array_equal(out.clean, render(singles, size).images)
+    assert np.array_equal(out.masks, (out.images != out.clean).any(-1))
+    assert out.masks.any((1, 2)).all()  # something is always wrong
+    objects = render(singles, size, masks=True).instances == 1
+    if kind != "missing part":
+        assert not (out.masks & ~objects).any()  # on the object, never beside it
+    share = out.masks.sum((1, 2)) / objects.sum((1, 2))
+    assert (share < 0.75).all() and np.median(share) > 0.01
+    assert (out.kind == DEFECTS.index(kind)).all()
+
+
+def test_missing_parts_show_the_background(singles):
+    out = plant_defects(singles, "missing part", size=64)
+    behind = render(without(singles), 64).images
+    assert np.array_equal(out.images[out.masks], behind[out.masks])
+
+
+def test_defects_depend_on_the_scene_and_the_seed(singles):
+    every = plant_defects(singles)
+    assert set(every.kind.tolist()) == {0, 1, 2}
+    assert np.array_equal(plant_defects(singles[10:14]).images, every.images[10:14])
+    assert not np.array_equal(plant_defects(singles, seed=1).images, every.images)
+    empty = plant_defects(singles, slot=3)
+    assert not empty.masks.any() and np.array_equal(empty.images, empty.clean)
+    with pytest.raises(ClipkitError, match="unknown defect"):
+        plant_defects(singles, "dent")
+
+
+def test_cue_conflicts():
+    out = cue_conflicts(20, seed=0, size=48)
+    for s, t in zip(out.shape, out.texture, strict=True):
+        assert SUPERCLASS_OF[CATEGORIES[s]] != SUPERCLASS_OF[CATEGORIES[t]]
+    assert np.array_equal(cue_conflicts(6, seed=0, size=48).images, out.images[:6])
+    control = cue_conflicts(20, seed=0, size=48, agree=True)
+    assert np.array_equal(control.shape, control.texture) and np.array_equal(control.shape, out.shape)
+    assert np.array_equal(control.masks, out.masks)  # same outlines, same backgrounds, other fillings
+    soft = (control.images != out.images).any(-1) & ~out.masks
+    assert soft.mean() < 0.05 and (control.images != out.images).any((1, 2, 3)).all()
+    assert out.masks.mean((1, 2)).min() > 0.1
+    with pytest.raises(ClipkitError, match="two superclasses"):
+        cue_conflicts(1, 0, categories=("cat", "dog"))
+    with pytest.raises(ClipkitError, match="unknown background"):
+        cue_conflicts(1, 0, place="moon")
