@@ -8,7 +8,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from clipkit.errors import ClipkitError, MissingExtra  # noqa: E402
+from clipkit.errors import ClipkitError, MissingExtra
 
 __all__ = ["ClipkitError", "MissingExtra", "__version__", "load_dataset", "load_model"]
 

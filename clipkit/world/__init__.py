@@ -21,13 +21,20 @@ _HOME = {
     "sprites": "part_names",
     "styles": "apply_style",
     "corruptions": "CORRUPTIONS corrupt",
+    "truth": "counts crowds cut_out depth_map object_crops occlude without",
+    "defects": "DEFECTS plant_defects",
+    "conflict": "cue_conflicts",
+    "video": "Clip VideoSpec sample_clips tone_track",
     "captions": "REGISTERS caption caption_batch",
     "languages": "LANGUAGES",
     "prompts": "CLASS_TEMPLATES classnames",
-    "questions": "Question entities questions",
+    "asking": "Question questions",
+    "statements": "entities facts graded",
+    "reading": "check fidelity",
+    "regions": "dense_regions",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str):

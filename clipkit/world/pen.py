@@ -86,7 +86,12 @@ class Pen:
         """Fill a rectangle, with rounded corners when `radius` > 0."""
         if radius <= 0:
             return self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], tone, part)
-        corners = [(x1 - radius, y1 - radius, 0), (x0 + radius, y1 - radius, 90), (x0 + radius, y0 + radius, 180), (x1 - radius, y0 + radius, 270)]
+        corners = [
+            (x1 - radius, y1 - radius, 0),
+            (x0 + radius, y1 - radius, 90),
+            (x0 + radius, y0 + radius, 180),
+            (x1 - radius, y0 + radius, 270),
+        ]
         turn = [(cx, cy, math.radians(a + 15 * k)) for cx, cy, a in corners for k in range(7)]
         self.polygon([(cx + radius * math.cos(t), cy + radius * math.sin(t)) for cx, cy, t in turn], tone, part)
 

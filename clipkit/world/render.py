@@ -95,7 +95,14 @@ def _render(scenes: Scenes, size: int, masks: bool) -> Rendered:
             if category < 0:
                 break
             colour = int(scenes.colour[i, k])
-            s = sprite(category, "line" if lined[i] else "fill", int(scenes.angle[i, k]), bool(scenes.flip[i, k]), int(side[i, k]), colour == _BLACK)
+            s = sprite(
+                category,
+                "line" if lined[i] else "fill",
+                int(scenes.angle[i, k]),
+                bool(scenes.flip[i, k]),
+                int(side[i, k]),
+                colour == _BLACK,
+            )
             h, w = s.weight.shape
             y0, x0 = round(float(scenes.y[i, k]) * size - h / 2), round(float(scenes.x[i, k]) * size - w / 2)
             ys, xs = slice(max(y0, 0), min(y0 + h, size)), slice(max(x0, 0), min(x0 + w, size))

@@ -67,6 +67,8 @@ def _chunk(spec: WorldSpec, seed: int, number: int) -> Scenes:
     sizes = np.array([SIZES.index(s) for s in spec.sizes])
     size = sizes[(rng.random((n, K)) * len(sizes)).astype(int)]
     size = np.where(same, size[:, :1], size)
+    # In a crowd all objects are of about one side: a size word would state what cannot be seen.
+    size = np.where((count > 4)[:, None], SIZES.index("medium"), size)
     jitter = 0.94 + 0.12 * rng.random((n, K))
     crowd = count[:, None]
     side = np.where(crowd <= 1, ALONE[size], COMPANY[size] * np.sqrt(2 / np.maximum(crowd, 2)))
@@ -101,6 +103,8 @@ def _pairs(spec: WorldSpec, rng: np.random.Generator, shape: tuple[int, int]) ->
     typical = np.eye(len(COLOURS))[_TYPICAL]
     joint = spec.colour_bias * typical + (1 - spec.colour_bias) / len(COLOURS)  # (48, 10), rows sum to 1
     joint = np.where(allowed, joint, 0.0)
+    # A category whose every likely colour is held out takes the others, so that its frequency stays.
+    joint = np.where(joint.sum(1, keepdims=True) > 0, joint, allowed / len(COLOURS))
     rows = joint.sum(1, keepdims=True)
     joint = np.where(rows > 0, joint / np.where(rows > 0, rows, 1), 0.0)
     category_probs = category_probabilities(spec) * (rows[:, 0] > 0)
@@ -124,7 +128,9 @@ def _place(rng: np.random.Generator, count: np.ndarray, scale: np.ndarray, occlu
         worst = np.zeros((n, tries))
         for j in range(k):
             reach = half[:, k] + half[:, j]
-            overlap = np.clip(reach[:, None] - np.abs(cx - x[:, j, None]), 0, None) * np.clip(reach[:, None] - np.abs(cy - y[:, j, None]), 0, None)
+            overlap = np.clip(reach[:, None] - np.abs(cx - x[:, j, None]), 0, None) * np.clip(
+                reach[:, None] - np.abs(cy - y[:, j, None]), 0, None
+            )
             worst = np.maximum(worst, overlap / np.minimum(scale[:, k], scale[:, j])[:, None] ** 2)
         best = worst.argmin(1)
         x[:, k], y[:, k] = cx[np.arange(n), best], cy[np.arange(n), best]

@@ -98,6 +98,9 @@ class Scenes:
                 value = names[name].index(value)
             old = getattr(self, name)
             value = np.asarray(value)
+            limit = len(names.get(name, ())) or None
+            if limit and value.size and (value.max() >= limit or value.min() < (-1 if name == "category" else 0)):
+                raise ClipkitError(f"{name} indices lie in 0..{limit - 1}, got {value.min()}..{value.max()}")
             if name in ("category", "colour", "texture", "size") and value.ndim <= 1:
                 value = np.where(self.category >= 0, value[:, None] if value.ndim else value, old)
             arrays[name] = np.broadcast_to(value, old.shape).astype(old.dtype)

@@ -17,7 +17,7 @@ class WorldSpec:
     """A distribution over scenes. Same spec and seed: same scenes, same bytes.
 
     Attributes:
-        size: canvas side in pixels. min_objects, max_objects: objects a scene, 0 to 10.
+        size: canvas side in pixels that data sets of this world are rendered at. min_objects, max_objects: objects a scene, 0 to 10.
         count_probs: probability of each number from min to max; None for uniform.
         styles, style_probs: drawing styles and their probabilities (None: uniform).
         categories: which of the 48 occur.
@@ -59,6 +59,9 @@ class WorldSpec:
         self._check()
 
     def _check(self) -> None:
+        for name in ("size", "min_objects", "max_objects"):
+            if not isinstance(getattr(self, name), int):
+                raise ClipkitError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if not 0 <= self.min_objects <= self.max_objects <= MAX_OBJECTS:
             raise ClipkitError(f"objects a scene: 0 <= min <= max <= {MAX_OBJECTS}, got {self.min_objects} to {self.max_objects}")
         if not RESOLUTIONS[0] <= self.size <= RESOLUTIONS[1]:
@@ -69,15 +72,19 @@ class WorldSpec:
             for name in names:
                 if name not in known:
                     raise unknown(kind, name, known)
+            if len(set(names)) < len(names):
+                raise ClipkitError(f"a {kind} is named twice in {names}; weights go into the probabilities")
         for name, wanted in (("count_probs", self.max_objects - self.min_objects + 1), ("style_probs", len(self.styles))):
             given = getattr(self, name)
-            if given is not None and (len(given) != wanted or min(given) < 0 or abs(sum(given) - 1) > 1e-6):
+            if given is not None and not (len(given) == wanted and min(given) >= 0 and abs(sum(given) - 1) <= 1e-6):
                 raise ClipkitError(f"{name} wants {wanted} probabilities that sum to 1, got {given}")
         for name in ("background_bias", "colour_bias", "same_category", "textured", "occlusion", "caption_noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ClipkitError(f"{name} is a probability, 0 to 1, got {getattr(self, name)}")
-        if self.zipf < 0:
-            raise ClipkitError(f"zipf must not be negative, got {self.zipf}")
+        if not 0 <= self.zipf < float("inf"):
+            raise ClipkitError(f"zipf must be a number, 0 or more, got {self.zipf}")
+        if any(not isinstance(pair, tuple) or len(pair) != 2 for pair in self.held_out):
+            raise ClipkitError(f"held_out is a list of (colour, category) pairs, got {self.held_out}")
         for colour, category in self.held_out:
             if colour not in COLOURS:
                 raise unknown("colour", colour, COLOURS)

@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import tempfile
+import zipfile
+import zlib
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -61,7 +63,7 @@ def _master(category: int, mode: str, angle: int, pale: bool) -> tuple[Image.Ima
     try:
         with np.load(store) as saved:
             return tuple(Image.fromarray(saved[k]) for k in ("weight", "fixed", "alpha", "part"))
-    except (OSError, ValueError, KeyError, EOFError):  # not there, or damaged: draw it
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # not there, or damaged: draw it
         pass
     pen = Pen(MASTER, angle=float(angle), mode=mode)
     drawings()[CATEGORIES[category]](pen)
@@ -94,10 +96,14 @@ def sprite(category: int, mode: str, angle: int, flip: bool, side: int, pale: bo
     longest = max(alpha.size)
     size = tuple(max(1, round(side * s / longest)) for s in alpha.size)
     reduce = Image.Resampling.BOX  # integer arithmetic on 8-bit images: the same everywhere
-    layers = [np.asarray(i.resize(size, reduce)) for i in (weight, fixed, alpha)] + [np.asarray(part.resize(size, Image.Resampling.NEAREST))]
+    layers = [np.asarray(i.resize(size, reduce)) for i in (weight, fixed, alpha)] + [
+        np.asarray(part.resize(size, Image.Resampling.NEAREST))
+    ]
     w, f, a, p = (np.ascontiguousarray(v[:, ::-1]) if flip else v for v in layers)
     solid = a > 127
-    return Sprite(w.astype(np.uint16), f.astype(np.uint16), (255 - a.astype(np.uint16))[..., None], solid, np.where(solid, p, 0).astype(np.uint8))
+    return Sprite(
+        w.astype(np.uint16), f.astype(np.uint16), (255 - a.astype(np.uint16))[..., None], solid, np.where(solid, p, 0).astype(np.uint8)
+    )
 
 
 @lru_cache(maxsize=4096)

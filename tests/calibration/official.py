@@ -48,7 +48,10 @@ def open_clip_loss() -> list[float]:
     from clipkit.compat import import_open_clip
 
     loss = import_open_clip().ClipLoss()
-    return [loss(features(n, 6, 0.0), features(n, 6, 1.0), torch.tensor(s, dtype=torch.float64)).item() for n, s in ((1, 5.0), (4, 1.0), (9, 30.0))]
+    return [
+        loss(features(n, 6, 0.0), features(n, 6, 1.0), torch.tensor(s, dtype=torch.float64)).item()
+        for n, s in ((1, 5.0), (4, 1.0), (9, 30.0))
+    ]
 
 
 def open_clip_zeroshot() -> list[list[float]]:

@@ -48,4 +48,6 @@ def test_reliability_1e_12():
     correct = torch.tensor([(7 * k) % 3 > 0 for k in range(40)])
     confidence, accuracy, share = reliability(torch.stack([p, 1 - p], 1), (~correct).long(), bins=10)
     filled = share > 0
-    np.testing.assert_allclose([accuracy[filled].tolist(), confidence[filled].tolist()], STORED["sklearn_calibration_curve"]["value"], atol=1e-12)
+    np.testing.assert_allclose(
+        [accuracy[filled].tolist(), confidence[filled].tolist()], STORED["sklearn_calibration_curve"]["value"], atol=1e-12
+    )
