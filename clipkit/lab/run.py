@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -126,6 +127,9 @@ def start(
 
     Raises ClipkitError: unknown page, preset or device; a parameter of the wrong type; a seed out of range.
     """
+    # Tests run the notebooks as they are; the environment then asks for the smallest preset.
+    if preset == "quick" and notebook.kernel() is not None:
+        preset = os.environ.get("CLIPKIT_PRESET", preset)
     for name in parameters:
         if name in _RESERVED:
             raise ClipkitError(f"a parameter cannot be called {name!r}: the run has something else of that name; rename it")

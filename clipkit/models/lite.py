@@ -31,6 +31,7 @@ from clipkit.paths import data_dir
 
 IMAGE_SIZE = 160
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # TensorFlow's convention, in which these weights were trained
+KEEP = 0.875  # of the shorter side of a larger picture, as in the training of these weights
 CONTEXT_LENGTH = 64
 
 
@@ -97,7 +98,7 @@ class LiteEncoder(DualEncoder):
         return self._tokenizer([texts] if isinstance(texts, str) else list(texts))
 
     def preprocess(self, image: Any) -> Tensor:
-        return normalise(resize_crop(image, self.image_size)[None], MEAN, STD)[0]
+        return normalise(resize_crop(image, self.image_size, KEEP)[None], MEAN, STD)[0]
 
     def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
         if isinstance(images, np.ndarray) and check_images(images).shape[1:3] == (self.image_size, self.image_size):
@@ -106,7 +107,7 @@ class LiteEncoder(DualEncoder):
 
     @property
     def preprocessing(self) -> dict:
-        pre = {"size": self.image_size, "mean": list(MEAN), "std": list(STD), "resize": "shorter side, centre crop"}
+        pre = {"size": self.image_size, "mean": list(MEAN), "std": list(STD), "resize": f"shorter side, centre crop {KEEP}"}
         return {**pre, "context_length": self.context_length, "bandwidth": self.module.map.bandwidth}
 
 

@@ -54,6 +54,18 @@ def sentence_vectors(encoder: SentenceEncoder, batch: int = 128) -> Callable[[Se
     return encode
 
 
+def remembered(encode: Callable[[Sequence[str]], Tensor]) -> Callable[[Sequence[str]], Tensor]:
+    """The same function, computing each sentence once: the folds ask for the same sentences again."""
+    known: dict[str, Tensor] = {}
+
+    def lookup(texts: Sequence[str]) -> Tensor:
+        new = [t for t in dict.fromkeys(texts) if t not in known]
+        known.update(zip(new, encode(new), strict=True))
+        return torch.stack([known[t] for t in texts])
+
+    return lookup
+
+
 @torch.no_grad()
 def pooled_maps(model: LiteEncoder, files: Sequence[Path], batch: int = 64) -> Tensor:
     """Pooled Lite0 features (N, 1280) of picture files."""
@@ -90,7 +102,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
     network = packaged_lite0()
     rows = network._fc.weight.detach().clone()
     sentences = SentenceEncoder.packaged()
-    encode = sentence_vectors(sentences)
+    encode = remembered(sentence_vectors(sentences))
     described = json.loads((data / "descriptions" / "cupl_imagenet.json").read_text())
     descriptions = list(described.values())  # the file keeps the classifier's order
     texts = embed_texts(encode, imagenet_names(), imagenet_glosses(), descriptions)
@@ -130,7 +142,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
         },
         "settings": SETTINGS | {"image_size": IMAGE_SIZE, "logit_scale": scale},
         "protocol": "200 of 1,000 ImageNet classes held out of the map, five folds, one photograph a class; settings were chosen on "
-        f"these folds (seed 0); accuracy is the mean over fold seeds {list(seeds)}. CIFAR-10 test: 200 photographs a class, never used to fit.",
+        f"these folds (seed 0); accuracy is the mean over fold seeds {list(seeds)}. CIFAR-10 test: 200 photographs a class.",
         "measured": measured,
         "weaknesses": "Knows what ImageNet's photographs show: no text in pictures, no people by role, no counting, no relations, "
         "no colour words to speak of. Deer are not among its classes and come out as other hoofed animals.",

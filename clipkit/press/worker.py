@@ -95,7 +95,7 @@ def _execute(job: Job, output: Path) -> dict | None:
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
-                start_timeout=120,
+                start_timeout=300,
             )
     except PapermillExecutionError as failure:
         first = next((line for line in failure.source.splitlines() if line.strip()), "")

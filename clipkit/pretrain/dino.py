@@ -19,7 +19,7 @@ from clipkit.pretrain.train import History, cosine_schedule, train
 class DinoHead(nn.Module):
     """Three-layer projection to `n_prototypes` scores through a unit-norm bottleneck (weight-normalised last layer)."""
 
-    def __init__(self, width: int, n_prototypes: int = 1024, hidden: int = 256, bottleneck: int = 64):
+    def __init__(self, width: int, n_prototypes: int = 256, hidden: int = 256, bottleneck: int = 64):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck))
         self.prototypes = nn.Parameter(torch.randn(n_prototypes, bottleneck) * 0.02)
@@ -31,7 +31,7 @@ class DinoHead(nn.Module):
 class Student(nn.Module):
     """Tower and head as one module, so that one loop trains both."""
 
-    def __init__(self, tower: nn.Module, width: int, n_prototypes: int = 1024):
+    def __init__(self, tower: nn.Module, width: int, n_prototypes: int = 256):
         super().__init__()
         self.tower, self.head = tower, DinoHead(width, n_prototypes)
 
@@ -75,7 +75,7 @@ def train_dino(
     steps: int,
     lr: float = 1e-3,
     momentum: float = 0.99,
-    n_local: int = 2,
+    n_local: int = 1,
     seed: int = 0,
     muon_lr: float | None = None,
     precision: str = "fp32",

@@ -19,6 +19,7 @@ def pair_batches(
     seed: int,
     chunk: int = 4096,
     reuse: int = 2,
+    hard: float = 0.0,
     language: str = "en",
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (pixels (batch, 3, S, S) float32, tokens (batch, L) int64) for ever.
@@ -29,6 +30,8 @@ def pair_batches(
         registers: caption register -> probability. One batch keeps to one register, so that the register itself
             never tells a pair from the others, and short captions stay short.
         chunk: scenes rendered at a time. reuse: times a scene is shown, each time with a new caption.
+        hard: share of the passes whose batches gather scenes of one background, or of one colour, in turn. Among random
+            scenes these two tell nearly every pair from the others, and nothing asks for the category.
 
     Raises: ClipkitError for weights that are not positive.
     """
@@ -48,10 +51,16 @@ def pair_batches(
             parts.append((scenes, render(scenes, size=model.image_size).images))
         start += 1
         images = np.concatenate([p for _, p in parts])
+        colour = np.concatenate([s.colour[:, 0] for s, _ in parts])
+        background = np.concatenate([s.background for s, _ in parts])
         for turn in range(reuse):
             captions: dict[str, list[str]] = {}
             order = rng.permutation(len(images))
-            for i in range(0, len(order) - batch + 1, batch):
+            if rng.random() < hard:
+                shared = (colour, background)[rng.integers(2)]
+                order = order[shared[order].argsort(kind="stable")]
+            starts = np.arange(0, len(order) - batch + 1, batch)
+            for i in rng.permutation(starts):
                 rows = order[i : i + batch]
                 register = names[rng.choice(len(names), p=probabilities / probabilities.sum())]
                 if register not in captions:  # a register's captions for the whole chunk, made once

@@ -9,14 +9,13 @@ import os
 import platform
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.paths import data_dir
 
 # 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
-VIT = {"image_size": 32, "layers": 4, "width": 128, "head_width": 32, "patch_size": 4}
+VIT = {"image_size": 32, "layers": 4, "width": 128, "head_width": 32, "patch_size": 4, "pool_type": "avg", "pos_embed_type": "sin_cos_2d"}
 # A ResNet halves its picture five times; from 32 px nothing would be left, so it sees 64.
 CONV = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
 TEXT = {"context_length": 64, "width": 128, "heads": 4, "layers": 2}
@@ -39,10 +38,12 @@ class Recipe:
     embed_dim: int = 128
     text: dict = field(default_factory=lambda: TEXT)
     worlds: tuple[tuple[dict, float], ...] = ()
-    first: tuple[tuple[dict, float], ...] = ()  # easier worlds for the first `first_share` of the steps
-    first_share: float = 0.2
+    warm: tuple[tuple[dict, float], ...] = ()  # the image tower's first lesson: (WorldSpec arguments, share of the steps)
+    warm_steps: int = 0
+    warm_batch: int = 64
+    hard: float = 0.6  # share of the passes with one background or one colour a batch
     registers: dict[str, float] = field(default_factory=lambda: REGISTERS)
-    steps: int = 2600
+    steps: int = 700
     batch: int = 128
     lr: float = 1e-3
     muon_lr: float | None = 0.02
@@ -61,27 +62,40 @@ def _worlds(**extra) -> tuple[tuple[dict, float], ...]:
     )
 
 
-def _easy(**extra) -> tuple[tuple[dict, float], ...]:
-    """Large, plain, upright objects: shapes are learnt from them in a fraction of the pairs."""
-    return (({**SEEN_STYLES, **extra, "max_objects": 1, "sizes": ("large",), "textured": 0.0, "rotate": False}, 1.0),)
+def _lesson(**extra) -> tuple[tuple[dict, float], ...]:
+    """Single objects: first large, plain and upright, then smaller and turned, then all there are."""
+    common = {**SEEN_STYLES, **extra, "min_objects": 1, "max_objects": 1}
+    return (
+        ({**common, "styles": ("flat",), "style_probs": None, "sizes": ("large",), "textured": 0.0, "rotate": False}, 0.25),
+        ({**common, "sizes": ("medium", "large"), "textured": 0.1}, 0.2),
+        (common, 0.55),
+    )
 
 
 RECIPES: dict[str, Recipe] = {
     r.name: r
     for r in (
-        Recipe("nano", "the small CLIP of the book: a ViT on an unbiased world", VIT, worlds=_worlds(), first=_easy()),
+        Recipe("nano", "the small CLIP of the book: a ViT on an unbiased world", VIT, worlds=_worlds(), warm=_lesson(), warm_steps=1900),
         Recipe(
             "nano-biased",
             "the same ViT on a long-tailed world whose colours and backgrounds follow the category",
             VIT,
             worlds=_worlds(**BIAS),
-            first=_easy(**BIAS),
+            warm=_lesson(**BIAS),
+            warm_steps=1900,
         ),
         Recipe(
-            "nano-conv", "a small ResNet with attention pooling on the unbiased world", CONV, worlds=_worlds(), first=_easy(), steps=2000
+            "nano-conv",
+            "a small ResNet with attention pooling on the unbiased world",
+            CONV,
+            worlds=_worlds(),
+            warm=_lesson(),
+            warm_steps=1400,
+            steps=600,
+            muon_lr=None,
         ),
         Recipe(
-            "nano-dino", "a ViT trained without any text, by self-distillation", VIT, kind="dino", worlds=_worlds(), batch=96, steps=1200
+            "nano-dino", "a ViT trained without any text, by self-distillation", VIT, kind="dino", worlds=_worlds(), batch=96, steps=800
         ),
     )
 }
@@ -115,12 +129,13 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     torch.manual_seed(recipe.seed)
     settings = config(recipe, folder)
     model = NanoEncoder(build_nano(settings).to(device), settings, folder)
-    worlds, first = ([(WorldSpec(**arguments), weight) for arguments, weight in mixture] for mixture in (recipe.worlds, recipe.first))
+    worlds = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]
     tick = _progress(recipe.name, steps) if progress else None
     loop = {"steps": steps, "lr": recipe.lr, "muon_lr": recipe.muon_lr, "precision": recipe.precision, "after_step": tick}
+    warm_minutes = 0.0
     if recipe.kind == "clip":
-        stream = [pair_batches(model, mixture, recipe.registers, recipe.batch, recipe.seed) for mixture in (first, worlds) if mixture]
-        batches = chain(islice(stream[0], round(steps * recipe.first_share)), stream[-1]) if first else stream[0]
+        warm_minutes = warm_up(model, recipe, progress) if recipe.warm_steps else 0.0
+        batches = pair_batches(model, worlds, recipe.registers, recipe.batch, recipe.seed, hard=recipe.hard)
         loss = contrastive_loss(model, info_nce)
         history = train(model.module, batches, loss, weight_decay=recipe.weight_decay, **loop)
         numbers = probes.card_numbers(model)
@@ -139,13 +154,15 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
         "kind": recipe.kind,
         "data": {
             "worlds": [{"spec": arguments, "weight": weight} for arguments, weight in recipe.worlds],
-            "first": [{"spec": arguments, "weight": weight} for arguments, weight in recipe.first],
-            "first_share": recipe.first_share if recipe.first else 0.0,
+            "first_lesson": [{"spec": arguments, "share": share} for arguments, share in recipe.warm],
             "registers": recipe.registers if recipe.kind == "clip" else {},
+            "hard_batches": recipe.hard if recipe.kind == "clip" else 0.0,
         },
         "training": {
-            "steps": steps, "batch": recipe.batch, "pairs": steps * recipe.batch, "lr": recipe.lr, "muon_lr": recipe.muon_lr, "seed": recipe.seed,
-            "precision": recipe.precision, "minutes": round(history.seconds / 60, 1), "final_loss": round(sum(history.loss[-50:]) / 50, 3),
+            "steps": steps, "batch": recipe.batch, "pairs": steps * recipe.batch, "lr": recipe.lr, "muon_lr": recipe.muon_lr,
+            "warm_steps": recipe.warm_steps, "warm_pictures": recipe.warm_steps * recipe.warm_batch, "warm_minutes": round(warm_minutes, 1),
+            "seed": recipe.seed, "precision": recipe.precision, "minutes": round(history.seconds / 60, 1),
+            "final_loss": round(sum(history.loss[-50:]) / 50, 3),
             "threads": torch.get_num_threads(), "device": device,
         },
         "parameters": sum(p.numel() for p in model.module.parameters()),
@@ -155,6 +172,20 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     }  # fmt: skip
     save_nano(model.module, settings, card, folder, half=True)
     return card
+
+
+def warm_up(model, recipe: Recipe, progress: bool) -> float:
+    """The image tower's first lesson (see `clipkit.pretrain.warmup`), in place; returns its minutes."""
+    from clipkit.pretrain.train import train
+    from clipkit.pretrain.warmup import FACTORS, FactorClassifier, factor_loss, labelled_batches
+    from clipkit.world import WorldSpec, classnames
+
+    stages = [(WorldSpec(**arguments), share) for arguments, share in recipe.warm]
+    module = FactorClassifier(model.module.visual, model.embed_dim, {f: len(classnames(f)) for f in FACTORS})
+    batches = labelled_batches(model, stages, recipe.warm_steps, recipe.warm_batch, recipe.seed)
+    settings = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
+    tick = _progress(f"{recipe.name}: first lesson", recipe.warm_steps) if progress else None
+    return train(module.to(model.device), batches, factor_loss, recipe.warm_steps, after_step=tick, **settings).seconds / 60
 
 
 def config(recipe: Recipe, folder: Path) -> dict:

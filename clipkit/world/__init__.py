@@ -17,7 +17,7 @@ _HOME = {
     "spec": "WorldSpec",
     "scene": "Object Scene Scenes relations",
     "sample": "category_probabilities sample_scenes single_objects",
-    "render": "Rendered render",
+    "rendering": "Rendered render",
     "sprites": "part_names",
     "styles": "apply_style",
     "corruptions": "CORRUPTIONS corrupt",
@@ -27,11 +27,12 @@ _HOME = {
     "video": "Clip VideoSpec sample_clips tone_track",
     "captions": "REGISTERS caption caption_batch",
     "languages": "LANGUAGES",
-    "prompts": "CLASS_TEMPLATES classnames",
-    "asking": "Question questions",
+    "prompts": "CLASS_TEMPLATES classnames fill",
+    "asking": "Question batch_questions figure_question questions",
     "statements": "entities facts graded",
-    "reading": "check fidelity",
+    "reading": "check fidelity parse",
     "regions": "dense_regions",
+    "pairs": "PAIR_KINDS count_captions minimal_pairs",
 }
 _WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_WHERE)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from clipkit.errors import unknown
-from clipkit.world.render import render
+from clipkit.world.rendering import render
 from clipkit.world.scene import Scenes
 from clipkit.world.truth import scene_stream, without
 

@@ -147,7 +147,8 @@ class Scenes:
         objects = tuple(
             Object(
                 CATEGORIES[self.category[i, k]], _COLOURS[self.colour[i, k]], TEXTURES[self.texture[i, k]], SIZES[self.size[i, k]],
-                float(self.x[i, k]), float(self.y[i, k]), float(self.scale[i, k]), int(self.angle[i, k]), bool(self.flip[i, k]), int(self.depth[i, k]),
+                float(self.x[i, k]), float(self.y[i, k]), float(self.scale[i, k]), int(self.angle[i, k]),
+                bool(self.flip[i, k]), int(self.depth[i, k]),
             )
             for k in range(self.category.shape[1]) if self.category[i, k] >= 0
         )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from clipkit.errors import ClipkitError
-from clipkit.world.render import Rendered, render
+from clipkit.world.rendering import Rendered, render
 from clipkit.world.sample import single_objects
 from clipkit.world.scene import Scenes
 from clipkit.world.spec import WorldSpec

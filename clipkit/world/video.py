@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.world.render import Rendered, render
+from clipkit.world.rendering import Rendered, render
 from clipkit.world.sample import sample_scenes
 from clipkit.world.scene import Scenes
 from clipkit.world.spec import WorldSpec

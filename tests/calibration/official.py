@@ -83,11 +83,11 @@ def sklearn_calibration_curve() -> list[list[float]]:
 CALLS = {
     "open_clip_loss": ("mlfoundations/open_clip", "open_clip_torch", "open_clip.ClipLoss()(image, text, scale)", open_clip_loss),
     "open_clip_zeroshot": (
-        "mlfoundations/open_clip", "open_clip_torch", "open_clip.build_zero_shot_classifier(…, num_classes_per_batch=2)", open_clip_zeroshot,
+        "mlfoundations/open_clip", "open_clip_torch", "open_clip.build_zero_shot_classifier(…)", open_clip_zeroshot,
     ),
     "sklearn_log_loss": ("scikit-learn/scikit-learn", "scikit-learn", "sklearn.metrics.log_loss(y, p)", sklearn_log_loss),
     "sklearn_calibration_curve": (
-        "scikit-learn/scikit-learn", "scikit-learn", "sklearn.calibration.calibration_curve(correct, confidence, n_bins=10)", sklearn_calibration_curve,
+        "scikit-learn/scikit-learn", "scikit-learn", "sklearn.calibration.calibration_curve(correct, p, n_bins=10)", sklearn_calibration_curve,
     ),
 }  # fmt: skip
 

@@ -1,0 +1,94 @@
+"""The linear probe: logistic regression on frozen features, its two choices made on validation pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from clipkit.errors import ClipkitError
+
+STRENGTHS = tuple(10.0**k for k in range(-3, 4))  # scikit-learn's C, the inverse of the weight decay
+
+
+class LinearProbe:
+    """scikit-learn's logistic regression, with scaling and strength chosen on a validation split.
+
+    Protocol: every pair of (standardise or not, C in `strengths`) is fitted on the training features alone; the one
+    with the best validation accuracy is kept, the first of equals (no standardising before standardising, strong
+    regularisation before weak). Test features can enter only through `predict`, `logits` and `score`.
+
+    Attributes after `fit`:
+        chosen_: {"standardise": bool, "strength": float, "validation": percent right}.
+        classes_: (C,) int64, the labels seen in training.
+
+    >>> x = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    >>> LinearProbe().fit(x, [0, 0, 1, 1], x, [0, 0, 1, 1]).score(x, [0, 0, 1, 1])
+    100.0
+
+    Source: the few-shot protocol of arXiv:2103.00020, section 3.1.5. That paper takes the features before the
+    projection to the joint space; here the caller decides.
+    """
+
+    def __init__(self, strengths: Sequence[float] = STRENGTHS, max_iter: int = 1000):
+        if not len(strengths) or min(strengths) <= 0:
+            raise ClipkitError(f"strengths must be positive numbers, at least one; got {list(strengths)}")
+        self.strengths, self.max_iter = tuple(strengths), max_iter
+
+    def fit(self, x: Tensor, y: Tensor, x_val: Tensor, y_val: Tensor) -> LinearProbe:
+        """Train on (N, D) features and (N,) labels, choose on (M, D) and (M,).
+
+        Raises ClipkitError: shapes that do not match, NaN, one class only, no validation pictures.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        (x, y), (x_val, y_val) = _pair(x, y, "training"), _pair(x_val, y_val, "validation")
+        if x.shape[1] != x_val.shape[1]:
+            raise ClipkitError(f"training features have {x.shape[1]} dimensions, validation features {x_val.shape[1]}")
+        if len(np.unique(y)) < 2:
+            raise ClipkitError("a linear probe needs training pictures of at least two classes")
+        best = -1.0
+        for standardise in (False, True):
+            for strength in self.strengths:
+                scaling = StandardScaler() if standardise else "passthrough"
+                model = make_pipeline(scaling, LogisticRegression(C=strength, max_iter=self.max_iter)).fit(x, y)
+                right = 100 * float((model.predict(x_val) == y_val).mean())
+                if right > best:
+                    best, self._model = right, model
+                    self.chosen_ = {"standardise": standardise, "strength": float(strength), "validation": right}
+        self.classes_ = self._model.classes_
+        return self
+
+    def predict(self, x: Tensor) -> np.ndarray:
+        """Labels (N,) int64 of features (N, D)."""
+        return self._fitted().predict(_array(x))
+
+    def logits(self, x: Tensor) -> np.ndarray:
+        """Log-probabilities (N, C), columns in the order of `classes_`."""
+        return self._fitted().predict_log_proba(_array(x))
+
+    def score(self, x: Tensor, y: Tensor) -> float:
+        """Percent right."""
+        x, y = _pair(x, y, "test")
+        return 100 * float((self._fitted().predict(x) == y).mean())
+
+    def _fitted(self):
+        if not hasattr(self, "_model"):
+            raise ClipkitError("this linear probe is not fitted: call fit(x, y, x_val, y_val) first")
+        return self._model
+
+
+def _array(x: Tensor) -> np.ndarray:
+    return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+
+
+def _pair(x: Tensor, y: Tensor, what: str) -> tuple[np.ndarray, np.ndarray]:
+    x, y = _array(x), _array(y).astype(np.int64)
+    if x.ndim != 2 or len(x) != len(y) or not len(x):
+        raise ClipkitError(f"{what}: want (N, D) features and (N,) labels with N at least 1, got {x.shape} and {y.shape}")
+    if not np.isfinite(x).all():
+        raise ClipkitError(f"{what}: the features hold NaN or infinite values; extract them again")
+    return x, y

@@ -1,0 +1,111 @@
+"""What a seed sees: splits that share nothing, shots that are nested, the same pictures for the same seed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from clipkit.datasets import load_dataset
+from clipkit.errors import ClipkitError
+from clipkit.features.draws import draw, turns
+
+
+class MeanColour:
+    """A model whose feature is the picture itself, 4 x 4: rows can be recognised."""
+
+    name, pretrained, embed_dim, image_size, device = "mean-colour", None, 48, 4, torch.device("cpu")
+    fingerprint = hashlib.sha256(b"mean-colour").hexdigest()
+
+    def preprocess(self, image):
+        return torch.from_numpy(np.asarray(image.resize((4, 4), 3), dtype=np.float32)).permute(2, 0, 1) / 255
+
+    def preprocess_batch(self, images):
+        return torch.stack([self.preprocess(Image.fromarray(i) if isinstance(i, np.ndarray) else i) for i in images])
+
+    def encode_image(self, pixels):
+        return torch.nn.functional.normalize(pixels.flatten(1) + 1e-3, dim=-1)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path / "cache"))
+
+
+def rows(features):
+    return {tuple(row.tolist()) for row in features}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, sizes in (("train", {"cat": 12, "dog": 3}), ("test", {"cat": 6, "dog": 6})):
+        for name, size in sizes.items():
+            (tmp_path / "pictures" / split / name).mkdir(parents=True)
+            for i in range(size):
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "pictures" / split / name / f"{i}.png")
+    return f"folder:{tmp_path / 'pictures'}"
+
+
+@given(st.lists(st.integers(0, 4), max_size=40))
+def test_turns_count_equal_labels_before(labels):
+    expected = [labels[:i].count(label) for i, label in enumerate(labels)]
+    assert turns(np.array(labels, dtype=np.int64)).tolist() == expected
+
+
+def test_the_world_draws_new_scenes_for_each_seed():
+    one, again, other = (draw(MeanColour(), "world", seed, shots=2, n_val=2, n_test=40) for seed in (0, 0, 1))
+    assert torch.equal(one.test[0], again.test[0]) and torch.equal(one.pool[0], again.pool[0])
+    assert not rows(one.test[0]) & rows(other.test[0])
+    assert not rows(one.test[0]) & rows(one.pool[0]) and not rows(one.test[0]) & rows(one.val[0])
+    assert len(one.test[0]) == 40 and one.classnames == load_dataset("world", n=1).classnames
+    assert np.bincount(one.val[1]).max() <= 2 and np.bincount(one.shots(2)[1]).max() <= 2
+
+
+def test_a_folder_keeps_its_splits_apart(folder):
+    d = draw(MeanColour(), folder, 3, shots=4, n_val=4, n_test=100)
+    train, test = (MeanColour().encode_image(MeanColour().preprocess_batch(load_dataset(folder, s).images)) for s in ("train", "test"))
+    assert rows(d.pool[0]) | rows(d.val[0]) <= rows(train) and not rows(d.pool[0]) & rows(d.val[0])
+    assert rows(d.test[0]) <= rows(test)
+    assert len(d.test[0]) == 12 and len(rows(d.test[0])) < 12  # a bootstrap sample repeats some
+    assert np.bincount(d.val[1]).tolist() == [4, 1]  # three dogs: two for training, one for validation
+    assert d.classnames == ["cat", "dog"]
+
+
+def test_shots_are_nested_and_balanced(folder):
+    d = draw(MeanColour(), folder, 0, shots=4, n_val=4, n_test=4)
+    sizes = [np.bincount(d.shots(k)[1]).tolist() for k in (1, 2, 4)]
+    assert sizes == [[1, 1], [2, 2], [4, 2]]  # a class that has fewer gives all
+    assert rows(d.shots(1)[0]) < rows(d.shots(2)[0]) < rows(d.shots(4)[0])
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path, folder):
+    with pytest.raises(ClipkitError, match="at least 1"):
+        draw(MeanColour(), folder, 0, shots=0, n_val=1, n_test=1)
+    single = tmp_path / "single"
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            (single / split / name).mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(single / split / name / "0.png")
+    with pytest.raises(ClipkitError, match="none for validation"):
+        draw(MeanColour(), f"folder:{single}", 0, shots=1, n_val=1, n_test=1)
+    (single / "test" / "c").mkdir()
+    Image.new("RGB", (4, 4)).save(single / "test" / "c" / "0.png")
+    with pytest.raises(ClipkitError, match="no training picture of 'c'"):
+        draw(MeanColour(), f"folder:{single}", 0, shots=1, n_val=1, n_test=1)
+    with pytest.raises(ClipkitError, match="split"):
+        draw(MeanColour(), "photos", 0, shots=1, n_val=1, n_test=1)
+
+
+def test_pictures_without_labels_are_refused(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "told" / split).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "told" / split / "0.png")
+        (tmp_path / "told" / split / "captions.csv").write_text("image,caption\n0.png,a black square\n")
+    with pytest.raises(ClipkitError, match="no labels"):
+        draw(MeanColour(), f"folder:{tmp_path / 'told'}", 0, shots=1, n_val=1, n_test=1)

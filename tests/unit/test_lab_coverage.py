@@ -1,0 +1,59 @@
+"""Coverage by simulation: the same intervals as for one experiment, and the coverage that theory gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from clipkit.errors import ClipkitError
+from clipkit.lab import paired_bootstrap, t_interval
+from clipkit.lab.coverage import INTERVALS, coverage
+
+NORMAL = np.random.default_rng(0).normal(3.0, 2.0, (20_000, 3))
+
+
+def test_students_is_that_of_one_experiment():
+    low, high = INTERVALS["Student's t"](NORMAL[:4])
+    for row, a, b in zip(NORMAL[:4], low, high, strict=True):
+        one = t_interval(row)
+        assert (a, b) == pytest.approx((one.low, one.high))
+
+
+@pytest.mark.parametrize(("name", "method"), [("bootstrap", "percentile"), ("bootstrap, widened", "expanded")])
+def test_bootstrap_is_that_of_one_experiment(name, method):
+    values = np.random.default_rng(1).normal(size=(1, 12))
+    one = paired_bootstrap(values[0], method=method)
+    low, high = INTERVALS[name](values)
+    assert low[0] == pytest.approx(one.low, abs=0.12) and high[0] == pytest.approx(one.high, abs=0.12)  # 1,000 resamples
+
+
+def test_by_hand():
+    values = np.array([[1.0, 2.0, 3.0]])
+    low, high = INTERVALS["1.96"](values)
+    assert (low[0], high[0]) == pytest.approx((2 - 1.96 / 3**0.5, 2 + 1.96 / 3**0.5))
+    low, high = INTERVALS["1.96, divisor n"](values)
+    assert high[0] - 2 == pytest.approx(1.96 * np.std([1, 2, 3]) / 3**0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "reach"), [("Student's t", stats.t.ppf(0.975, 2)), ("1.96", 1.96), ("1.96, divisor n", 1.96 * (2 / 3) ** 0.5)]
+)
+def test_coverage_is_what_theory_says(name, reach):
+    expected = 100 * (1 - 2 * stats.t.sf(reach, 2))  # three normal seeds: |t| with two degrees of freedom within reach
+    assert coverage(NORMAL, 3.0, name) == pytest.approx(expected, abs=1.0)
+
+
+@pytest.mark.parametrize("name", INTERVALS)
+def test_no_spread_covers_the_truth_only(name):
+    same = np.full((5, 8), 1 / 3)
+    assert coverage(same, 1 / 3, name) == 100
+    assert coverage(same, 0.4, name) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "message"), [(NORMAL, "normal", "interval"), (NORMAL[0], "1.96", "shape"), (NORMAL[:, :1], "1.96", "shape")]
+)
+def test_refusals(values, name, message):
+    with pytest.raises(ClipkitError, match=message):
+        coverage(values, 0.0, name)

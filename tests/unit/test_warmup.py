@@ -1,0 +1,60 @@
+"""The first lesson: labels that fit their pictures, stages in order, a loss that is the sum of its parts."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from clipkit import ClipkitError
+from clipkit.pretrain.train import train
+from clipkit.pretrain.warmup import FACTORS, FactorClassifier, factor_loss, labelled_batches
+from clipkit.world import WorldSpec, classnames, sample_scenes
+
+
+class Raw:
+    """A model's preprocessing, and nothing else."""
+
+    image_size = 16
+
+    def preprocess_batch(self, images):
+        return torch.as_tensor(images.transpose(0, 3, 1, 2) / 255.0, dtype=torch.float32)
+
+
+ONE = WorldSpec(min_objects=1, max_objects=1)
+
+
+def test_labels_are_the_scenes_own():
+    (pixels, labels), *_ = labelled_batches(Raw(), [(ONE, 1.0)], steps=1, batch=32, seed=3, chunk=64)
+    scenes = sample_scenes(ONE, 64, 3)
+    assert pixels.shape == (32, 3, 16, 16) and set(labels) == set(FACTORS)
+    assert labels["category"].tolist() == scenes.category[:32, 0].tolist()
+    assert labels["background"].tolist() == scenes.background[:32].tolist()
+
+
+def test_stages_follow_each_other():
+    cats, cars = WorldSpec(max_objects=1, categories=("cat",)), WorldSpec(max_objects=1, categories=("car",))
+    seen = [int(y["category"][0]) for _, y in labelled_batches(Raw(), [(cats, 0.5), (cars, 0.5)], 8, 16, 0, chunk=64)]
+    names = classnames("category")
+    assert [names[i] for i in seen] == ["cat"] * 4 + ["car"] * 4
+
+
+def test_loss_is_the_sum_of_cross_entropies():
+    torch.manual_seed(0)
+    module = FactorClassifier(nn.Flatten(), 12, {"category": 4, "colour": 3})
+    x, y = torch.randn(5, 3, 2, 2), {"category": torch.tensor([0, 1, 2, 3, 0]), "colour": torch.tensor([0, 1, 2, 0, 1])}
+    flat = x.flatten(1)
+    expected = F.cross_entropy(module.heads["category"](flat), y["category"]) + F.cross_entropy(module.heads["colour"](flat), y["colour"])
+    torch.testing.assert_close(factor_loss(module, (x, y)), expected)
+
+
+def test_it_teaches():
+    torch.manual_seed(0)
+    tower = nn.Sequential(nn.Flatten(), nn.Linear(768, 32), nn.GELU())
+    module = FactorClassifier(tower, 32, {f: len(classnames(f)) for f in FACTORS})
+    history = train(module, labelled_batches(Raw(), [(ONE, 1.0)], 60, 64, 0), factor_loss, 60, lr=3e-3)
+    assert history.loss[-1] < 0.85 * history.loss[0]
+
+
+def test_several_objects_have_no_label():
+    with pytest.raises(ClipkitError, match="exactly one object"):
+        next(labelled_batches(Raw(), [(WorldSpec(max_objects=2), 1.0)], 2, 4, 0))
