@@ -1,6 +1,6 @@
 """Make `lite` anew: fit the map, measure it, write map and card.
 
-    python -m clipkit.models.lite_card --data ../shared/data
+    python -m clipkit.models.lite_card --data FOLDER
 
 The folder holds `descriptions/cupl_imagenet.json` and `cupl_cifar10.json` (descriptions by class),
 `imagenet_samples/<wnid>_<name>/0.jpg` (one photograph a class) and `cifar10/test/<class>/*.jpg`. Photographs

@@ -1,4 +1,4 @@
-"""The command line: `clipkit run`, `record`, `ledger`, `new`, `book`, `page`, `readme`, `papers`, `bib`, `features`, `pretrain`."""
+"""The command line, `clipkit COMMAND`: what each command does is in `commands`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ def main(arguments: list[str] | None = None) -> int:
     from clipkit.press import commands
 
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["pretrain"]:  # has options of its own
-        return _guarded(lambda: commands.pretrain(arguments[1:]))
     parsed = parser().parse_args(arguments)
     return _guarded(lambda: getattr(commands, parsed.command.replace("-", "_"))(parsed))
 
@@ -54,6 +52,9 @@ def parser() -> argparse.ArgumentParser:
     ledger = add("ledger", "every claim with its verdict")
     ledger.add_argument("--csv", metavar="FILE", help="write it as CSV (- for the terminal)")
 
+    strip = add("strip", "take the outputs out of notebooks, but for the text of checked cells")
+    strip.add_argument("files", nargs="+", metavar="FILE")
+
     new = add("new", "a notebook with the whole anatomy, from the registry entry")
     new.add_argument("slug", metavar="SLUG")
 
@@ -79,7 +80,11 @@ def parser() -> argparse.ArgumentParser:
     features.add_argument("--batch", type=int, default=256)
     features.add_argument("--device", default="auto")
 
-    commands.add_parser("pretrain", help="train the book's small models from their recipes", add_help=False)
+    pretrain = add("pretrain", "train the book's small models from their recipes")
+    pretrain.add_argument("names", nargs="*", metavar="NAME", help="recipes; none lists them")
+    pretrain.add_argument("--steps", type=int, default=None, help="other than the recipe's, for a trial")
+    pretrain.add_argument("--folder", default=None, help="where checkpoint and card go (default: data/models)")
+    pretrain.add_argument("--threads", type=int, default=None, help="cores to use (default: all)")
     return top
 
 

@@ -164,7 +164,29 @@ def features(options: Namespace) -> None:
         print(f"  skipped {path}: {reason}")
 
 
-def pretrain(arguments: list[str]) -> int | None:
-    from clipkit.pretrain.recipes import main
+def pretrain(options: Namespace) -> int:
+    from clipkit.pretrain.recipes import RECIPES, main
 
-    return main(arguments)
+    if not options.names:
+        for recipe in RECIPES.values():
+            print(f"{recipe.name:14}{recipe.note}")
+        return 0
+    for card in main(options.names, options.steps, options.folder, options.threads):
+        print(card["name"], card["percent"])
+    return 0
+
+
+def strip(options: Namespace) -> int:
+    import nbformat
+
+    from clipkit.press import notebooks
+
+    for name in options.files:
+        path = Path(name)
+        notebook = notebooks.read(path)
+        before = nbformat.writes(notebook)
+        after = nbformat.writes(notebooks.stripped(notebook))
+        if after != before:
+            path.write_text(after.rstrip("\n") + "\n")
+            print(f"{path}: stripped")
+    return 0

@@ -70,3 +70,16 @@ def check_parameters(notebook, given: dict, page: str) -> None:
             raise unknown(f"parameter of {page}", name, known)
     if given.get("preset", "quick") not in PRESETS:
         raise unknown("preset", given["preset"], PRESETS)
+
+
+def stripped(notebook):
+    """The notebook as it is committed: no counters, and no outputs but the text of checked cells; changed in place."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        cell.execution_count = None
+        keep = "NBVAL_CHECK_OUTPUT" in cell.source
+        cell.outputs = [o for o in cell.outputs if keep and o.get("output_type") == "stream" and o.get("name") == "stdout"]
+        for name in [name for name in cell.metadata if name not in ("tags",)]:
+            del cell.metadata[name]
+    return notebook

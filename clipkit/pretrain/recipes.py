@@ -43,7 +43,8 @@ class Recipe:
     warm_batch: int = 64
     hard: float = 0.6  # share of the passes with one background or one colour a batch
     registers: dict[str, float] = field(default_factory=lambda: REGISTERS)
-    steps: int = 700
+    steps: int = 700  # contrastive steps a cycle
+    cycles: int = 2  # times the learning rate rises and falls
     batch: int = 128
     lr: float = 1e-3
     muon_lr: float | None = 0.02
@@ -118,10 +119,8 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
 
     from clipkit import __version__
     from clipkit.models import NanoEncoder, build_nano, save_nano
-    from clipkit.pretrain import info_nce, probes
+    from clipkit.pretrain import probes
     from clipkit.pretrain.dino import image_batches, train_dino
-    from clipkit.pretrain.pairs import contrastive_loss, pair_batches
-    from clipkit.pretrain.train import train
     from clipkit.world import WorldSpec
 
     steps = steps or recipe.steps
@@ -130,14 +129,14 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     settings = config(recipe, folder)
     model = NanoEncoder(build_nano(settings).to(device), settings, folder)
     worlds = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]
-    tick = _progress(recipe.name, steps) if progress else None
+    tick = _progress(recipe.name, steps * (recipe.cycles if recipe.kind == "clip" else 1)) if progress else None
     loop = {"steps": steps, "lr": recipe.lr, "muon_lr": recipe.muon_lr, "precision": recipe.precision, "after_step": tick}
     warm_minutes = 0.0
     if recipe.kind == "clip":
         warm_minutes = warm_up(model, recipe, progress) if recipe.warm_steps else 0.0
-        batches = pair_batches(model, worlds, recipe.registers, recipe.batch, recipe.seed, hard=recipe.hard)
-        loss = contrastive_loss(model, info_nce)
-        history = train(model.module, batches, loss, weight_decay=recipe.weight_decay, **loop)
+        history = None
+        for cycle in range(recipe.cycles):
+            history = contrast(model, recipe, worlds, cycle, loop, history)
         numbers = probes.card_numbers(model)
     elif recipe.kind == "dino":
         mixture = replace(worlds[0][0], max_objects=3)
@@ -159,7 +158,8 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
             "hard_batches": recipe.hard if recipe.kind == "clip" else 0.0,
         },
         "training": {
-            "steps": steps, "batch": recipe.batch, "pairs": steps * recipe.batch, "lr": recipe.lr, "muon_lr": recipe.muon_lr,
+            "steps": len(history.loss), "batch": recipe.batch, "pairs": len(history.loss) * recipe.batch,
+            "lr": recipe.lr, "muon_lr": recipe.muon_lr,
             "warm_steps": recipe.warm_steps, "warm_pictures": recipe.warm_steps * recipe.warm_batch, "warm_minutes": round(warm_minutes, 1),
             "seed": recipe.seed, "precision": recipe.precision, "minutes": round(history.seconds / 60, 1),
             "final_loss": round(sum(history.loss[-50:]) / 50, 3),
@@ -186,6 +186,17 @@ def warm_up(model, recipe: Recipe, progress: bool) -> float:
     settings = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
     tick = _progress(f"{recipe.name}: first lesson", recipe.warm_steps) if progress else None
     return train(module.to(model.device), batches, factor_loss, recipe.warm_steps, after_step=tick, **settings).seconds / 60
+
+
+def contrast(model, recipe: Recipe, worlds: list, cycle: int, loop: dict, before=None):
+    """One cycle of InfoNCE, in place, on scenes of its own; returns its history added to the one `before`."""
+    from clipkit.pretrain import info_nce
+    from clipkit.pretrain.pairs import contrastive_loss, pair_batches
+    from clipkit.pretrain.train import History, train
+
+    batches = pair_batches(model, worlds, recipe.registers, recipe.batch, recipe.seed + 1000 * cycle, hard=recipe.hard)
+    history = train(model.module, batches, contrastive_loss(model, info_nce), weight_decay=recipe.weight_decay, **loop)
+    return history if before is None else History(before.loss + history.loss, before.seconds + history.seconds)
 
 
 def config(recipe: Recipe, folder: Path) -> dict:

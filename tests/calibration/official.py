@@ -87,7 +87,8 @@ CALLS = {
     ),
     "sklearn_log_loss": ("scikit-learn/scikit-learn", "scikit-learn", "sklearn.metrics.log_loss(y, p)", sklearn_log_loss),
     "sklearn_calibration_curve": (
-        "scikit-learn/scikit-learn", "scikit-learn", "sklearn.calibration.calibration_curve(correct, p, n_bins=10)", sklearn_calibration_curve,
+        "scikit-learn/scikit-learn", "scikit-learn", "sklearn.calibration.calibration_curve(correct, p, n_bins=10)",
+        sklearn_calibration_curve,
     ),
 }  # fmt: skip
 

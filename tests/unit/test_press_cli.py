@@ -105,3 +105,27 @@ def test_numbers_and_names():
 def test_reference_page_lists_public_functions():
     text = api.api_page()
     assert "## clipkit.zeroshot" in text and "zeroshot_weights(" in text and "## clipkit.press" not in text
+
+
+def test_strip_keeps_only_checked_text(tmp_path):
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    from clipkit.press.cli import main
+
+    text = new_output("stream", name="stdout", text="3\n")
+    picture = new_output("display_data", data={"image/png": "AAAA"})
+    cells = [
+        new_code_cell(
+            "# NBVAL_CHECK_OUTPUT\nprint(3)", outputs=[text, picture], execution_count=4, metadata={"papermill": {}, "tags": ["x"]}
+        ),
+        new_code_cell("print(4)", outputs=[text], execution_count=5),
+    ]
+    path = tmp_path / "page.ipynb"
+    nbformat.write(new_notebook(cells=cells), path)
+    assert main(["strip", str(path)]) == 0
+    checked, plain = nbformat.read(path, 4).cells
+    assert [o.text for o in checked.outputs] == ["3\n"] and plain.outputs == []
+    assert checked.execution_count is None and checked.metadata == {"tags": ["x"]}
+    once = path.read_text()
+    assert main(["strip", str(path)]) == 0 and path.read_text() == once
