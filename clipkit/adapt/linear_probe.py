@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,7 +55,10 @@ class LinearProbe:
         for standardise in (False, True):
             for strength in self.strengths:
                 scaling = StandardScaler() if standardise else "passthrough"
-                model = make_pipeline(scaling, LogisticRegression(C=strength, max_iter=self.max_iter)).fit(x, y)
+                model = make_pipeline(scaling, LogisticRegression(C=strength, max_iter=self.max_iter))
+                with warnings.catch_warnings():  # with one shot a class it takes the labels for a regression target
+                    warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+                    model.fit(x, y)
                 right = 100 * float((model.predict(x_val) == y_val).mean())
                 if right > best:
                     best, self._model = right, model

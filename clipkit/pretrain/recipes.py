@@ -39,12 +39,16 @@ class Recipe:
     text: dict = field(default_factory=lambda: TEXT)
     worlds: tuple[tuple[dict, float], ...] = ()
     warm: tuple[tuple[dict, float], ...] = ()  # the image tower's first lesson: (WorldSpec arguments, share of the steps)
-    warm_steps: int = 0
+    warm_steps: int = 1900  # of the first lesson; a later one takes a third, on the last of its worlds
     warm_batch: int = 64
+    text_steps: int = 300
+    text_batch: int = 256
     hard: float = 0.6  # share of the passes with one background or one colour a batch
     registers: dict[str, float] = field(default_factory=lambda: REGISTERS)
-    steps: int = 700  # contrastive steps a cycle
-    cycles: int = 2  # times the learning rate rises and falls
+    steps: int = 700  # contrastive steps a phase
+    # One rise and fall of the learning rate each: "lesson" (image tower, labels of single objects), "both" (InfoNCE), "text"
+    # (InfoNCE with the image tower locked). InfoNCE wears off some of the shapes; a second lesson brings them back.
+    phases: tuple[str, ...] = ("lesson", "both", "both", "lesson", "text")
     batch: int = 128
     lr: float = 1e-3
     muon_lr: float | None = 0.02
@@ -76,14 +80,19 @@ def _lesson(**extra) -> tuple[tuple[dict, float], ...]:
 RECIPES: dict[str, Recipe] = {
     r.name: r
     for r in (
-        Recipe("nano", "the small CLIP of the book: a ViT on an unbiased world", VIT, worlds=_worlds(), warm=_lesson(), warm_steps=1900),
+        Recipe(
+            "nano",
+            "the small CLIP of the book: a ViT on an unbiased world",
+            VIT,
+            worlds=_worlds(),
+            warm=_lesson(),
+        ),
         Recipe(
             "nano-biased",
             "the same ViT on a long-tailed world whose colours and backgrounds follow the category",
             VIT,
             worlds=_worlds(**BIAS),
             warm=_lesson(**BIAS),
-            warm_steps=1900,
         ),
         Recipe(
             "nano-conv",
@@ -91,12 +100,13 @@ RECIPES: dict[str, Recipe] = {
             CONV,
             worlds=_worlds(),
             warm=_lesson(),
-            warm_steps=1400,
-            steps=600,
+            warm_steps=900,
+            steps=400,
+            phases=("lesson", "both"),
             muon_lr=None,
         ),
         Recipe(
-            "nano-dino", "a ViT trained without any text, by self-distillation", VIT, kind="dino", worlds=_worlds(), batch=96, steps=800
+            "nano-dino", "a ViT trained without any text, by self-distillation", VIT, kind="dino", worlds=_worlds(), batch=64, steps=250
         ),
     )
 }
@@ -129,14 +139,10 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     settings = config(recipe, folder)
     model = NanoEncoder(build_nano(settings).to(device), settings, folder)
     worlds = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]
-    tick = _progress(recipe.name, steps * (recipe.cycles if recipe.kind == "clip" else 1)) if progress else None
+    tick = _progress(recipe.name, steps) if progress and recipe.kind == "dino" else None
     loop = {"steps": steps, "lr": recipe.lr, "muon_lr": recipe.muon_lr, "precision": recipe.precision, "after_step": tick}
-    warm_minutes = 0.0
     if recipe.kind == "clip":
-        warm_minutes = warm_up(model, recipe, progress) if recipe.warm_steps else 0.0
-        history = None
-        for cycle in range(recipe.cycles):
-            history = contrast(model, recipe, worlds, cycle, loop, history)
+        log = [phase(model, recipe, number, steps, progress) for number in range(len(recipe.phases))]
         numbers = probes.card_numbers(model)
     elif recipe.kind == "dino":
         mixture = replace(worlds[0][0], max_objects=3)
@@ -144,6 +150,7 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
             model.module.visual, model.embed_dim, image_batches(model, mixture, recipe.batch, recipe.seed), seed=recipe.seed, **loop
         )
         model.module.visual = tower
+        log = [_entry("dino", steps, recipe.batch, history)]
         numbers = probes.vision_card_numbers(model)
     else:
         raise unknown("kind of recipe", recipe.kind, ["clip", "dino"])
@@ -158,12 +165,10 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
             "hard_batches": recipe.hard if recipe.kind == "clip" else 0.0,
         },
         "training": {
-            "steps": len(history.loss), "batch": recipe.batch, "pairs": len(history.loss) * recipe.batch,
-            "lr": recipe.lr, "muon_lr": recipe.muon_lr,
-            "warm_steps": recipe.warm_steps, "warm_pictures": recipe.warm_steps * recipe.warm_batch, "warm_minutes": round(warm_minutes, 1),
-            "seed": recipe.seed, "precision": recipe.precision, "minutes": round(history.seconds / 60, 1),
-            "final_loss": round(sum(history.loss[-50:]) / 50, 3),
-            "threads": torch.get_num_threads(), "device": device,
+            "phases": log, "pictures": sum(row["steps"] * row["batch"] for row in log),
+            "minutes": round(sum(row["minutes"] for row in log), 1),
+            "lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "seed": recipe.seed,
+            "precision": recipe.precision, "threads": torch.get_num_threads(), "device": device,
         },
         "parameters": sum(p.numel() for p in model.module.parameters()),
         "percent": numbers,
@@ -174,29 +179,39 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     return card
 
 
-def warm_up(model, recipe: Recipe, progress: bool) -> float:
-    """The image tower's first lesson (see `clipkit.pretrain.warmup`), in place; returns its minutes."""
+def phase(model, recipe: Recipe, number: int, steps: int | None = None, progress: bool = True) -> dict:
+    """One phase of a contrastive recipe, in place, on scenes of its own; returns what the card says of it."""
+    from clipkit.pretrain import info_nce
+    from clipkit.pretrain.pairs import contrastive_loss, pair_batches
     from clipkit.pretrain.train import train
     from clipkit.pretrain.warmup import FACTORS, FactorClassifier, factor_loss, labelled_batches
     from clipkit.world import WorldSpec, classnames
 
-    stages = [(WorldSpec(**arguments), share) for arguments, share in recipe.warm]
-    module = FactorClassifier(model.module.visual, model.embed_dim, {f: len(classnames(f)) for f in FACTORS})
-    batches = labelled_batches(model, stages, recipe.warm_steps, recipe.warm_batch, recipe.seed)
+    kind, seed = recipe.phases[number], recipe.seed + 1000 * number
+    module, loss = model.module, contrastive_loss(model, info_nce)
+    if kind == "lesson":
+        steps, batch = (recipe.warm_steps if number == 0 else recipe.warm_steps // 3), recipe.warm_batch
+        stages = [(WorldSpec(**arguments), share) for arguments, share in (recipe.warm if number == 0 else recipe.warm[-1:])]
+        module = FactorClassifier(model.module.visual, model.embed_dim, {f: len(classnames(f)) for f in FACTORS}).to(model.device)
+        batches, loss = labelled_batches(model, stages, steps, batch, seed), factor_loss
+    elif kind in ("both", "text"):
+        steps, batch = (recipe.text_steps, recipe.text_batch) if kind == "text" else (steps or recipe.steps, recipe.batch)
+        worlds = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]
+        batches = pair_batches(model, worlds, recipe.registers, batch, seed, hard=recipe.hard)
+    else:
+        raise unknown("phase", kind, ["lesson", "both", "text"])
+    model.module.visual.requires_grad_(kind != "text")  # locked as in LiT, arXiv:2111.07991
     settings = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
-    tick = _progress(f"{recipe.name}: first lesson", recipe.warm_steps) if progress else None
-    return train(module.to(model.device), batches, factor_loss, recipe.warm_steps, after_step=tick, **settings).seconds / 60
+    tick = _progress(f"{recipe.name}: {kind}", steps) if progress else None
+    history = train(module, batches, loss, steps, after_step=tick, **settings)
+    model.module.visual.requires_grad_(True)
+    return _entry(kind, steps, batch, history)
 
 
-def contrast(model, recipe: Recipe, worlds: list, cycle: int, loop: dict, before=None):
-    """One cycle of InfoNCE, in place, on scenes of its own; returns its history added to the one `before`."""
-    from clipkit.pretrain import info_nce
-    from clipkit.pretrain.pairs import contrastive_loss, pair_batches
-    from clipkit.pretrain.train import History, train
-
-    batches = pair_batches(model, worlds, recipe.registers, recipe.batch, recipe.seed + 1000 * cycle, hard=recipe.hard)
-    history = train(model.module, batches, contrastive_loss(model, info_nce), weight_decay=recipe.weight_decay, **loop)
-    return history if before is None else History(before.loss + history.loss, before.seconds + history.seconds)
+def _entry(kind: str, steps: int, batch: int, history) -> dict:
+    last = history.loss[-50:]
+    minutes, loss = round(history.seconds / 60, 1), round(sum(last) / len(last), 3)
+    return {"phase": kind, "steps": steps, "batch": batch, "minutes": minutes, "final_loss": loss}
 
 
 def config(recipe: Recipe, folder: Path) -> dict:
