@@ -27,7 +27,7 @@ def forest(
         axes: where to draw.
         rows: label -> (estimate, low, high).
         marks: place -> what stands there ("0", "δ"); a vertical line each, solid at 0 and dashed elsewhere.
-        notes: a word for each row, written to the right of all intervals.
+        notes: a word for each row, written at the right, outside the axes.
         points: single values (the seeds'), drawn as dots above the first interval.
 
     Raises ClipkitError: no rows, an estimate outside its interval, NaN, notes of another number.
@@ -51,10 +51,9 @@ def forest(
         axes.plot(points, np.full(len(points), -0.4), "|", color=BLUE, markersize=10, markeredgewidth=1.8)
         top = -0.9
     if notes is not None:
-        left, right = axes.get_xlim()
-        axes.set_xlim(left, right + 0.3 * (right - left))
         for row, note in enumerate(notes):
-            axes.annotate(note, (right, row), (6, 0), textcoords="offset points", va="center", fontweight="bold")
+            place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+            axes.annotate(note, (1, row), (6, 0), **place, va="center", fontweight="bold", annotation_clip=False)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.set_ylim(len(rows) - 0.4, top)
     axes.grid(axis="y", visible=False)

@@ -42,4 +42,4 @@ def verdict_picture() -> None:
         for axes, (kind, words, cases, marks) in zip(panels, PANELS, strict=True):
             rows = {name: (mean, mean - half, mean + half) for name, (mean, half) in cases.items()}
             forest(axes, rows, marks, notes=verdicts(kind, cases))
-            axes.set(xlim=(-2.2, 5.2), xticks=[], xlabel=words)
+            axes.set(xlim=(-2.0, 3.2), xticks=[], xlabel=words)

@@ -26,7 +26,7 @@ class WorldSpec:
         colour_bias: probability that an object has its category's typical colour; else uniform.
         same_category: probability that all objects of a scene are of one category, colour and texture.
         textured: probability that an object is striped, dotted or checkered.
-        sizes: size words that occur. rotate: turn objects by up to 24 degrees.
+        sizes: size words that occur (crowds of five and more are all "medium"). rotate: turn objects by up to 24 degrees.
         occlusion: probability that the second object covers part of the first.
         held_out: (colour, category) pairs that never occur; with only_held_out, the only ones that do.
         caption_noise: share of captions replaced by junk, for the registers that know noise.

