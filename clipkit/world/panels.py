@@ -39,3 +39,20 @@ def with_boxes(image: np.ndarray, boxes: np.ndarray, colour: tuple[int, int, int
         for x in (int(x0), int(x1) - 1):
             out[rows, x] = colour
     return out
+
+
+def film(strip, sound, clip, size: int = 96) -> None:
+    """Draw a clip's frames side by side on one axes, and the spectrogram of its tones under them on another.
+
+    Args:
+        strip, sound: matplotlib Axes that share x, in seconds. clip: from `clipkit.world.sample_clips`.
+        size: side of a frame in pixels. Cuts are dotted lines in the spectrogram.
+    """
+    length = len(clip) / clip.fps
+    strip.imshow(np.concatenate(list(clip.render(size).images), axis=1), extent=(0, length, 0, length / len(clip)), aspect="auto")
+    strip.set_yticks([])
+    sound.specgram(clip.tones(), NFFT=640, Fs=8000, noverlap=480, cmap="Greys", vmin=-95)
+    for cut in clip.cuts:
+        sound.axvline(cut / clip.fps, color="black", linestyle=":", linewidth=1)
+    sound.set(xlabel="seconds", ylabel="hertz", ylim=(0, 1700), xlim=(0, length))
+    sound.grid(visible=False)
