@@ -10,12 +10,12 @@ from clipkit.pretrain.probes import two_way
 def colour_binding(model, n: int, seed: int) -> dict[str, float]:
     """Two plain objects of different category and colour: percent of scenes whose true caption scores above a false one.
 
-    "exchanged": "a red cat and a blue car" against "a blue cat and a red car"; the same words, so that a bag of words
-    gets 50. "wrong": against "a green cat and a blue car", with a colour that neither object has; a bag of words can
+    "word_order": "a red cat and a blue car" against "a blue cat and a red car"; the same words, so that a bag of words
+    gets 50. "wrong_colour": against "a green cat and a blue car", with a colour that neither object has; a bag of words can
     tell. Both on the same scenes: those among `n` in which categories and colours differ.
 
-    Source: the attribution test of arXiv:2210.01936 (ARO), here on drawn scenes; "wrong" is a control of ours.
-    "exchanged" equals "word_order" of `clipkit.pretrain.probes.relations_and_order` at the same n and seed.
+    Source: the attribution test of arXiv:2210.01936 (ARO), here on drawn scenes; "wrong_colour" is a control of ours.
+    "word_order" equals that of `clipkit.pretrain.probes.relations_and_order` at the same n and seed.
     """
     from clipkit.world import CATEGORIES, COLOURS, WorldSpec, fill, sample_scenes
 
@@ -31,6 +31,6 @@ def colour_binding(model, n: int, seed: int) -> dict[str, float]:
         return [f"{one} and {two}" for one, two in zip(*phrases, strict=True)]
 
     return {
-        "exchanged": two_way(model, say(p, q), say(q, p), scenes[keep]),
-        "wrong": two_way(model, say(p, q), say(third, q), scenes[keep]),
+        "word_order": two_way(model, say(p, q), say(q, p), scenes[keep]),
+        "wrong_colour": two_way(model, say(p, q), say(third, q), scenes[keep]),
     }
