@@ -126,6 +126,6 @@ def test_strip_keeps_only_checked_text(tmp_path):
     assert main(["strip", str(path)]) == 0
     checked, plain = nbformat.read(path, 4).cells
     assert [o.text for o in checked.outputs] == ["3\n"] and plain.outputs == []
-    assert checked.execution_count is None and checked.metadata == {"tags": ["x"]}
+    assert checked.execution_count == 1 and plain.execution_count is None and checked.metadata == {"tags": ["x"]}
     once = path.read_text()
     assert main(["strip", str(path)]) == 0 and path.read_text() == once
