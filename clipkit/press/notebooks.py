@@ -73,7 +73,10 @@ def check_parameters(notebook, given: dict, page: str) -> None:
 
 
 def stripped(notebook):
-    """The notebook as it is committed: no counters, and no outputs but the text of checked cells; changed in place."""
+    """The notebook as it is committed: no counters, no outputs but the text of checked cells, no versions; changed in place."""
+    if "language_info" in notebook.metadata:
+        notebook.metadata["language_info"] = {"name": notebook.metadata["language_info"]["name"]}
+    notebook.metadata = {name: notebook.metadata[name] for name in notebook.metadata if name in ("kernelspec", "language_info")}
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue

@@ -8,6 +8,8 @@ Sources: Joulin et al., arXiv:1511.02251 (softmax over the words of a caption); 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,6 +75,17 @@ class WordPredictor(nn.Module):
         self.tower = tower
         self.head = nn.Linear(width, int(keep.sum()))
         self.register_buffer("keep", keep)
+
+    @classmethod
+    def of(cls, model, captions: Sequence[str], seed: int) -> WordPredictor:
+        """A predictor on the image tower of a DualEncoder (shared, not copied), for the telling words of `captions`.
+
+        `seed` draws the last layer. Raises: ClipkitError when no word is telling.
+        """
+        tokens = model.tokenize(list(captions))
+        vocabulary = model.config["text_cfg"]["vocab_size"]
+        torch.manual_seed(seed)
+        return cls(model.module.visual, model.embed_dim, telling_words(tokens, vocabulary)).to(model.device)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, K) logits, K the number of kept words, in the order of their tokens."""

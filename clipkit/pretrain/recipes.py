@@ -22,7 +22,7 @@ TEXT = {"context_length": 64, "width": 128, "heads": 4, "layers": 2}
 # What pretraining sees: mostly flat drawings, a few shaded, pastel and sketched ones. Pixel art, blueprints and
 # negatives never occur: they are the domain shifts.
 SEEN_STYLES = {"styles": ("flat", "shaded", "pastel", "sketch"), "style_probs": (0.82, 0.06, 0.06, 0.06)}
-BIAS = {"zipf": 1.0, "background_bias": 0.8, "colour_bias": 0.8}
+BIAS = {"zipf": 1.0, "background_bias": 0.6, "colour_bias": 0.6}
 VOCABULARY = "nano_bpe.txt.gz"
 REGISTERS = {"name": 0.06, "short": 0.42, "detailed": 0.32, "rewrite": 0.1, "hypernym": 0.05, "alt_text": 0.05}
 
@@ -39,16 +39,17 @@ class Recipe:
     text: dict = field(default_factory=lambda: TEXT)
     worlds: tuple[tuple[dict, float], ...] = ()
     warm: tuple[tuple[dict, float], ...] = ()  # the image tower's first lesson: (WorldSpec arguments, share of the steps)
-    warm_steps: int = 1900  # of the first lesson; a later one takes a third, on the last of its worlds
+    warm_steps: int = 5000
     warm_batch: int = 64
-    text_steps: int = 300
+    text_steps: int = 600
     text_batch: int = 256
+    joint_lr: float = 0.1  # of the learning rates above, in the last phase
     hard: float = 0.6  # share of the passes with one background or one colour a batch
     registers: dict[str, float] = field(default_factory=lambda: REGISTERS)
-    steps: int = 700  # contrastive steps a phase
-    # One rise and fall of the learning rate each: "lesson" (image tower, labels of single objects), "both" (InfoNCE), "text"
-    # (InfoNCE with the image tower locked). InfoNCE wears off some of the shapes; a second lesson brings them back.
-    phases: tuple[str, ...] = ("lesson", "both", "both", "lesson", "text")
+    steps: int = 500  # of the last phase
+    # One rise and fall of the learning rate each: "lesson" (image tower, labels), "text" (InfoNCE with the image tower
+    # locked), "both" (InfoNCE for all weights, gently: at the full rate it wears off the shapes that the lesson taught).
+    phases: tuple[str, ...] = ("lesson", "text", "both")
     batch: int = 128
     lr: float = 1e-3
     muon_lr: float | None = 0.02
@@ -68,12 +69,13 @@ def _worlds(**extra) -> tuple[tuple[dict, float], ...]:
 
 
 def _lesson(**extra) -> tuple[tuple[dict, float], ...]:
-    """Single objects: first large, plain and upright, then smaller and turned, then all there are."""
+    """Single objects, first large, plain and upright, then smaller and turned, then all there are; at last two and three too."""
     common = {**SEEN_STYLES, **extra, "min_objects": 1, "max_objects": 1}
     return (
-        ({**common, "styles": ("flat",), "style_probs": None, "sizes": ("large",), "textured": 0.0, "rotate": False}, 0.25),
-        ({**common, "sizes": ("medium", "large"), "textured": 0.1}, 0.2),
-        (common, 0.55),
+        ({**common, "styles": ("flat",), "style_probs": None, "sizes": ("large",), "textured": 0.0, "rotate": False}, 0.12),
+        ({**common, "sizes": ("medium", "large"), "textured": 0.1}, 0.13),
+        (common, 0.25),
+        ({**common, "max_objects": 3, "count_probs": (0.65, 0.25, 0.1)}, 0.5),
     )
 
 
@@ -100,9 +102,6 @@ RECIPES: dict[str, Recipe] = {
             CONV,
             worlds=_worlds(),
             warm=_lesson(),
-            warm_steps=900,
-            steps=400,
-            phases=("lesson", "both"),
             muon_lr=None,
         ),
         Recipe(
@@ -141,8 +140,9 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     worlds = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]
     tick = _progress(recipe.name, steps) if progress and recipe.kind == "dino" else None
     loop = {"steps": steps, "lr": recipe.lr, "muon_lr": recipe.muon_lr, "precision": recipe.precision, "after_step": tick}
+    kept: list[Path] = []
     if recipe.kind == "clip":
-        log = [phase(model, recipe, number, steps, progress) for number in range(len(recipe.phases))]
+        log, kept = _phases(model, recipe, steps, progress)
         numbers = probes.card_numbers(model)
     elif recipe.kind == "dino":
         mixture = replace(worlds[0][0], max_objects=3)
@@ -176,7 +176,33 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
         "versions": {"clipkit": __version__, "torch": torch.__version__.split("+")[0], "python": platform.python_version()},
     }  # fmt: skip
     save_nano(model.module, settings, card, folder, half=True)
+    for path in kept:
+        path.unlink(missing_ok=True)
     return card
+
+
+def _phases(model, recipe: Recipe, steps: int, progress: bool) -> tuple[list[dict], list[Path]]:
+    """All phases in order; returns their log and the files that keep each finished one, so that a stopped run goes on there."""
+    import hashlib
+
+    import torch
+
+    from clipkit.paths import cache_dir
+
+    key = hashlib.sha256(repr((recipe, steps)).encode()).hexdigest()[:16]
+    kept = [cache_dir("pretrain") / f"{recipe.name}-{key}-{number}.pt" for number in range(len(recipe.phases))]
+    done = max((number + 1 for number, path in enumerate(kept) if path.exists()), default=0)
+    log: list[dict] = []
+    if done:
+        saved = torch.load(kept[done - 1], weights_only=True)
+        model.module.load_state_dict(saved["weights"])
+        log = saved["log"]
+    for number in range(done, len(recipe.phases)):
+        log.append(phase(model, recipe, number, steps, progress))
+        half = kept[number].with_suffix(".half")
+        torch.save({"weights": model.module.state_dict(), "log": log}, half)
+        half.replace(kept[number])
+    return log, kept
 
 
 def phase(model, recipe: Recipe, number: int, steps: int | None = None, progress: bool = True) -> dict:
@@ -190,8 +216,8 @@ def phase(model, recipe: Recipe, number: int, steps: int | None = None, progress
     kind, seed = recipe.phases[number], recipe.seed + 1000 * number
     module, loss = model.module, contrastive_loss(model, info_nce)
     if kind == "lesson":
-        steps, batch = (recipe.warm_steps if number == 0 else recipe.warm_steps // 3), recipe.warm_batch
-        stages = [(WorldSpec(**arguments), share) for arguments, share in (recipe.warm if number == 0 else recipe.warm[-1:])]
+        steps, batch = recipe.warm_steps, recipe.warm_batch
+        stages = [(WorldSpec(**arguments), share) for arguments, share in recipe.warm]
         module = FactorClassifier(model.module.visual, model.embed_dim, {f: len(classnames(f)) for f in FACTORS}).to(model.device)
         batches, loss = labelled_batches(model, stages, steps, batch, seed), factor_loss
     elif kind in ("both", "text"):
@@ -201,7 +227,9 @@ def phase(model, recipe: Recipe, number: int, steps: int | None = None, progress
     else:
         raise unknown("phase", kind, ["lesson", "both", "text"])
     model.module.visual.requires_grad_(kind != "text")  # locked as in LiT, arXiv:2111.07991
-    settings = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
+    rate = recipe.joint_lr if kind == "both" else 1.0
+    muon_lr = recipe.muon_lr and rate * recipe.muon_lr
+    settings = {"lr": rate * recipe.lr, "muon_lr": muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
     tick = _progress(f"{recipe.name}: {kind}", steps) if progress else None
     history = train(module, batches, loss, steps, after_step=tick, **settings)
     model.module.visual.requires_grad_(True)

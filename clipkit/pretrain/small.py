@@ -76,7 +76,8 @@ def caption_batches(model, dataset, batch: int, seed: int) -> Iterator[tuple[Ten
         raise ClipkitError(f"contrastive training needs captions, and {dataset.name} has none; take one with captions, such as world")
     if len(dataset) < batch:
         raise ClipkitError(f"{len(dataset)} pictures do not fill a batch of {batch}; give more pictures or a smaller batch")
-    pixels = model.preprocess_batch(dataset.to_array() if dataset.array is None else dataset.array).to(model.device)
+    images = [dataset.images[i] for i in range(len(dataset))] if dataset.array is None else dataset.array
+    pixels = model.preprocess_batch(images).to(model.device)
     tokens = model.tokenize([captions[0] for captions in dataset.captions]).to(model.device)
     generator = torch.Generator().manual_seed(seed)
     while True:

@@ -1,4 +1,4 @@
-"""A first lesson for an image tower: name the category, colour and background of single objects, easy ones first.
+"""A first lesson for an image tower: name the categories, colours and background of a scene, easy scenes first.
 
 InfoNCE alone is slow to find shapes in a small batch: colour and background already tell most pairs apart, and little of
 the loss asks for the category. Three plain classifiers ask for it directly. Large models start from such towers too
@@ -33,24 +33,39 @@ class FactorClassifier(nn.Module):
 
 
 def factor_loss(module: FactorClassifier, batch: tuple[Tensor, dict[str, Tensor]]) -> Tensor:
-    """Sum of the factors' cross-entropies on (pixels (B, 3, S, S), {factor: labels (B,)}), for `train`."""
-    pixels, labels = batch
-    return sum(F.cross_entropy(scores, labels[factor]) for factor, scores in module(pixels).items())
+    """Sum of the factors' cross-entropies on (pixels (B, 3, S, S), {factor: shares (B, C), rows sum to 1}), for `train`."""
+    pixels, shares = batch
+    return sum(F.cross_entropy(scores, shares[factor]) for factor, scores in module(pixels).items())
+
+
+def factor_shares(scenes, factor: str) -> np.ndarray:
+    """(N, C) float32: how the objects of each scene share out over the classes of `factor`; rows sum to 1.
+
+    Two red cats and a blue car: category 2/3 cat, 1/3 car; colour 2/3 red, 1/3 blue. A background is the scene's own.
+    Raises: ClipkitError for a scene without objects.
+    """
+    from clipkit.world import classnames
+
+    values = np.asarray(getattr(scenes, factor))
+    one_hot = np.eye(len(classnames(factor)), dtype=np.float32)
+    if values.ndim == 1:
+        return one_hot[values]
+    present = np.asarray(scenes.category) >= 0
+    count = present.sum(1)
+    if not count.all():
+        raise ClipkitError("a scene without objects has no category to learn; set min_objects to 1 at least")
+    return (one_hot[np.where(present, values, 0)] * present[..., None]).sum(1) / count[:, None].astype(np.float32)
 
 
 def labelled_batches(
     model, stages: Sequence[tuple[object, float]], steps: int, batch: int, seed: int, chunk: int = 2048
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """`steps` batches of single-object scenes with their labels, one WorldSpec after the other.
+    """`steps` batches of scenes with the shares of their factors, one WorldSpec after the other.
 
     Args: stages: (WorldSpec, share of the steps); the last goes on to the end.
-    Raises: ClipkitError when a spec has scenes of several objects, whose label would be one of them by chance.
     """
     from clipkit.world import render, sample_scenes
 
-    for spec, _ in stages:
-        if (spec.min_objects, spec.max_objects) != (1, 1):
-            raise ClipkitError("labels need scenes of exactly one object; set min_objects = max_objects = 1")
     ends = np.cumsum([share for _, share in stages]) * steps
     ends[-1] = steps
     done = start = 0
@@ -59,9 +74,9 @@ def labelled_batches(
         scenes = sample_scenes(spec, chunk, seed, start=start)
         start += chunk
         pixels = model.preprocess_batch(render(scenes, size=model.image_size).images)
-        labels = {f: torch.as_tensor((v if v.ndim == 1 else v[:, 0]).astype(np.int64)) for f in FACTORS for v in [getattr(scenes, f)]}
+        shares = {factor: torch.as_tensor(factor_shares(scenes, factor)) for factor in FACTORS}
         for i in range(0, chunk - batch + 1, batch):
             if done == steps:
                 return
             done += 1
-            yield pixels[i : i + batch], {factor: y[i : i + batch] for factor, y in labels.items()}
+            yield pixels[i : i + batch], {factor: y[i : i + batch] for factor, y in shares.items()}

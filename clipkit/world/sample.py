@@ -14,6 +14,8 @@ ANGLES = np.array([-24, -12, 0, 12, 24], np.int16)
 # Longer side as a share of the canvas, by size word: alone, and in company.
 ALONE, COMPANY = np.array([0.36, 0.53, 0.75]), np.array([0.30, 0.40, 0.50])
 SMALLEST = 0.22
+# Up to FEW objects are laid out freely: of LAYOUTS whole layouts, each object at the best of TRIES places, the least crowded.
+FEW, LAYOUTS, TRIES = 4, 6, 6
 # Frequency rank of each category under a Zipf law: one fixed order, mixed over the superclasses.
 ZIPF_RANK = np.random.Generator(np.random.PCG64(2021)).permutation(len(CATEGORIES))
 _TYPICAL = np.array([tuple(COLOURS).index(TYPICAL_COLOUR[c]) for c in CATEGORIES])
@@ -68,12 +70,12 @@ def _chunk(spec: WorldSpec, seed: int, number: int) -> Scenes:
     size = sizes[(rng.random((n, K)) * len(sizes)).astype(int)]
     size = np.where(same, size[:, :1], size)
     # In a crowd all objects are of about one side: a size word would state what cannot be seen.
-    size = np.where((count > 4)[:, None], SIZES.index("medium"), size)
+    size = np.where((count > FEW)[:, None], SIZES.index("medium"), size)
     jitter = 0.94 + 0.12 * rng.random((n, K))
     crowd = count[:, None]
     side = np.where(crowd <= 1, ALONE[size], COMPANY[size] * np.sqrt(2 / np.maximum(crowd, 2)))
     scale = np.maximum(side * jitter, SMALLEST)
-    scale = np.where(crowd > 4, np.minimum(scale, np.where(crowd > 9, 0.235, 0.29)), scale)
+    scale = np.where(crowd > FEW, np.minimum(scale, np.where(crowd > 9, 0.235, 0.29)), scale)
     x, y = _place(rng, count, scale, spec.occlusion)
     present = np.arange(K) < count[:, None]
     out.category[:] = np.where(present, category, -1)
@@ -116,24 +118,13 @@ def _pairs(spec: WorldSpec, rng: np.random.Generator, shape: tuple[int, int]) ->
 
 
 def _place(rng: np.random.Generator, count: np.ndarray, scale: np.ndarray, occlusion: float) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (n, K): up to four objects take the least overlapping of some random places, more take jittered cells."""
+    """Centres (n, K): up to four objects take the least overlapping of some random layouts, more take jittered cells."""
     n, K = scale.shape
-    tries = 12
-    u = rng.random((n, K, tries, 2))
     half = scale / 2
     x, y = np.full((n, K), 0.5), np.full((n, K), 0.5)
-    for k in range(4):
-        low, room = half[:, k, None], np.maximum(1 - scale[:, k, None], 0)
-        cx, cy = low + room * u[:, k, :, 0], low + room * u[:, k, :, 1]  # (n, tries)
-        worst = np.zeros((n, tries))
-        for j in range(k):
-            reach = half[:, k] + half[:, j]
-            overlap = np.clip(reach[:, None] - np.abs(cx - x[:, j, None]), 0, None) * np.clip(
-                reach[:, None] - np.abs(cy - y[:, j, None]), 0, None
-            )
-            worst = np.maximum(worst, overlap / np.minimum(scale[:, k], scale[:, j])[:, None] ** 2)
-        best = worst.argmin(1)
-        x[:, k], y[:, k] = cx[np.arange(n), best], cy[np.arange(n), best]
+    few = np.flatnonzero((count >= 1) & (count <= FEW))
+    u = rng.random((n, LAYOUTS, FEW, TRIES, 2))  # drawn for all, so that a scene's stream does not depend on its neighbours
+    x[few, :FEW], y[few, :FEW] = _layouts(u[few], scale[few, :FEW], count[few])
     # Crowds: a grid of cells, each object in its own.
     columns, rows = np.where(count > 9, 4, 3), 3
     order = rng.random((n, 12))
@@ -141,12 +132,34 @@ def _place(rng: np.random.Generator, count: np.ndarray, scale: np.ndarray, occlu
     cell = order.argsort(1)[:, :K]
     column, row = cell % columns[:, None], cell // columns[:, None]
     slack_x, slack_y = np.maximum(1 / columns[:, None] - scale, 0), np.maximum(1 / rows - scale, 0)
-    grid_x = (column + 0.5) / columns[:, None] + slack_x * (u[:, :, 0, 0] - 0.5)
-    grid_y = (row + 0.5) / rows + slack_y * (u[:, :, 0, 1] - 0.5)
-    crowd = (count > 4)[:, None]
+    jitter = rng.random((n, K, 2)) - 0.5
+    grid_x = (column + 0.5) / columns[:, None] + slack_x * jitter[..., 0]
+    grid_y = (row + 0.5) / rows + slack_y * jitter[..., 1]
+    crowd = (count > FEW)[:, None]
     x, y = np.where(crowd, grid_x, x), np.where(crowd, grid_y, y)
     cover = (rng.random(n) < occlusion) & (count >= 2)  # the second object slides over a part of the first
     shift = 0.35 * (half[:, 0] + half[:, 1])
     x[:, 1] = np.where(cover, np.clip(x[:, 0] + shift * np.sign(0.5 - x[:, 0]), half[:, 1], 1 - half[:, 1]), x[:, 1])
     y[:, 1] = np.where(cover, np.clip(y[:, 0], half[:, 1], 1 - half[:, 1]), y[:, 1])
     return x, y
+
+
+def _layouts(u: np.ndarray, scale: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (n, FEW) of the layout with the least overlap. u (n, LAYOUTS, FEW, TRIES, 2): places tried, as shares of the room."""
+    n = len(u)
+    half = scale / 2
+    x, y = np.zeros(u.shape[:3]), np.zeros(u.shape[:3])  # (n, LAYOUTS, FEW)
+    total = np.zeros(u.shape[:2])
+    for k in range(FEW):
+        low, room = half[:, k, None, None], np.maximum(1 - scale[:, k], 0)[:, None, None]
+        cx, cy = low + room * u[:, :, k, :, 0], low + room * u[:, :, k, :, 1]  # (n, LAYOUTS, TRIES)
+        worst = np.zeros(cx.shape)
+        for j in range(k):
+            reach = (half[:, k] + half[:, j])[:, None, None]
+            overlap = np.clip(reach - np.abs(cx - x[:, :, j, None]), 0, None) * np.clip(reach - np.abs(cy - y[:, :, j, None]), 0, None)
+            worst = np.maximum(worst, overlap / np.minimum(scale[:, k], scale[:, j])[:, None, None] ** 2)
+        best = worst.argmin(2)[..., None]
+        x[:, :, k], y[:, :, k] = (np.take_along_axis(c, best, 2)[..., 0] for c in (cx, cy))
+        total += np.where((k < count)[:, None], np.take_along_axis(worst, best, 2)[..., 0], 0)
+    chosen = (np.arange(n), total.argmin(1))
+    return x[chosen], y[chosen]

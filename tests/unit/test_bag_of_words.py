@@ -12,6 +12,7 @@ from torch import nn
 
 from clipkit.errors import ClipkitError
 from clipkit.pretrain.bag_of_words import WordPredictor, bag, bag_of_words_loss, telling_words
+from clipkit.pretrain.small import small_clip
 from clipkit.pretrain.train import train
 
 # Vocabulary of 8: 0 padding, 1 "a", 2 "cat", 3 "cup", 4 "red", 5 "blue", 6 begin, 7 end.
@@ -105,3 +106,11 @@ def test_clear_errors():
         predictor.class_scores(torch.zeros(1, 3, 2, 2), torch.tensor([[6, 4, 7]]))
     with pytest.raises(ClipkitError, match="logit"):
         predictor.class_scores(torch.zeros(1, 3, 2, 2), torch.tensor([[6, 2, 7]]), by="length")
+
+
+def test_of_a_model_shares_its_tower_and_its_words():
+    model = small_clip(0)
+    predictor = WordPredictor.of(model, ["a photo of a cat", "a photo of a cup", "a cup", "a star", "a red fish", "a key"], seed=0)
+    assert predictor.tower is model.module.visual
+    told = {model._tokenizer.decoder[int(token)].removesuffix("</w>") for token in predictor.keep.nonzero()}
+    assert told == {"cat", "star", "red", "fish", "key"}  # "cup" stands in a third of the captions, more than a fifth

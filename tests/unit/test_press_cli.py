@@ -54,7 +54,7 @@ def test_unknown_preset_and_command_are_refused(desk, capsys):
 
 
 def test_papers_and_ledger_print(desk, capsys):
-    assert main(["papers"]) == 0 and "2 papers, 1 with a page; 1 foundation pages" in capsys.readouterr().out
+    assert main(["papers"]) == 0 and "2 papers, 1 with a page; 1 pages of our own" in capsys.readouterr().out
     assert main(["ledger"]) == 0 and "4 claims" in capsys.readouterr().out
     assert main(["ledger", "--csv", str(desk / "x.csv")]) == 0 and (desk / "x.csv").read_text().startswith("slug,claim")
 
@@ -122,8 +122,14 @@ def test_strip_keeps_only_checked_text(tmp_path):
         new_code_cell("print(4)", outputs=[text], execution_count=5),
     ]
     path = tmp_path / "page.ipynb"
-    nbformat.write(new_notebook(cells=cells), path)
+    versions = {
+        "language_info": {"name": "python", "version": "3.11.7"},
+        "papermill": {},
+        "kernelspec": {"name": "python3", "display_name": "P"},
+    }
+    nbformat.write(new_notebook(cells=cells, metadata=versions), path)
     assert main(["strip", str(path)]) == 0
+    assert nbformat.read(path, 4).metadata == {"language_info": {"name": "python"}, "kernelspec": versions["kernelspec"]}
     checked, plain = nbformat.read(path, 4).cells
     assert [o.text for o in checked.outputs] == ["3\n"] and plain.outputs == []
     assert checked.execution_count == 1 and plain.execution_count is None and checked.metadata == {"tags": ["x"]}

@@ -40,10 +40,10 @@ def test_golden_pictures(drawn):
         layer: hashlib.sha256(getattr(drawn, layer).tobytes()).hexdigest()[:16] for layer in ("images", "instances", "stuff", "parts")
     }
     assert digests == {
-        "images": "06fe077b5524a9c7",
-        "instances": "b70c5f6680e0604d",
-        "stuff": "023af1ab9d908d00",
-        "parts": "172bbd88245312fa",
+        "images": "369d1e4cc5b6f414",
+        "instances": "16a7b76e39360d54",
+        "stuff": "433620c61d5efbe7",
+        "parts": "defe3925c21c8007",
     }
 
 
