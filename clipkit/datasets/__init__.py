@@ -14,6 +14,7 @@ from pathlib import Path
 
 from clipkit.datasets.base import Dataset, choose, stratified_split
 from clipkit.datasets.images import ArrayImages, LazyImages, UnreadableImage, file_images
+from clipkit.datasets.suite import Task, suite_of, world_suite
 from clipkit.datasets.templates import openai_templates, simple_templates
 from clipkit.errors import ClipkitError, unknown
 
@@ -21,6 +22,7 @@ __all__ = [
     "ArrayImages",
     "Dataset",
     "LazyImages",
+    "Task",
     "UnreadableImage",
     "choose",
     "dataset_names",
@@ -29,6 +31,8 @@ __all__ = [
     "openai_templates",
     "simple_templates",
     "stratified_split",
+    "suite_of",
+    "world_suite",
 ]
 
 # name or prefix -> module with `load(tail, split, root, seed, **options)`; what follows the colon is the tail

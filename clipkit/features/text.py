@@ -44,3 +44,15 @@ def text_features(model, texts: Sequence[str], batch: int = 256, cache: bool = T
         except OSError as error:
             log.warning("text features cannot be written to %s (%s); set CLIPKIT_CACHE to another folder", folder, error.strerror or error)
     return features
+
+
+def pool_features(model, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """Features (P, C, D) of each of P templates filled with each of C class names, kept on disk like all text features.
+
+    Raises ClipkitError for bad names or templates (see `clipkit.zeroshot.fill_templates`).
+    """
+    from clipkit.zeroshot.classifier import fill_templates
+
+    rows = fill_templates(classnames, templates)
+    features = text_features(model, [prompt for row in rows for prompt in row])
+    return features.view(len(classnames), len(templates), -1).transpose(0, 1).contiguous()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from clipkit.lab.claims import Claim, Judged
 from clipkit.lab.figures import figure, show, style
-from clipkit.lab.notebook import glue
+from clipkit.lab.notebook import glue, glue_all
 from clipkit.lab.palette import label, look, looks
 from clipkit.lab.pictures import image_grid
 from clipkit.lab.plots import bars, curves, heatmap
@@ -29,6 +29,7 @@ from clipkit.lab.stats import (
     slopes,
     t_interval,
 )
+from clipkit.lab.sweeps import load_sweep
 from clipkit.lab.tables import Table, table
 from clipkit.lab.verdict import Verdict, decide, judge
 
@@ -48,12 +49,14 @@ __all__ = [
     "decide",
     "figure",
     "glue",
+    "glue_all",
     "heatmap",
     "holm",
     "image_grid",
     "judge",
     "label",
     "load_records",
+    "load_sweep",
     "look",
     "looks",
     "mcnemar",

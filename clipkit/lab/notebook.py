@@ -95,3 +95,12 @@ def glue(name: str, value: object, digits: int | None = None) -> None:
     text = str(value) if digits is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
     if kernel() is not None:
         publish({GLUE_PREFIX + "text/plain": text}, {"scrapbook": {"name": name, "mime_prefix": GLUE_PREFIX}})
+
+
+def glue_all(digits: int | None = None, /, **values: object) -> None:
+    """`glue` several at once; an underscore of a name becomes a hyphen: `glue_all(1, test_gain=2.34)` is {glue}`test-gain`.
+
+    `digits` is for the numbers among them; text stays as it is. Raises ClipkitError for NaN or infinity.
+    """
+    for name, value in values.items():
+        glue(name.replace("_", "-"), value, None if isinstance(value, str) else digits)

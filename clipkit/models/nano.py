@@ -7,7 +7,8 @@ and `<name>.card.json` (how it was made, what it can and cannot do). The configu
     "tokenizer":  {"merges": "nano_bpe.txt.gz", "context_length": 32}
     "preprocess": {"size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
-Without `text_cfg` it is a vision tower alone (self-supervised); its `encode_text` raises.
+Without `text_cfg` it is a vision tower alone (self-supervised); its `encode_text` raises. Such a tower may also be our
+own small convolutional one: `"vision_cfg": {"image_size": 32, "widths": [32, 64, 128], "strides": [2, 2]}`.
 """
 
 from __future__ import annotations
@@ -37,13 +38,18 @@ OPEN_CLIP_KEYS = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_log
 
 
 class VisionOnly(nn.Module):
-    """An open_clip image tower by itself, for self-supervised models."""
+    """An image tower by itself, for self-supervised models: open_clip's, or a `SmallConv` where `widths` and `strides` are given."""
 
     def __init__(self, embed_dim: int, vision_cfg: dict, quick_gelu: bool = False):
         super().__init__()
         from open_clip.model import _build_vision_tower
 
-        self.visual = _build_vision_tower(embed_dim, vision_cfg, quick_gelu)
+        from clipkit.models.smallconv import SmallConv
+
+        if "widths" in vision_cfg:
+            self.visual = SmallConv(embed_dim, vision_cfg["widths"], vision_cfg["strides"])
+        else:
+            self.visual = _build_vision_tower(embed_dim, vision_cfg, quick_gelu)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
         return self.visual(pixels)

@@ -90,6 +90,8 @@ def dense_map(visual: nn.Module, pixels: Tensor) -> Tensor:
         return pool.c_proj(pool.v_proj(f.permute(0, 2, 3, 1)))
     if kind == "TimmModel":
         return _dense_timm(visual, pixels)
+    if kind == "SmallConv":
+        return visual.dense(pixels)
     raise ClipkitError(f"an image tower of type {kind} has no dense features here; use a ViT, a ResNet or a timm trunk")
 
 

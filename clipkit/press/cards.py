@@ -32,12 +32,12 @@ def facts(entry: Entry) -> str:
     return " · ".join(pieces)
 
 
-def badges(entry: Entry, rows: list[Row], href: str) -> str:
-    """One badge a claim and scale, linked to `href`."""
+def badges(rows: list[Row], ledger: str) -> str:
+    """One badge a claim and scale, linked to the claim's row in the ledger, whose address is `ledger`."""
     found = []
     for row in rows:
         name = row.claim.id if row.scale in ("", "world") else f"{row.claim.id}, {row.scale}"
-        found.append(badge(name, "stale" if row.stale else row.verdict, href))
+        found.append(badge(name, "stale" if row.stale else row.verdict, f"{ledger}#{row.row_id}"))
     return " ".join(found)
 
 
@@ -52,7 +52,7 @@ def header_card(entry: Entry, rows: list[Row], site: Site, status: dict | None) 
     lines = [f'<p class="ck-facts">{facts(entry)}</p>'] if entry.is_paper else []
     lines.append(f'<p class="ck-cost">{escape(part.title)} · {cost} (preset {preset}){" · " + escape(made) if made else ""}</p>')
     if rows:
-        lines.append(f'<p class="ck-verdicts">{badges(entry, rows, "../ledger.html")}</p>')
+        lines.append(f'<p class="ck-verdicts">{badges(rows, "../ledger.html")}</p>')
     lines.append(
         '<p class="ck-links">'
         + " · ".join(

@@ -24,6 +24,9 @@ def _guarded(command: Callable[[], int | None]) -> int:
     except ClipkitError as error:
         print(f"clipkit: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `clipkit ledger | head` has read enough
+        sys.stdout = None
+        return 0
     except KeyboardInterrupt:
         print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         return 130
@@ -49,6 +52,15 @@ def parser() -> argparse.ArgumentParser:
     record.add_argument("--list-stale", action="store_true", help="only list them")
     _running(record, preset="full")
 
+    sweep = add("sweep", "run one page for every combination of a grid of parameters; the rows go into one parquet file")
+    sweep.add_argument("slug", metavar="SLUG", help="page of the registry")
+    grid = "NAME=VALUE,VALUE or NAME=FIRST..LAST, for instance: --grid model=nano,lite shots=1,2,4 seed=0..4"
+    sweep.add_argument("--grid", nargs="+", required=True, metavar="AXIS", help=grid)
+    sweep.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler (tcp://host:port)")
+    sweep.add_argument("--arms", metavar="ARM,ARM", help="what summary and plot show (default: the arms that the page's claims name)")
+    sweep.add_argument("--out", metavar="FOLDER", help="where table, summary and plot go (default: data/runs/sweeps/SLUG-table)")
+    _running(sweep)
+
     ledger = add("ledger", "every claim with its verdict")
     ledger.add_argument("--csv", metavar="FILE", help="write it as CSV (- for the terminal)")
 
@@ -62,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     _running(book)
     book.add_argument("--no-run", action="store_true", help="build from the runs that exist")
     book.add_argument("--strict", action="store_true", help="a warning of the site's builder is a failure")
+
+    pdf = add("pdf", "the whole book as one PDF, from the runs that exist (needs chromium)")
+    pdf.add_argument("--preset", default="quick")
 
     page = add("page", "run and rebuild one page")
     page.add_argument("slug", metavar="SLUG")

@@ -73,6 +73,32 @@ def _record(wanted: list[tuple[Entry, dict]], options: Namespace) -> int:
     return int(not all(result.ok for result in results))
 
 
+def sweep(options: Namespace) -> int:
+    from clipkit.press import sweep as sweeps
+    from clipkit.press.runner import require_notebooks, run_jobs, summary
+
+    entry = load_registry().entry(options.slug)
+    arms = options.arms.split(",") if options.arms else []
+    made = sweeps.plan(require_notebooks([entry])[0], options.grid, _parameters(options), arms)
+    folder = Path(options.out) if options.out else sweeps.default_folder(entry)
+    try:
+        if options.scheduler:
+            from clipkit.press.cluster import run_on_cluster
+
+            results = run_on_cluster(made.jobs, options.scheduler, options.force)
+        else:
+            results = run_jobs(made.jobs, options.jobs, options.force)
+    except KeyboardInterrupt:
+        if not sweeps.rows(made).empty:
+            sweeps.write(made, folder)
+        raise
+    results = sweeps.checked(results)
+    print(summary(results))
+    print(sweeps.overview(sweeps.write(made, folder), made))
+    print(f"{folder / sweeps.ROWS}, {sweeps.SUMMARY} and {sweeps.PICTURE} beside it")
+    return int(not all(result.ok for result in results))
+
+
 def ledger(options: Namespace) -> None:
     from clipkit.press import ledger as books
 
@@ -99,6 +125,13 @@ def book(options: Namespace) -> int:
     if not options.no_run:
         code = run(Namespace(**{**vars(options), "slugs": [], "all": True}))
     return max(code, _build(registry, options.preset, strict=options.strict))
+
+
+def pdf(options: Namespace) -> int:
+    from clipkit.press.pdf import build_pdf
+
+    print(f"Open {build_pdf(load_registry(), options.preset)}")
+    return 0
 
 
 def page(options: Namespace) -> int:
@@ -148,7 +181,7 @@ def papers(options: Namespace) -> None:
             tested = sum(claim.test is not None for claim in entry.claims)
             print(f"  {'page   ' if entry.has_notebook else 'planned'} {entry.slug:32} {tested}/{len(entry.claims)} claims  {entry.title}")
     done = sum(entry.has_notebook for entry in registry.papers())
-    print(f"{len(registry.papers())} papers, {done} with a page; {len(registry.foundations())} foundation pages")
+    print(f"{len(registry.papers())} papers, {done} with a page; {len(registry.foundations())} pages of our own")
 
 
 def features(options: Namespace) -> None:

@@ -71,8 +71,9 @@ class Row:
         return (self.claim.test or {}).get("unit", "")
 
     @property
-    def anchor(self) -> str:
-        return f"{self.entry.slug}-{self.claim.id}".lower().replace("_", "-")
+    def row_id(self) -> str:
+        """Where the row stands in the site's ledger: ledger.html#row_id."""
+        return f"{self.entry.slug}-{self.claim.id}-{self.scale or 'none'}".lower().replace("_", "-")
 
 
 def ledger(registry: Registry) -> list[Row]:

@@ -28,7 +28,10 @@ class ClaimSpec:
 
 @dataclass(frozen=True)
 class Entry:
-    """One page of the book: a paper, or a foundation page (then the facts about a paper are empty)."""
+    """One page of the book: a paper, or a page of the book's own (then the facts about a paper are empty).
+
+    The book's own pages stand in the registry's list `foundations`; a study may name another part than that.
+    """
 
     slug: str
     title: str
@@ -43,11 +46,8 @@ class Entry:
     code: str | None = None
     doi: str | None = None
     note: str | None = None
+    is_paper: bool = True
     raw: dict = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def is_paper(self) -> bool:
-        return self.part != "foundations"
 
     @property
     def notebook_path(self) -> Path:
@@ -96,7 +96,8 @@ class Registry:
         return [entry for part in self.parts() for entry in self.of_part(part.id) if entry.has_notebook]
 
     def of_part(self, part_id: str) -> list[Entry]:
-        return [entry for entry in self.entries if entry.part == part_id]
+        """A part's entries: its papers in the order of the file, then the book's own studies."""
+        return sorted((entry for entry in self.entries if entry.part == part_id), key=lambda entry: not entry.is_paper)
 
     def parts(self) -> list[Part]:
         """The parts that have entries, in reading order."""
@@ -138,7 +139,7 @@ def _load(path: Path, _mtime: int) -> Registry:
     for slug, count in Counter(row["slug"] for row, _ in rows).items():
         if count > 1:
             raise ClipkitError(f"{path.name}: slug {slug!r} is used by {count} entries; give each entry its own slug")
-    return Registry(tuple(_entry(row) for row, _ in rows))
+    return Registry(tuple(_entry(row, schema is PAPER) for row, schema in rows))
 
 
 def _check(row: object, schema: dict, where: str) -> None:
@@ -162,7 +163,7 @@ def _check(row: object, schema: dict, where: str) -> None:
             raise ClipkitError(f"{where}, field claims: id {claim_id!r} is used {count} times; claim ids are unique on a page")
 
 
-def _entry(row: dict) -> Entry:
+def _entry(row: dict, is_paper: bool) -> Entry:
     claims = tuple(
         ClaimSpec(c["id"], c["text"], c.get("paper") or {}, c.get("test"), c.get("untestable"), c.get("note")) for c in row["claims"]
     )
@@ -175,6 +176,7 @@ def _entry(row: dict) -> Entry:
         idea=row["idea"],
         claims=claims,
         authors=tuple(row.get("authors") or ()),
+        is_paper=is_paper,
         raw=row,
         **facts,
     )

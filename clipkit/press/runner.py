@@ -23,9 +23,9 @@ EXPECTED = {"smoke": 8.0, "quick": 30.0, "full": 300.0}  # seconds, until a page
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one page: `state` is ran, fresh (skipped), failed or killed; `why` is for people."""
+    """What became of one page, or one combination of a sweep: `state` is ran, fresh (skipped), failed or killed; `why` is for people."""
 
-    slug: str
+    slug: str  # the job's name: the page, or "shots=4 seed=0"
     state: str
     why: str = ""
     seconds: float = 0.0
@@ -86,16 +86,17 @@ def run_jobs(jobs: Iterable[Job], n_jobs: int = 1, force: bool = False, progress
     Interrupting (Ctrl-C) stops the pages in progress, keeps all finished ones and raises KeyboardInterrupt.
     """
     jobs = list(jobs)
-    results: dict[str, Result] = {}
-    todo = []
-    for job in jobs:
-        if not force and is_fresh(job):
-            results[job.output] = Result(job.slug, "fresh", output=Path(job.output))
-        else:
-            todo.append(job)
+    results, todo = fresh_and_todo(jobs, force)
     if todo:
         _run(todo, max(1, n_jobs), results, progress)
     return [results[job.output] for job in jobs]
+
+
+def fresh_and_todo(jobs: list[Job], force: bool = False) -> tuple[dict[str, Result], list[Job]]:
+    """The results there are already, by output, and the jobs that have to run."""
+    fresh = [job for job in jobs if not force and is_fresh(job)]
+    results = {job.output: Result(job.name, "fresh", output=Path(job.output)) for job in fresh}
+    return results, [job for job in jobs if job.output not in results]
 
 
 def _run(todo: list[Job], n_jobs: int, results: dict[str, Result], progress: bool) -> None:
@@ -103,22 +104,23 @@ def _run(todo: list[Job], n_jobs: int, results: dict[str, Result], progress: boo
     n_jobs = min(n_jobs, len(todo))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // n_jobs)))  # before the server imports torch
     context = _context(any(job.forked for job in todo))
-    expected = {job.output: _expected(job) for job in todo}
+    expected = {job.output: expected_seconds(job) for job in todo}
     queue = list(reversed(todo))
     running: dict[int, tuple[multiprocessing.Process, Job, float]] = {}
-    bar = _Bar(len(todo), progress)
+    bar = Bar(len(todo), progress)
     try:
         while queue or running:
             while queue and len(running) < n_jobs:
                 job = queue.pop()
-                process = context.Process(target=run_job, args=(job, dict(os.environ)), name=f"clipkit {job.slug}")
+                process = context.Process(target=run_job, args=(job, dict(os.environ)), name=f"clipkit {job.name}")
                 process.start()
                 running[process.sentinel] = (process, job, time.monotonic())
-            bar.show([job.slug for _, job, _ in running.values()], _left(queue, running, expected))
+            bar.show([job.name for _, job, _ in running.values()], _left(queue, running, expected))
             for sentinel in wait(list(running), timeout=1.0):
                 process, job, _ = running.pop(sentinel)
                 process.join()
-                results[job.output] = result = _result(job, process.exitcode)
+                results[job.output] = result = outcome(job, process.exitcode)
+                learn(expected, queue, job, result)
                 bar.done(result)
     except KeyboardInterrupt:
         for process, job, _ in running.values():
@@ -138,7 +140,8 @@ def _context(forked: bool):
     return context
 
 
-def _result(job: Job, exitcode: int | None) -> Result:
+def outcome(job: Job, exitcode: int | None) -> Result:
+    """What a worker left behind, read from its status file; a worker that left none was killed, and gets one that says so."""
     status = read_status(Path(job.output))
     if exitcode != 0 or status is None or status["key"] != job.key:
         how = f"signal {-exitcode}" if exitcode and exitcode < 0 else f"exit code {exitcode}"
@@ -149,17 +152,23 @@ def _result(job: Job, exitcode: int | None) -> Result:
         write = {"slug": job.slug, "ok": False, "error": {"cell": None, "line": "", "error": why}, "key": job.key}
         Path(job.output).parent.mkdir(parents=True, exist_ok=True)
         write_json(status_path(job.output), {**write, "parameters": job.parameters, "parts": job.parts, "seconds": None, "peak_mb": None})
-        return Result(job.slug, "killed", why, output=Path(job.output))
+        return Result(job.name, "killed", why, output=Path(job.output))
     if status["ok"]:
-        return Result(job.slug, "ran", "", status["seconds"], status["peak_mb"], Path(job.output))
+        return Result(job.name, "ran", "", status["seconds"], status["peak_mb"], Path(job.output))
     error = status["error"]
     where = f"cell [{error['cell']}] `{error['line']}`: " if error["cell"] else ""
-    return Result(job.slug, "failed", where + error["error"], status["seconds"], status["peak_mb"], Path(job.output))
+    return Result(job.name, "failed", where + error["error"], status["seconds"], status["peak_mb"], Path(job.output))
 
 
-def _expected(job: Job) -> float:
+def expected_seconds(job: Job) -> float:
     status = read_status(Path(job.output)) or {}
     return status.get("seconds") or EXPECTED.get(job.parameters.get("preset", "quick"), 30.0)
+
+
+def learn(expected: dict[str, float], queue: list[Job], job: Job, result: Result) -> None:
+    """Jobs of the same page that have never run are taken to need as long as the last one that did."""
+    if result.ok:
+        expected.update({other.output: result.seconds for other in queue if other.slug == job.slug and not read_status(Path(other.output))})
 
 
 def _left(queue: list[Job], running: dict, expected: dict[str, float]) -> float:
@@ -170,7 +179,7 @@ def _left(queue: list[Job], running: dict, expected: dict[str, float]) -> float:
     return max([*begun, (sum(begun) + waiting) / max(1, len(begun))], default=0.0)
 
 
-class _Bar:
+class Bar:
     """A progress bar of pages with the time left; where there is no terminal, a line for each finished page."""
 
     def __init__(self, total: int, enabled: bool):

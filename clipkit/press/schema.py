@@ -79,5 +79,5 @@ FOUNDATION = {
     "type": "object",
     "required": ["slug", "title", "tags", "idea", "claims"],
     "additionalProperties": False,
-    "properties": {**_COMMON, "part": {"const": "foundations"}},
+    "properties": {**_COMMON, "part": {"enum": [part.id for part in PARTS]}},  # a study of our own may stand in any part
 }

@@ -26,20 +26,25 @@ class Built:
     warnings: list[str]
 
 
-def build(registry: Registry, preset: str = "quick") -> Built:
-    """Stage and build; returns where to open the site. Raises ClipkitError when Sphinx stops without one."""
+def sphinx_build(source: Path, builder: str = "html") -> str:
+    """Run jupyter-book on staged sources; returns its log. Raises ClipkitError when there is no first page afterwards."""
     if find_spec("jupyter_book") is None:
         raise MissingExtra("jupyter-book", "book")
-    source, pages = stage(registry, preset)
     start = "from jupyter_book.cli.main import main; main()"
-    options = ["--path-output", str(site_dir()), "-n", "-q", "--keep-going"]
+    options = ["--path-output", str(site_dir()), "--builder", builder, "-n", "-q", "--keep-going"]
     command = [sys.executable, "-c", start, "build", str(source), *options]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)
     (site_dir() / "build.log").write_text(log, encoding="utf-8")
-    index = site_dir() / "_build" / "html" / "index.html"
-    if done.returncode or not index.is_file():
+    if done.returncode or not (site_dir() / "_build" / builder / "index.html").is_file():
         raise ClipkitError(f"the site could not be built; the end of {site_dir() / 'build.log'} says:\n{log[-1500:]}")
+    return log
+
+
+def build(registry: Registry, preset: str = "quick") -> Built:
+    """Stage and build; returns where to open the site. Raises ClipkitError when Sphinx stops without one."""
+    source, pages = stage(registry, preset)
+    log = sphinx_build(source)
     warnings = [line.replace(str(source) + os.sep, "") for line in log.splitlines() if WARNING.search(line)]
-    return Built(index, pages, warnings)
+    return Built(site_dir() / "_build" / "html" / "index.html", pages, warnings)

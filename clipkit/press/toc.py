@@ -6,6 +6,7 @@ from clipkit.press.registry import Registry
 
 FRONT = ("how_to_read",)
 BACK = ("ledger", "glossary", "api", "references")
+TEACHING = ("teaching",)
 
 
 def page_path(part: str, slug: str) -> str:
@@ -13,8 +14,11 @@ def page_path(part: str, slug: str) -> str:
     return f"{part}/{slug}"
 
 
-def toc(registry: Registry, built: set[str], extra: tuple[str, ...] = ()) -> dict:
-    """The jupyter-book table of contents, as a dictionary; `built` holds the slugs of the pages that exist."""
+def toc(registry: Registry, built: set[str], howtos: tuple[str, ...] = ()) -> dict:
+    """The jupyter-book table of contents, as a dictionary.
+
+    Args: built: slugs of the pages that exist. howtos: paths of the how-to pages, without suffix.
+    """
     parts = []
     for part in registry.parts():
         sections = [{"file": page_path(part.id, e.slug)} for e in registry.of_part(part.id) if e.slug in built]
@@ -23,8 +27,14 @@ def toc(registry: Registry, built: set[str], extra: tuple[str, ...] = ()) -> dic
         "format": "jb-book",
         "root": "index",
         "parts": [
-            {"caption": "First", "chapters": [{"file": name} for name in FRONT]},
+            {"caption": "First", "chapters": _files(FRONT)},
             {"caption": "The papers", "chapters": parts},
-            {"caption": "Reference", "chapters": [{"file": name} for name in (*BACK, *extra)]},
+            {"caption": "Teaching", "chapters": _files(TEACHING)},
+            *([{"caption": "How to", "chapters": _files(howtos)}] if howtos else []),
+            {"caption": "Reference", "chapters": _files(BACK)},
         ],
     }
+
+
+def _files(names: tuple[str, ...]) -> list[dict]:
+    return [{"file": name} for name in names]

@@ -25,6 +25,12 @@ class Job:
     parts: dict = field(repr=False)  # what the result depends on (hashing.run_parts)
     key: str = ""
     forked: bool = False
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people are shown: the page, or the combination of a sweep."""
+        return self.label or self.slug
 
 
 def status_path(output: Path | str) -> Path:

@@ -1,6 +1,7 @@
 """Self-distillation without labels (DINO): a student agrees with the moving average of itself across views.
 
-Source: Caron et al., arXiv:2104.14294, algorithm 1; two global and `n_local` local crops.
+Source: Caron et al., arXiv:2104.14294, algorithm 1; two global and `n_local` local crops. A network learns what its views
+have in common, and crops of one picture have the background and the colours; `clipkit.pretrain.shapes` takes other views.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,18 +24,19 @@ class DinoHead(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck))
         self.prototypes = nn.Parameter(torch.randn(n_prototypes, bottleneck) * 0.02)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(self.mlp(x), dim=-1) @ F.normalize(self.prototypes, dim=-1).T  # (B, K)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        z = F.normalize(self.mlp(x).float(), dim=-1)  # (B, bottleneck)
+        return z, z @ F.normalize(self.prototypes, dim=-1).T  # (B, K)
 
 
 class Student(nn.Module):
-    """Tower and head as one module, so that one loop trains both."""
+    """Tower and head as one module, so that one loop trains both; gives unit vectors and their scores."""
 
     def __init__(self, tower: nn.Module, width: int, n_prototypes: int = 256):
         super().__init__()
         self.tower, self.head = tower, DinoHead(width, n_prototypes)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         return self.head(self.tower(pixels))
 
 
@@ -50,6 +51,17 @@ def dino_loss(student: Tensor, teacher: Tensor, centre: Tensor, student_temperat
     log_probability = (student / student_temperature).log_softmax(-1)
     terms = [-(target[g] * log_probability[v]).sum(-1).mean() for g in range(len(target)) for v in range(len(log_probability)) if g != v]
     return torch.stack(terms).mean()
+
+
+def contrast_loss(z: Tensor, temperature: float = 0.2) -> Tensor:
+    """Find a picture's other view among all views of the batch: z (2, B, D) unit vectors -> 0-d, nats.
+
+    Source: Chen et al., arXiv:2002.05709, eq. 1 (NT-Xent).
+    """
+    n = z.shape[1]
+    scores = z.flatten(0, 1) @ z.flatten(0, 1).T / temperature  # (2B, 2B)
+    scores = scores.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), -torch.inf)
+    return F.cross_entropy(scores, torch.arange(2 * n, device=z.device).roll(n))
 
 
 def random_views(pixels: Tensor, generator: torch.Generator, scale: tuple[float, float]) -> Tensor:
@@ -68,6 +80,30 @@ def random_views(pixels: Tensor, generator: torch.Generator, scale: tuple[float,
     return view * draw(0.8, 1.2)[:, None, None, None] + draw(-0.15, 0.15)[:, None, None, None]
 
 
+class Distiller:
+    """The teacher: a moving average of the student, with the moving mean of its scores (the centre)."""
+
+    def __init__(self, student: Student, momentum: float = 0.99):
+        self.teacher, self.momentum = copy.deepcopy(student).requires_grad_(False), momentum
+        self.centre = torch.zeros(student.head.prototypes.shape[0])
+
+    def loss(self, globals_: Tensor, scores: Tensor) -> Tensor:
+        """`dino_loss` for two global views (2B, 3, S, S) and the student's scores (V, B, K) of all its views."""
+        with torch.no_grad():
+            target = self.teacher(globals_)[1].float().unflatten(0, (2, -1))
+        value = dino_loss(scores.float(), target, self.centre)
+        self.centre = 0.9 * self.centre + 0.1 * target.mean((0, 1))
+        return value
+
+    @torch.no_grad()
+    def follow(self, student: nn.Module, step: int, steps: int) -> None:
+        decay = 1 - (1 - self.momentum) * cosine_schedule(step, steps, 1)  # rises to 1, as in the paper
+        for t, s in zip(self.teacher.parameters(), student.parameters(), strict=True):
+            t.lerp_(s, 1 - decay)
+        for t, s in zip(self.teacher.buffers(), student.buffers(), strict=True):  # statistics of batch normalisation
+            t.copy_(s)
+
+
 def train_dino(
     tower: nn.Module,
     width: int,
@@ -83,41 +119,17 @@ def train_dino(
 ) -> tuple[nn.Module, History]:
     """Train `tower` ((B, 3, S, S) -> (B, width)); returns (the teacher's tower, history)."""
     student = Student(tower, width)
-    teacher = copy.deepcopy(student).requires_grad_(False)
-    centre = torch.zeros(student.head.prototypes.shape[0])
-    generator = torch.Generator().manual_seed(seed)
+    distiller, generator = Distiller(student, momentum), torch.Generator().manual_seed(seed)
 
     def loss(module: nn.Module, pixels: Tensor) -> Tensor:
-        nonlocal centre
         views = [random_views(pixels, generator, (0.4, 1.0)) for _ in range(2)]
         views += [random_views(pixels, generator, (0.15, 0.4)) for _ in range(n_local)]
-        with torch.no_grad():
-            target = teacher(torch.cat(views[:2])).float().unflatten(0, (2, -1))
-        scores = module(torch.cat(views)).float().unflatten(0, (len(views), -1))
-        value = dino_loss(scores, target, centre)
-        centre = 0.9 * centre + 0.1 * target.mean((0, 1))
-        return value
+        return distiller.loss(torch.cat(views[:2]), module(torch.cat(views))[1].unflatten(0, (len(views), -1)))
 
-    @torch.no_grad()
     def follow(step: int, module: nn.Module, value: float) -> None:
-        decay = 1 - (1 - momentum) * cosine_schedule(step, steps, 1)  # rises to 1, as in the paper
-        for t, s in zip(teacher.parameters(), module.parameters(), strict=True):
-            t.lerp_(s, 1 - decay)
+        distiller.follow(module, step, steps)
         if after_step is not None:
             after_step(step, module, value)
 
     history = train(student, batches, loss, steps, lr=lr, weight_decay=0.04, muon_lr=muon_lr, precision=precision, after_step=follow)
-    return teacher.eval().tower, history
-
-
-def image_batches(model, spec, batch: int, seed: int, chunk: int = 4096) -> Iterator[Tensor]:
-    """Endless (batch, 3, S, S) float32 pixels of `spec`, preprocessed for `model`."""
-    from clipkit.world import render, sample_scenes
-
-    rng, start = np.random.default_rng([seed, 2]), 0
-    while True:
-        images = render(sample_scenes(spec, chunk, seed, start=start), size=model.image_size).images
-        start += chunk
-        order = rng.permutation(len(images))
-        for i in range(0, len(order) - batch + 1, batch):
-            yield model.preprocess_batch(images[order[i : i + batch]])
+    return distiller.teacher.eval().tower, history

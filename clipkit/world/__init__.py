@@ -27,10 +27,13 @@ _HOME = {
     "video": "Clip VideoSpec sample_clips tone_track",
     "captions": "REGISTERS caption caption_batch",
     "languages": "LANGUAGES",
+    "corpus": "Corpus NAMES crawl name_shares other_meanings spellings",
+    "attributes": "Attributes category_attributes",
     "prompts": "CLASS_TEMPLATES classnames fill",
     "asking": "Question batch_questions figure_question questions",
     "statements": "entities facts graded",
     "reading": "check fidelity parse",
+    "drawing": "describe draw_texts",
     "regions": "dense_regions",
     "pairs": "PAIR_KINDS count_captions minimal_pairs",
 }

@@ -11,12 +11,10 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 
-from clipkit.press import record, runner
-from clipkit.press.notebooks import read
-from clipkit.press.registry import load_registry
+from clipkit.errors import ClipkitError
+from clipkit.press import pdf
 
 pytest.importorskip("jupyter_book", reason="needs the extra `book`")
-FIXTURES = Path(__file__).parent / "fixtures"
 
 
 class Links(HTMLParser):
@@ -39,28 +37,6 @@ class Links(HTMLParser):
             self.loads.append(found["href"])
         if tag == "img":
             self.pictures.append(found)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The fixture's page recorded, run and built."""
-    from clipkit.press.site import build
-
-    desk = tmp_path_factory.mktemp("desk")
-    shutil.copytree(FIXTURES, desk, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLIPKIT_DATA", str(desk / "data"))
-        patch.setenv("CLIPKIT_WARM", "light")
-        registry = load_registry()
-        entry = registry.entry("tiny_paper")
-        jobs = [
-            runner.job_for(entry, {"preset": "full"}, record.record_output("tiny_paper", {"preset": "full"})),
-            runner.job_for(entry, {"preset": "quick"}),
-        ]
-        results = runner.run_jobs(jobs[:1], progress=False)
-        record.make_record(entry, read(results[0].output), runner.read_status(results[0].output)).write()
-        assert runner.run_jobs(jobs[1:], progress=False)[0].ok
-        yield build(registry)
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +116,20 @@ def test_mathematics_renders_in_a_browser_without_network(site, tmp_path):
     done = subprocess.run([browser, *options, *rest], capture_output=True, text=True, timeout=60)
     assert done.stdout.count("<mjx-container") >= 3
     assert "<mjx-merror" not in done.stdout
+
+
+def test_a_page_is_printed_as_pdf(site, tmp_path):
+    pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
+    try:
+        chromium = pdf.browser()
+    except ClipkitError:
+        pytest.skip("no chromium on this machine: nothing is printed (Debian: apt install chromium)")
+    pdf.print_page(site.index.parent / "few_shot" / "tiny_paper.html", tmp_path / "page.pdf", chromium)
+    content = (tmp_path / "page.pdf").read_bytes()
+    assert content.startswith(b"%PDF") and content.rstrip().endswith(b"%%EOF") and len(content) > 20_000
+
+
+def test_without_a_browser_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(pdf.shutil, "which", lambda name: None)
+    with pytest.raises(ClipkitError, match="apt install chromium"):
+        pdf.browser()

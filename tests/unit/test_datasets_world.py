@@ -36,6 +36,8 @@ def test_factors(factor):
             from clipkit.world import SUPERCLASS_OF, SUPERCLASSES
 
             assert list(SUPERCLASSES)[ds.labels[i]] == SUPERCLASS_OF[scene.objects[0].category]
+        elif factor == "colour_category":
+            assert name == f"{scene.objects[0].colour} {scene.objects[0].category}"
         elif factor != "style":
             assert name == getattr(scene.objects[0], factor)
     if factor == "count":

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clipkit.datasets import load_dataset
+from clipkit.datasets import Task, load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.features.draws import draw, turns
+from clipkit.features import draws
+from clipkit.features.draws import draw, draw_task, turns
 
 
 class MeanColour:
@@ -35,6 +36,7 @@ class MeanColour:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(draws, "_kept", type(draws._kept)())
 
 
 def rows(features):
@@ -59,12 +61,16 @@ def test_turns_count_equal_labels_before(labels):
 
 
 def test_the_world_draws_new_scenes_for_each_seed():
-    one, again, other = (draw(MeanColour(), "world", seed, shots=2, n_val=2, n_test=40) for seed in (0, 0, 1))
+    few = {"shots": 2, "n_val": 2, "n_test": 40, "factor": "background"}
+    one = draw(MeanColour(), "world", 0, **few)
+    draws._kept.clear()  # or the very same object would come back
+    again, other = (draw(MeanColour(), "world", seed, **few) for seed in (0, 1))
     assert torch.equal(one.test[0], again.test[0]) and torch.equal(one.pool[0], again.pool[0])
     assert not rows(one.test[0]) & rows(other.test[0])
     assert not rows(one.test[0]) & rows(one.pool[0]) and not rows(one.test[0]) & rows(one.val[0])
-    assert len(one.test[0]) == 40 and one.classnames == load_dataset("world", n=1).classnames
-    assert np.bincount(one.val[1]).max() <= 2 and np.bincount(one.shots(2)[1]).max() <= 2
+    assert len(one.test[0]) == 40 and one.classnames == load_dataset("world", n=1, factor="background").classnames
+    assert np.bincount(one.val[1]).tolist() == np.bincount(one.shots(2)[1]).tolist() == [2] * 8
+    assert draw(MeanColour(), "world", 0, **few) is again  # kept in memory
 
 
 def test_a_folder_keeps_its_splits_apart(folder):
@@ -109,3 +115,46 @@ def test_pictures_without_labels_are_refused(tmp_path):
         (tmp_path / "told" / split / "captions.csv").write_text("image,caption\n0.png,a black square\n")
     with pytest.raises(ClipkitError, match="no labels"):
         draw(MeanColour(), f"folder:{tmp_path / 'told'}", 0, shots=1, n_val=1, n_test=1)
+
+
+def test_options_reach_the_loader_and_tasks_bring_theirs():
+    sizes = {"shots": 2, "n_val": 1, "n_test": 30}
+    d = draw(MeanColour(), "world", 0, **sizes, factor="count", narrow=True, max_objects=4)
+    assert d.classnames == ["a thing", "two things", "three things", "four things"] and len(d.pool[0]) == 8
+    other = draw(MeanColour(), "world", 0, **sizes, factor="count", narrow=True, max_objects=5)
+    assert len(other.classnames) == 5
+    same = draw_task(MeanColour(), Task("few", "world", {"factor": "count", "narrow": True, "max_objects": 4}), 0, **sizes)
+    assert torch.equal(same.test[0], d.test[0])
+    digits = draw_task(MeanColour(), Task("digits", "digits"), 0, **sizes)
+    assert np.bincount(digits.val[1]).tolist() == [1] * 10 and len(digits.test[0]) == 30
+    with pytest.raises(ClipkitError, match="unknown option of digits"):
+        draw(MeanColour(), "digits", 0, **sizes, factor="count")
+
+
+@pytest.fixture
+def small():
+    y = torch.tensor([2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])  # four of each
+    x = torch.arange(12.0)[:, None]
+    v = torch.tensor([0, 1, 2, 0, 1, 2])
+    return draws.Draw((x, y), turns(y.numpy()), (x[:6] + 100, v), (x[:3] + 200, torch.tensor([0, 1, 2])), ["a", "b", "c"], ["{}"])
+
+
+def test_some_classes_of_a_draw(small):
+    part = small.of([2, 0])
+    assert part.classnames == ["a", "c"] and part.pool[1].tolist() == [1, 0, 1, 0, 1, 0, 1, 0]
+    assert part.pool[0].flatten().tolist() == [0, 1, 3, 4, 6, 7, 9, 10] and part.turn.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert part.val[1].tolist() == [0, 1, 0, 1] and part.test[0].flatten().tolist() == [200, 202]
+    assert part.shots(1)[0].flatten().tolist() == [0, 1]
+    for wrong in ([], [0, 0], [3], [-1]):
+        with pytest.raises(ClipkitError, match="different numbers from 0 to 2"):
+            small.of(wrong)
+
+
+def test_a_thinned_draw(small):
+    part = small.thinned([4, 2, 1])
+    assert torch.bincount(part.pool[1]).tolist() == [4, 2, 1] and torch.bincount(part.val[1]).tolist() == [2, 1, 1]
+    assert rows(part.shots(1)[0]) == rows(small.shots(1)[0]) and part.test is small.test
+    assert torch.equal(small.thinned([9, 9, 9]).pool[0], small.pool[0])
+    for wrong in ([1, 1], [1, 1, 0], [1.0, 1.0, 1.0]):
+        with pytest.raises(ClipkitError, match="3 whole numbers"):
+            small.thinned(wrong)

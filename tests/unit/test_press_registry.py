@@ -73,6 +73,18 @@ def test_broken_yaml_and_missing_file(tmp_path):
         load_registry(tmp_path / "absent.yml")
 
 
+def test_a_study_of_our_own_stands_behind_the_papers_of_its_part(tmp_path, content):
+    content["foundations"][0]["part"] = "few_shot"
+    registry = load_registry(write(tmp_path, content))
+    assert [entry.slug for entry in registry.of_part("few_shot")] == ["tiny_paper", "tiny_world"]
+    assert [entry.slug for entry in registry.foundations()] == ["tiny_world"] and not registry.entry("tiny_world").is_paper
+    assert registry.entry("tiny_world").notebook_path.parts[-2:] == ("few_shot", "tiny_world.ipynb")
+    assert "A tiny world | 1 |" in readme.table(registry)
+    content["foundations"][0]["part"] = "nowhere"
+    with pytest.raises(ClipkitError, match="'tiny_world', field part"):
+        load_registry(write(tmp_path, content))
+
+
 def test_a_changed_file_is_read_again(tmp_path, content):
     path = write(tmp_path, content)
     assert len(load_registry(path).papers()) == 2
@@ -133,3 +145,11 @@ def test_the_books_own_registry_and_what_is_generated_from_it():
     if page.is_file():
         text = page.read_text(encoding="utf-8")
         assert text == readme.with_table(text, registry), "run: clipkit readme"
+
+
+def test_pages_named_in_the_books_own_text_are_in_the_registry():
+    from clipkit.press.pages import MARKER
+    from clipkit.press.settings import BOOK
+
+    named = {found[2] for path in BOOK.rglob("*.md") for found in MARKER.finditer(path.read_text(encoding="utf-8")) if found[1] == "page"}
+    assert named and named <= {entry.slug for entry in load_registry().entries}

@@ -1,0 +1,158 @@
+"""CapS-Adapter: a cache of generated pictures and of the captions they were generated from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipkit.adapt.cache import BETAS, matrix
+from clipkit.adapt.tip_x import TipX
+from clipkit.errors import ClipkitError
+
+DELTAS = tuple(k / 10 for k in range(11))
+
+
+def build_support(
+    captioner: Callable[[Any, Sequence[str]], Sequence[str]],
+    generator: Callable[[Sequence[str]], Any],
+    images: Sequence[Any],
+    labels: Sequence[int],
+    classnames: Sequence[str],
+    per_class: int,
+    prefix: str = "A photo of {}. ",
+) -> tuple[Any, list[str], np.ndarray]:
+    """Caption target pictures, put the class name before, and generate `per_class` pictures of each class from that.
+
+    Args:
+        captioner: (pictures, their class names) -> one caption each. generator: texts -> one picture each.
+        images: N target pictures. labels: (N,) integers. classnames: C names; every class needs a picture.
+        per_class: generated pictures a class. A class with fewer captions uses them again, in turn.
+        prefix: goes before each caption, with the name at {}; "" for none.
+
+    Returns: the generated pictures, their C * per_class texts and labels, class by class.
+    Raises ClipkitError: no picture of a class, labels out of range, a captioner that returns another number of texts.
+    Source: arXiv:2405.16591, section 3.1. The few-shot variant of its released code puts the first class's name before
+    every caption; here each caption gets its own.
+    """
+    labels = np.asarray(labels)
+    if len(labels) != len(images) or not len(labels) or labels.min() < 0 or labels.max() >= len(classnames):
+        raise ClipkitError(f"build_support wants one label in 0..{len(classnames) - 1} for each of {len(images)} pictures")
+    if per_class < 1:
+        raise ClipkitError(f"per_class must be at least 1, got {per_class}")
+    captions = list(captioner(images, [classnames[y] for y in labels]))
+    if len(captions) != len(labels):
+        raise ClipkitError(f"the captioner returned {len(captions)} captions for {len(labels)} pictures")
+    texts: list[str] = []
+    for y, name in enumerate(classnames):
+        own = [captions[i] for i in np.flatnonzero(labels == y)]
+        if not own:
+            raise ClipkitError(f"no target picture of class {name!r} to caption; give every class at least one")
+        texts += [prefix.replace("{}", name) + own[k % len(own)] for k in range(per_class)]
+    return generator(texts), texts, np.repeat(np.arange(len(classnames)), per_class)
+
+
+class CapSAdapter(TipX):
+    """Tip-X whose affinity mixes picture and caption: A = (1 - delta) f K_I^T + delta f K_T^T.
+
+    Since A is linear in the keys, this is one cache whose keys are (1 - delta) K_I + delta K_T. The divergence
+    compares with the pictures' signatures only. delta = 0 is Tip-X, and gamma = 0 besides is Tip-Adapter.
+
+    Args:
+        alpha, beta, gamma, **tip_x: see `TipX`. delta: in [0, 1], the captions' share.
+        standardise: first bring the caption cosines of the support to the mean and spread of its picture cosines.
+            Cosines between a picture and a text are smaller than between two pictures, so without it delta also
+            changes how sharp and how loud the votes are. The paper does not.
+
+    Attributes after `fit`: keys_ and captions_ (M, D), labels_ (M,), text_weights_ (C, D). After `search`: chosen_.
+
+    Source: arXiv:2405.16591, eq. 5-8, and github.com/WLuLi/CapS-Adapter. Deliberate differences: that code takes
+    signature="feature" and rescale="batch" (both can be asked for), and leaves D = 0 for the last N mod 10 test rows.
+    """
+
+    def __init__(
+        self, alpha: float = 1.0, beta: float = 5.5, gamma: float = 1.0, delta: float = 0.5, standardise: bool = False, **tip_x: Any
+    ):
+        super().__init__(alpha, beta, gamma, **tip_x)
+        if not 0 <= delta <= 1:
+            raise ClipkitError(f"delta must lie in [0, 1], got {delta}")
+        self.delta, self.standardise = float(delta), standardise
+
+    def fit(self, features: Tensor, captions: Tensor, labels: Tensor, text_weights: Tensor) -> CapSAdapter:  # type: ignore[override]
+        """Keep (M, D) picture features and the (M, D) features of their captions, (M,) labels, (C, D) text weights.
+
+        Raises ClipkitError: shapes that do not match, NaN, a label out of range.
+        """
+        captions = matrix(captions, "caption features")
+        if captions.shape != matrix(features, "features").shape:
+            raise ClipkitError(f"want one caption feature a picture: features {tuple(features.shape)}, captions {tuple(captions.shape)}")
+        self.captions_ = captions.to(features)
+        super().fit(features, labels, text_weights)
+        self._gain, self._shift = self._standards() if self.standardise else (1.0, 0.0)
+        return self
+
+    def search(self, features: Tensor, labels: Tensor, deltas: Sequence[float] = DELTAS, betas: Sequence[float] = BETAS, **grid: Any):
+        """As `TipX.search`, with delta too. The paper's code tries 2.2 million settings."""
+        return super().search(features, labels, betas=betas, delta=deltas, **grid)
+
+    def _mixed_keys(self) -> Tensor:
+        return (1 - self.delta) * self.keys_ + self.delta * self._gain * self.captions_
+
+    def _votes(self, features: Tensor) -> Tensor:
+        # The standardised affinity has a constant besides: exp(-beta (1 - A - c)) = exp(beta c) exp(-beta (1 - A)).
+        return super()._votes(features) * float(np.exp(self.beta * self.delta * self._shift))
+
+    def _standards(self) -> tuple[float, float]:
+        """Gain and shift that bring the caption cosines of different members of the support to the picture cosines."""
+        m = len(self.keys_)
+        if m < 3:
+            return 1.0, 0.0
+        apart = ~torch.eye(m, dtype=torch.bool, device=self.keys_.device)
+        pictures, captions = ((self.keys_ @ keys.T)[apart] for keys in (self.keys_, self.captions_))
+        gain = (pictures.std() / captions.std().clamp(min=1e-12)).item()
+        return gain, pictures.mean().item() - gain * captions.mean().item()
+
+
+def compare_keys(
+    plan: Mapping[str, tuple[str, str, Sequence[float]]],
+    pictures: Mapping[str, Tensor],
+    captions: Mapping[str, Tensor],
+    labels: Tensor,
+    text_weights: Tensor,
+    test: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor] | None = None,
+    scale: float = 100.0,
+    per_class: int | None = None,
+    **adapter: Any,
+) -> dict[str, float]:
+    """Percent right of one CapS-Adapter for each arm of a plan, on the same test pictures.
+
+    Args:
+        plan: arm -> (kind of pictures, kind of captions, deltas to choose from); (0.0,) is Tip-X. An arm whose kinds
+            are not there is left out.
+        pictures, captions: kind -> (M, D) features in the order of `labels` (M,). test, val: (features, labels).
+        val: where alpha, beta, gamma and delta are chosen. None: alpha = gamma = scale / 100, beta 5.5, the middle delta.
+        per_class: keep the first so many keys of each class. adapter: further arguments of `CapSAdapter`.
+
+    Returns: arm -> percent right, and, with `val`, "gap ARM": validation less test, and "delta ARM": the chosen one.
+    """
+    rows = slice(None)
+    if per_class is not None:
+        order = labels.argsort(stable=True)
+        turn = torch.arange(len(labels), device=labels.device) - torch.searchsorted(labels[order], labels[order])
+        rows = order[turn < per_class]
+    found: dict[str, float] = {}
+    for arm, (kind, text, deltas) in plan.items():
+        if kind not in pictures or text not in captions:
+            continue
+        head = CapSAdapter(scale / 100, 5.5, scale / 100, float(np.median(deltas)), scale=scale, **adapter)
+        head.fit(pictures[kind][rows], captions[text][rows], labels[rows], text_weights)
+        if val is not None:
+            head.search(*val, deltas=deltas)
+        found[arm] = 100 * (head.predict_logits(test[0]).argmax(1) == test[1]).double().mean().item()
+        if val is not None:
+            found |= {f"gap {arm}": head.chosen_["validation"] - found[arm], f"delta {arm}": head.delta}
+    return found

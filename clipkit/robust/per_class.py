@@ -1,0 +1,41 @@
+"""Accuracy class by class, and what becomes of rare classes and of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from clipkit.errors import ClipkitError
+
+
+def class_accuracy(logits: Tensor, labels: Tensor) -> np.ndarray:
+    """(C,) percent right in each class, of logits (N, C) and labels (N,); NaN for a class without a picture.
+
+    >>> import torch
+    >>> class_accuracy(torch.eye(2)[[0, 0, 1]], torch.tensor([0, 1, 1])).tolist()
+    [100.0, 50.0]
+
+    Raises: ClipkitError for shapes that do not fit or labels out of range.
+    """
+    if logits.ndim != 2 or len(logits) != len(labels) or not len(labels):
+        raise ClipkitError(f"want logits (N, C) and labels (N,), N at least 1; got {tuple(logits.shape)} and {tuple(labels.shape)}")
+    truth, n_classes = labels.cpu().numpy(), logits.shape[1]
+    if truth.min() < 0 or truth.max() >= n_classes:
+        raise ClipkitError(f"labels lie in {truth.min()}..{truth.max()}, there are {n_classes} classes")
+    right = (logits.argmax(1) == labels).cpu().numpy()
+    hits, size = np.bincount(truth[right], minlength=n_classes), np.bincount(truth, minlength=n_classes)
+    return np.divide(100.0 * hits, size, out=np.full(n_classes, np.nan), where=size > 0)
+
+
+def tail_and_rest(accuracy: np.ndarray, tail: np.ndarray) -> tuple[float, float]:
+    """Mean accuracy over the classes of the tail, and over the others; classes with NaN are passed over.
+
+    Args: accuracy (C,), tail (C,) bool. Raises: ClipkitError when one side has no class left.
+    """
+    accuracy, tail = np.asarray(accuracy, dtype=float), np.asarray(tail, dtype=bool)
+    if accuracy.shape != tail.shape:
+        raise ClipkitError(f"one flag for each class is needed: {accuracy.shape} and {tail.shape}")
+    sides = [accuracy[side & np.isfinite(accuracy)] for side in (tail, ~tail)]
+    if not all(map(len, sides)):
+        raise ClipkitError("the tail or the rest has no class with a picture; take more pictures")
+    return float(sides[0].mean()), float(sides[1].mean())

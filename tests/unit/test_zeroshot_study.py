@@ -1,0 +1,138 @@
+"""What the two zero-shot pages measure: by hand on small tables, and on the data sets they are meant for."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from clipkit import load_model
+from clipkit.datasets import Task, world_suite
+from clipkit.errors import ClipkitError
+from clipkit.features.testset import test_pictures as pictures_of
+from clipkit.features.text import pool_features
+from clipkit.pretrain.diet import usual_features
+from clipkit.zeroshot import prompt_scores, prompt_weights, weighted_classifier
+from clipkit.zeroshot.context_study import ARMS, INFERRED, known_contexts, naming
+from clipkit.zeroshot.contexts import PLAIN, Context
+from clipkit.zeroshot.pool_study import accuracy, alone, effective, follows, from_few, heated
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return load_model("nano")
+
+
+@pytest.fixture(scope="module")
+def table():
+    g = torch.Generator().manual_seed(0)
+    x, t = (F.normalize(torch.randn(*shape, 6, generator=g), dim=-1) for shape in ((40,), (5, 3)))
+    return x, (x @ t[2].T).argmax(1), t  # labels are what prompt 2 says
+
+
+def test_accuracies_by_hand(table):
+    x, y, t = table
+    own = alone(x, t, y)
+    assert own[2] == 100 and own[0] == pytest.approx(100 * sum(int((v @ t[0].T).argmax()) == k for v, k in zip(x, y, strict=True)) / 40)
+    assert accuracy(x, t[2], y) == 100
+
+
+def test_follows(table):
+    x, y, t = table
+    own = np.arange(5.0)
+    scores = {"up": torch.arange(5.0), "down": -torch.arange(5.0)}
+    found = follows(scores, own, np.array([np.nan, 1, 2, 3, 4]), own[::-1].copy())
+    assert found["up"] == found["words_up"] == found["words_own"] == found["concept_down"] == pytest.approx(1)
+    assert found["down"] == found["concept_up"] == pytest.approx(-1)
+    assert set(follows(scores, own, None, None)) == {"up", "down"}
+
+
+def test_temperatures(table):
+    x, y, t = table
+    scores = torch.tensor([0.0, 0.1, 5.0, 0.2, 0.3])
+    found = heated(x, y, t, scores, (0.01, 1e6))
+    assert found["heat_0.01"] == 100 and found["effective_0.01"] == pytest.approx(1)
+    assert found["heat_1e+06"] == accuracy(x, weighted_classifier(t), y) and found["effective_1e+06"] == pytest.approx(5)
+    assert effective(torch.full((4,), 0.25)) == pytest.approx(4)
+
+
+def test_from_few_uses_the_first_pictures_only(table):
+    x, y, t = table
+    found = from_few(x, y, t, x.flip(0), 20.0, {"some": 7, "all": 40, "none": 0})
+    for arm, size in (("some", 7), ("all", 40), ("none", 1)):
+        weights = prompt_weights(prompt_scores(x[:size], t, x, scale=20.0))
+        assert found[arm] == accuracy(x, weighted_classifier(t, weights), y)
+
+
+def test_pool_features_are_filled_prompts(nano):
+    found = pool_features(nano, ["cat", "boat"], ["a {}", "{} in the sea", "{}"])
+    assert found.shape == (3, 2, nano.embed_dim)
+    torch.testing.assert_close(found[1, 0], nano.text_features(["cat in the sea"])[0], rtol=0, atol=1e-5)
+
+
+def test_pictures_of_the_world_are_new_for_each_seed(nano):
+    (task,) = world_suite("texture")
+    x, y, data = pictures_of(nano, task, 12, 0)
+    assert x.shape == (12, nano.embed_dim) and (data.scenes.texture[:, 0] == y.numpy()).all()
+    assert not torch.equal(x, pictures_of(nano, task, 12, 1)[0])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / "test" / name / f"{i}.png")
+    return f"folder:{tmp_path}"
+
+
+def test_pictures_of_a_folder_are_a_bootstrap_sample(nano, folder):
+    task = Task("photographs", folder)
+    x, y, data = pictures_of(nano, task, 8, 0)
+    assert len(x) == len(y) == 8 and data.classnames == ["cat", "dog"]
+    again = pictures_of(nano, task, 8, 1)[0]
+    pool = {tuple(np.round(v, 4)) for v in pictures_of(nano, task, 500, 2)[0].tolist()}
+    assert len(pool) <= 12 and not torch.equal(x, again)
+    with pytest.raises(ClipkitError, match="at least 1"):
+        pictures_of(nano, task, 0, 0)
+
+
+def test_contexts_of_the_world_and_of_photographs(nano, folder):
+    kinds, names = known_contexts(nano, "world", 40, 0)
+    assert len(kinds) == 6 and len(names) == 48 and len(kinds[0].truth) == 40
+    kinds, names = known_contexts(nano, folder, 12, 0)
+    other, _ = known_contexts(nano, folder, 12, 1)
+    assert len(kinds) == 6 and names == ("cat", "dog") and not torch.equal(kinds[0].features, other[0].features)
+    row = naming(nano, kinds[0], names, 0)
+    assert set(row) == {*ARMS, *INFERRED} and all(0 <= value <= 100 for value in row.values())
+
+
+def test_naming_by_hand():
+    class Table:  # three dimensions for three words each; a prompt points where its words do
+        embed_dim, fingerprint, name = 3, "table of the test", "table"
+        logit_scale = torch.tensor(10.0)
+
+        def text_features(self, texts, batch=256):
+            axes = {"cat": (1.0, 0, 0), "dog": (0, 1.0, 0), "red": (0, 0, 1.0), "blue": (0, 0, -1.0)}
+            rows = [sum((torch.tensor(axes[word]) for word in text.split() if word in axes), torch.zeros(3)) for text in texts]
+            return F.normalize(torch.stack(rows), dim=-1)
+
+    x = F.normalize(torch.tensor([[1.0, 0, 1], [0, 1, -1], [1, 0, -1], [0, 1, 1]]), dim=-1)
+    kind = Context(
+        "colour",
+        ("red", "blue"),
+        ("a photo of a red {}", "a photo of a blue {}"),
+        PLAIN,
+        x,
+        torch.tensor([0, 1, 0, 1]),
+        torch.tensor([0, 1, 1, 0]),
+    )
+    row = naming(Table(), kind, ("cat", "dog"), 0)
+    assert row["correct_context"] == row["no_context"] == row["inferred_context"] == row["inferred_without_class"] == 100
+    assert row["context_chance"] == 50
+
+
+def test_usual_pictures(nano, folder):
+    assert len(usual_features(nano, 20)) in range(18, 23)
+    assert usual_features(nano, 5, folder).shape == (5, nano.embed_dim)
