@@ -101,12 +101,21 @@ def new_figure(size: tuple[float, float] = SIZE) -> Figure:
     return made
 
 
-def put_title(drawing: Figure, title: str) -> None:
-    """Title at the left edge, wrapped to the width; above all panels when there are several."""
+def put_title(drawing: Figure, title: str, gap: float | None = None) -> None:
+    """Title at the left edge, wrapped to the width; above all panels when there are several.
+
+    `gap` (inches from the upper edge) is for figures that are laid out by hand; else the layout engine finds the place.
+    """
+    width, height = drawing.get_size_inches()
+    place = {} if gap is None else {"y": 1 - gap / height, "va": "top"}
+    drawing.suptitle("\n".join(title_lines(title, width)), x=0.01, ha="left", fontsize=_RC["axes.titlesize"], fontweight="bold", **place)
+
+
+def title_lines(title: str, width: float) -> list[str]:
+    """The lines of a title over a figure `width` inches wide."""
     import textwrap
 
-    wrapped = textwrap.fill(title, width=int(drawing.get_size_inches()[0] * 9.5))
-    drawing.suptitle(wrapped, x=0.01, ha="left", fontsize=_RC["axes.titlesize"], fontweight="bold")
+    return textwrap.wrap(title, width=int(width * 9.5))
 
 
 def png(drawing: Figure) -> bytes:

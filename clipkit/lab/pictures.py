@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipkit.errors import ClipkitError
-from clipkit.lab.figures import DPI, new_figure, put_title, show, style
+from clipkit.lab.figures import DPI, new_figure, put_title, show, style, title_lines
 
 WIDTH = 704  # pixels of a page's figure
 
@@ -39,16 +39,16 @@ def image_grid(
         raise ClipkitError('image_grid needs titles=[...] or alt="what the pictures show"')
     described = alt or "Images of: " + "; ".join(titles)
     with style():
-        head = 0.34 * (1 + len(title) // 70) if title else 0.0
         height, width = sheet.shape[:2]
-        drawing = new_figure((max(width, WIDTH if title else 0) / DPI, height / DPI + head))
+        across = max(width, WIDTH if title else 0) / DPI
+        drawing = new_figure((across, height / DPI + 0.34 * len(title_lines(title, across))))
         drawing.set_layout_engine("none")
         drawing.figimage(sheet, 0, 0)
         full = drawing.get_size_inches() * DPI
         for text, (x, y) in places:
             drawing.text(x / full[0], (height - y) / full[1], text, fontsize=fontsize, ha="center", va="top", linespacing=1.05)
         if title:
-            put_title(drawing, title)
+            put_title(drawing, title, gap=0.05)
         show(drawing, described)
 
 

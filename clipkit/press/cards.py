@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from clipkit.press.ledger import Row
-from clipkit.press.markup import authors, badge, duration
+from clipkit.press.markup import authors, badge, duration, venue
 from clipkit.press.parts import BY_ID
 from clipkit.press.registry import Entry
 from clipkit.press.settings import Site, in_repository
@@ -19,10 +19,7 @@ def facts(entry: Entry) -> str:
     """Authors, venue and links in one line; empty for a foundation page."""
     if not entry.is_paper:
         return ""
-    venue = entry.venue or "preprint"
-    if entry.year and str(entry.year) not in venue:
-        venue += f" ({entry.year})"
-    pieces = [f"<strong>{escape(authors(entry))}</strong>", f"<em>{escape(venue)}</em>"]
+    pieces = [f"<strong>{escape(authors(entry))}</strong>", f"<em>{escape(venue(entry))}</em>"]
     if entry.arxiv:
         pieces.append(link(f"arXiv:{entry.arxiv}", f"https://arxiv.org/abs/{entry.arxiv}"))
     elif entry.doi:

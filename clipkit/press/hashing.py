@@ -14,6 +14,14 @@ from clipkit.paths import PACKAGE, data_dir
 from clipkit.press.imports import named_files, reached_files
 from clipkit.press.registry import Entry
 
+# Files of the lab that draw or lay out: a page is run anew when they change, but no recorded number can.
+DRAWING = frozenset(
+    f"clipkit/lab/{name}.py"
+    for name in (
+        "class_change", "clouds", "dumbbells", "figures", "forest", "neighbours", "palette", "phrase_sheet", "pictures", "plots",
+        "reliability", "scatter", "score_panels", "tables", "verdict_picture",
+    )
+)  # fmt: skip
 LENGTH = 16  # hexadecimal digits kept of a SHA-256: 64 bits are plenty to notice a change
 
 
@@ -128,15 +136,23 @@ def run_parts(entry: Entry, notebook, parameters: dict) -> dict:
 
 
 def record_parts(entry: Entry, notebook, parameters: dict) -> dict:
-    """What a record is tied to: code cells, the tests fixed in the registry, the clipkit files imported by name, models, data."""
+    """What a record is tied to: code cells, the tests fixed in the registry, models, data, the clipkit files imported by name.
+
+    Files that only draw are left out (`DRAWING`).
+    """
     cells = code_cells(notebook)
     return {
         "notebook": digest(cells),
         "registry": digest([[claim.id, claim.test] for claim in entry.claims]),
-        "files": _relative(named_files(python_source(cells))),
+        "files": numeric(_relative(named_files(python_source(cells)))),
         "models": model_files(cells, parameters),
         "data": data_fingerprint(parameters),
     }
+
+
+def numeric(files: dict[str, str]) -> dict[str, str]:
+    """The files that numbers can depend on: all but those that only draw."""
+    return {name: found for name, found in files.items() if name not in DRAWING}
 
 
 def differences(old: dict, new: dict) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from clipkit.press.registry import Entry
@@ -44,6 +45,12 @@ def authors(entry: Entry, most: int = 4) -> str:
     if cut:
         return ", ".join(names[:3]) + " and others"
     return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
+
+
+def venue(entry: Entry) -> str:
+    """Where and when it came out: the venue with its own year if it names one, else with the year of the registry."""
+    where = entry.venue or "preprint"
+    return where if re.search(r"\b(19|20)\d\d\b", where) or not entry.year else f"{where} {entry.year}"
 
 
 def paper_number(claim) -> str:

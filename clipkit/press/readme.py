@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clipkit.errors import ClipkitError
-from clipkit.press.markup import authors
+from clipkit.press.markup import authors, venue
 from clipkit.press.registry import Registry
 from clipkit.press.settings import in_repository
 
@@ -17,8 +17,7 @@ def table(registry: Registry) -> str:
         lines += [f"**{part.title}.** {part.line}", "", "| page | paper | claims |", "| --- | --- | --- |"]
         for entry in registry.of_part(part.id):
             name = f"[{entry.slug}]({in_repository(entry)})" if entry.has_notebook else f"{entry.slug} (planned)"
-            by = f"{authors(entry, 2)}, {entry.venue or 'arXiv'}" + ("" if str(entry.year) in (entry.venue or "") else f" {entry.year}")
-            title = entry.title.replace("|", r"\|") + (f" ({by})" if entry.is_paper else "")
+            title = entry.title.replace("|", r"\|") + (f" ({authors(entry, 2)}, {venue(entry)})" if entry.is_paper else "")
             lines.append(f"| {name} | {title} | {len(entry.claims)} |")
         lines.append("")
     return "\n".join(lines).rstrip()

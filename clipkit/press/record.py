@@ -78,7 +78,7 @@ def staleness(entry: Entry, record: Record) -> list[str]:
     then = record.hashes
     here = {name: now["models"].get(name, was) for name, was in then.get("models", {}).items()}
     changed = [key for key in ("notebook", "registry") if now[key] != then[key]]
-    changed += hashing.differences({"files": then.get("files", {})}, {"files": now["files"]})
+    changed += hashing.differences({"files": hashing.numeric(then.get("files", {}))}, {"files": now["files"]})
     changed += hashing.differences({"models": then.get("models", {})}, {"models": here})
     return changed + (["data"] if now["data"] and now["data"] != then["data"] else [])
 

@@ -75,6 +75,18 @@ def test_packaged_checkpoints_named_by_parameter_or_code(tmp_path, monkeypatch):
     assert set(found) == {"nano.safetensors", "nano-biased.safetensors"}
 
 
+def test_files_that_only_draw_do_not_make_a_record_stale():
+    """Nothing that computes may be among them, and whatever of the lab draws must be."""
+    lab = PACKAGE / "lab"
+    sources = {f"clipkit/lab/{path.name}": path.read_text(encoding="utf-8") for path in lab.glob("*.py") if path.name != "__init__.py"}
+    draws = {name for name, text in sources.items() if "matplotlib" in text or "seaborn" in text}
+    assert draws <= hashing.DRAWING <= set(sources)
+    computes = ("claims", "partial", "records", "run", "seedloop", "seeds", "settings", "stats", "verdict")
+    computing = {f"clipkit/lab/{name}.py" for name in computes}
+    assert not computing & hashing.DRAWING
+    assert hashing.numeric({"clipkit/lab/plots.py": "1", "clipkit/lab/stats.py": "2"}) == {"clipkit/lab/stats.py": "2"}
+
+
 def test_differences_have_names():
     old = {"notebook": "a", "files": {"x.py": "1", "y.py": "2"}}
     new = {"notebook": "a", "files": {"x.py": "1", "y.py": "3", "z.py": "4"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT, data_dir
 from clipkit.press import bibliography, readme, toc
+from clipkit.press.markup import venue
 from clipkit.press.registry import load_registry
 from clipkit.press.settings import load_site
 
@@ -153,3 +155,9 @@ def test_pages_named_in_the_books_own_text_are_in_the_registry():
 
     named = {found[2] for path in BOOK.rglob("*.md") for found in MARKER.finditer(path.read_text(encoding="utf-8")) if found[1] == "page"}
     assert named and named <= {entry.slug for entry in load_registry().entries}
+
+
+def test_a_venue_is_followed_by_a_year_only_when_it_names_none():
+    entry = load_registry(TINY).entry("tiny_paper")
+    said = [venue(replace(entry, venue=where, year=2023)) for where in ("ICLR 2024", "Neural Networks", None)]
+    assert said == ["ICLR 2024", "Neural Networks 2023", "preprint 2023"]
