@@ -22,6 +22,7 @@ DRAWING = frozenset(
         "reliability", "scatter", "score_panels", "tables", "verdict_picture",
     )
 )  # fmt: skip
+DOORS = frozenset(("clipkit/datasets/__init__.py", "clipkit/models/__init__.py"))  # define load_dataset and load_model; others only export
 LENGTH = 16  # hexadecimal digits kept of a SHA-256: 64 bits are plenty to notice a change
 
 
@@ -151,8 +152,8 @@ def record_parts(entry: Entry, notebook, parameters: dict) -> dict:
 
 
 def numeric(files: dict[str, str]) -> dict[str, str]:
-    """The files that numbers can depend on: all but those that only draw."""
-    return {name: found for name, found in files.items() if name not in DRAWING}
+    """The files that numbers can depend on: all but those that only draw, and a room's list of what it exports."""
+    return {name: found for name, found in files.items() if name not in DRAWING and (name in DOORS or not name.endswith("/__init__.py"))}
 
 
 def differences(old: dict, new: dict) -> list[str]:

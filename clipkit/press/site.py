@@ -12,6 +12,7 @@ from pathlib import Path
 
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.press.registry import Registry
+from clipkit.press.slim import slim
 from clipkit.press.stage import site_dir, stage
 
 WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b: ?")
@@ -46,5 +47,6 @@ def build(registry: Registry, preset: str = "quick") -> Built:
     """Stage and build; returns where to open the site. Raises ClipkitError when Sphinx stops without one."""
     source, pages = stage(registry, preset)
     log = sphinx_build(source)
+    slim(site_dir() / "_build" / "html")
     warnings = [line.replace(str(source) + os.sep, "") for line in log.splitlines() if WARNING.search(line)]
     return Built(site_dir() / "_build" / "html" / "index.html", pages, warnings)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,7 @@ def stage(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple
         alts |= {name: alt for name, _, alt in pictures if alt}
         if pictures:
             _, image, alt = pictures[0]
-            folder.write(f"extra/thumbs/{entry.slug}.png", image)
+            folder.write(f"extra/thumbs/{entry.slug}.png", thumbnail(image))
             thumbs[entry.slug] = (f"thumbs/{entry.slug}.png", alt or f"First figure of {entry.title}")
         folder.write(f"{page_path(entry.part, entry.slug)}.ipynb", json.dumps(page, ensure_ascii=False, indent=1, sort_keys=True))
         folder.write(f"extra/notebooks/{entry.slug}.ipynb", entry.notebook_path.read_bytes())
@@ -135,6 +136,19 @@ def page_notebook(entry: Entry, executed: Path, status: dict, rows: list[Row]):
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
     return source
+
+
+def thumbnail(image: bytes, width: int = 480) -> bytes:
+    """A figure (PNG bytes) small enough for a tile: at most `width` pixels wide, of a high one the upper square, 64 colours."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(image)) as opened:
+        picture = opened.convert("RGB")
+    picture = picture.crop((0, 0, picture.width, min(picture.height, picture.width)))
+    picture.thumbnail((width, width), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.quantize(64).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def figures(notebook) -> list[tuple[str, bytes, str]]:

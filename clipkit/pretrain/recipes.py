@@ -13,18 +13,15 @@ from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.paths import data_dir
+from clipkit.pretrain.worlds import BIAS, lesson, moving, worlds
 
 # 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
 VIT = {"image_size": 32, "layers": 4, "width": 128, "head_width": 32, "patch_size": 4, "pool_type": "avg", "pos_embed_type": "sin_cos_2d"}
 # A ResNet halves its picture five times; from 32 px nothing would be left, so it sees 64.
 CONV = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
 TEXT = {"context_length": 64, "width": 128, "heads": 4, "layers": 2}
-# What pretraining sees: mostly flat drawings, a few shaded, pastel and sketched ones. Pixel art, blueprints and
-# negatives never occur: they are the domain shifts.
-SEEN_STYLES = {"styles": ("flat", "shaded", "pastel", "sketch"), "style_probs": (0.82, 0.06, 0.06, 0.06)}
 # The self-supervised tower: about three times as fast as the ViT on a processor core, with a grid as fine (8 × 8).
 OUTLINE_CONV = {"image_size": 32, "widths": [32, 64, 96], "strides": [2, 1]}
-BIAS = {"zipf": 1.0, "background_bias": 0.6, "colour_bias": 0.6}
 VOCABULARY = "nano_bpe.txt.gz"
 REGISTERS = {"name": 0.06, "short": 0.42, "detailed": 0.32, "rewrite": 0.1, "hypernym": 0.05, "alt_text": 0.05}
 
@@ -60,37 +57,6 @@ class Recipe:
     precision: str = "bf16"
 
 
-def _worlds(**extra) -> tuple[tuple[dict, float], ...]:
-    """One object, two or three, and a few equal ones to count (up to four): the usual diet."""
-    common = {**SEEN_STYLES, **extra}
-    return (
-        ({**common, "min_objects": 1, "max_objects": 1}, 0.5),
-        ({**common, "min_objects": 2, "max_objects": 3}, 0.38),
-        ({**common, "min_objects": 2, "max_objects": 4, "same_category": 1.0}, 0.12),
-    )
-
-
-def _lesson(**extra) -> tuple[tuple[dict, float], ...]:
-    """Single objects, first large, plain and upright, then smaller and turned, then all there are; at last two and three too."""
-    common = {**SEEN_STYLES, **extra, "min_objects": 1, "max_objects": 1}
-    return (
-        ({**common, "styles": ("flat",), "style_probs": None, "sizes": ("large",), "textured": 0.0, "rotate": False}, 0.12),
-        ({**common, "sizes": ("medium", "large"), "textured": 0.1}, 0.13),
-        (common, 0.25),
-        ({**common, "max_objects": 3, "count_probs": (0.65, 0.25, 0.1)}, 0.5),
-    )
-
-
-def _moving() -> tuple[tuple[dict, float], ...]:
-    """Single objects before fixed cameras, first the large and upright: (WorldSpec arguments, share of the steps)."""
-    common = {"min_objects": 1, "max_objects": 1}
-    return (
-        ({**common, "sizes": ("large",), "textured": 0.1, "rotate": False}, 0.15),
-        ({**common, "sizes": ("medium", "large")}, 0.35),
-        (common, 0.5),
-    )
-
-
 RECIPES: dict[str, Recipe] = {
     r.name: r
     for r in (
@@ -98,22 +64,22 @@ RECIPES: dict[str, Recipe] = {
             "nano",
             "the small CLIP of the book: a ViT on an unbiased world",
             VIT,
-            worlds=_worlds(),
-            warm=_lesson(),
+            worlds=worlds(),
+            warm=lesson(),
         ),
         Recipe(
             "nano-biased",
             "the same ViT on a long-tailed world whose colours and backgrounds follow the category",
             VIT,
-            worlds=_worlds(**BIAS),
-            warm=_lesson(**BIAS),
+            worlds=worlds(**BIAS),
+            warm=lesson(**BIAS),
         ),
         Recipe(
             "nano-conv",
             "a small ResNet with attention pooling on the unbiased world",
             CONV,
-            worlds=_worlds(),
-            warm=_lesson(),
+            worlds=worlds(),
+            warm=lesson(),
             warm_steps=3000,
             text_steps=400,
             steps=200,
@@ -124,7 +90,7 @@ RECIPES: dict[str, Recipe] = {
             "learnt without a label, caption or given mask: fixed cameras, what moves is cut out, recoloured and set elsewhere",
             OUTLINE_CONV,
             kind="dino",
-            worlds=_moving(),
+            worlds=moving(),
             lr=3e-3,
             muon_lr=None,
             batch=64,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from clipkit.press.slim import transferred
 
 sync = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -64,10 +66,11 @@ def visit(chromium, book):
 
 
 def pages_of(root: Path) -> list[str]:
-    """The landing page, the ledger, teaching, and up to three pages of notebooks."""
+    """The landing page, the ledger, teaching, the how-tos, and up to three pages of notebooks."""
     notebooks = sorted(p.stem for p in (root / "notebooks").glob("*.ipynb"))
     found = [str(path.relative_to(root)) for name in notebooks for path in sorted(root.glob(f"*/{name}.html"))]
-    return ["index.html", "ledger.html", "teaching.html", "howto/own_model.html", *found[:3]]
+    guides = [str(path.relative_to(root)) for path in sorted((root / "howto").glob("*.html"))]
+    return ["index.html", "ledger.html", "teaching.html", *guides, *found[:3]]
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -81,6 +84,18 @@ def test_pages_fit_and_render(visit, book, size):
         if page.locator(".math").count():
             page.wait_for_selector("mjx-container")
             assert page.locator("mjx-merror").count() == 0
+
+
+def test_pages_are_light_and_their_icons_are_there(visit, book):
+    """Two million bytes as a server sends them (text compressed); the theme's script of 2,000 icons keeps those in use."""
+    for name in pages_of(book):
+        page = visit(name)
+        page.wait_for_selector("svg.svg-inline--fa", state="attached")
+        assert page.evaluate("document.querySelectorAll('svg.svg-inline--fa:not(:has(path[d]))').length") == 0
+        addresses = page.evaluate("performance.getEntriesByType('resource').map(e => e.name)") + [(book / name).as_uri()]
+        files = {Path(unquote(urlsplit(address).path)) for address in addresses}
+        assert transferred([path for path in files if path.is_file()]) < 2_000_000, name
+    assert (book / "_static" / "scripts" / "fontawesome.js").stat().st_size < 200_000
 
 
 def test_gallery_filter(visit):
