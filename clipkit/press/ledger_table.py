@@ -31,7 +31,8 @@ def ledger_table(registry: Registry, rows: list[Row], built: set[str]) -> str:
     """One table in the order of the registry's parts; above it the filter, hidden until its script has run."""
     order = {part.id: place for place, part in enumerate(registry.parts())}
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
-    body = "\n".join(_row(row, built) for row in sorted(rows, key=lambda row: order[row.entry.part]))
+    measured_first = sorted(rows, key=lambda row: (row.verdict == "not run", order[row.entry.part]))
+    body = "\n".join(_row(row, built) for row in measured_first)
     return f'{_filter(registry, rows)}\n<table class="ck-ledger"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>\n'
 
 

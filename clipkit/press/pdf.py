@@ -18,8 +18,12 @@ PAPER = """
 .bd-header, .bd-sidebar, .bd-sidebar-primary, .bd-sidebar-secondary { display: none !important; }
 .bd-header-article, .prev-next-area, .ck-filter, .copybtn { display: none !important; }
 img, tr, .ck-tile, mjx-container { break-inside: avoid; }
-h1 { break-before: page; }
+.toctree-wrapper > section > h2, .toctree-wrapper .toctree-wrapper > section > h3 { break-before: page; }
+.toctree-wrapper > section > h2 + .toctree-wrapper > section:first-of-type > h3 { break-before: auto; }
 pre { white-space: pre-wrap !important; }
+pre, div.highlight, div[class*="highlight-"], div.cell, div.cell_input, div.cell_output {
+  break-inside: auto !important; overflow: visible !important; display: block !important;
+}
 """
 
 
