@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError
+from clipkit.errors import ClipkitError, unknown
 
 
 def _matched(image_features: Tensor, text_features: Tensor) -> None:
@@ -42,8 +42,44 @@ def uniformity(features: Tensor, t: float = 2.0) -> Tensor:
     return torch.pdist(features).square().mul(-t).exp().mean().log()
 
 
-def effective_dimension(features: Tensor) -> Tensor:
-    """Participation ratio of the covariance spectrum, (sum of eigenvalues)^2 / sum of squares: 1 to D."""
-    centred = features - features.mean(0)
-    eigenvalues = torch.linalg.svdvals(centred).square()
-    return eigenvalues.sum().square() / eigenvalues.square().sum().clamp_min(torch.finfo(features.dtype).tiny)
+def spectrum(features: Tensor) -> Tensor:
+    """Eigenvalues of the covariance of (N, D) features, largest first, (min(N, D),); they sum to the total variance.
+
+    Raises: ClipkitError for another shape, fewer than two rows, or values that are not finite.
+    """
+    if features.ndim != 2 or len(features) < 2:
+        raise ClipkitError(f"a spectrum needs (N, D) features with N at least 2, got {tuple(features.shape)}")
+    if not torch.isfinite(features).all():
+        raise ClipkitError("the features hold NaN or infinity; look at the encoder that made them")
+    return torch.linalg.svdvals(features - features.mean(0)).square() / (len(features) - 1)
+
+
+def effective_dimension(features: Tensor, mode: str = "participation") -> Tensor:
+    """How many directions a cloud of (N, D) features fills, a 0-d tensor between 1 and D; 0 for a cloud that is one point.
+
+    Args:
+        mode: what stands for "how many". With shares q_k of the total variance:
+            "participation": 1 / sum q_k^2, led by the largest directions;
+            "entropy": exp(-sum q_k log q_k), the effective rank of Roy and Vetterli, 2007;
+            "var99" (any whole percent from 1 to 99 in place of 99): the least number of directions that hold that share of
+            the variance; led by the small directions, and what CLOOB counts.
+
+    All three are d for d equal shares (var99: the d directions times .99, rounded up). Raises: ClipkitError for an
+    unknown mode and as `spectrum` does.
+
+    Source: CLOOB, arXiv:2110.11316, its figure on the eigenvalues of the covariance, for "var99".
+    """
+    percent = mode.removeprefix("var")
+    share = int(percent) / 100 if mode.startswith("var") and percent.isdigit() else 0.0
+    if mode not in ("participation", "entropy") and not 0 < share < 1:
+        raise unknown("mode of effective_dimension", mode, ("participation", "entropy", "var99"))
+    eigenvalues = spectrum(features)
+    shares = eigenvalues / eigenvalues.sum().clamp_min(torch.finfo(features.dtype).tiny)
+    if mode == "participation":
+        return eigenvalues.sum().square() / eigenvalues.square().sum().clamp_min(torch.finfo(features.dtype).tiny)
+    if eigenvalues.sum() == 0:
+        return eigenvalues.sum()
+    if mode == "entropy":
+        return torch.special.entr(shares).sum().exp()
+    held = shares.double().cumsum(0)
+    return (held < share - 1e-9).sum().to(features.dtype) + 1

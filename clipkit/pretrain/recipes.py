@@ -96,6 +96,63 @@ RECIPES: dict[str, Recipe] = {
             batch=64,
             steps=4000,
         ),
+        Recipe(
+            "nano-sam",
+            "a promptable segmenter of drawings, learnt from masks without names: the book's stand-in for SAM",
+            {"widths": (20, 48, 64, 80), "heads": 2, "head_width": 24, "prompt_width": 40},
+            kind="segmenter",
+            lr=3e-3,
+            weight_decay=0.02,
+            batch=12,
+            steps=1050,
+            precision="fp32",
+        ),
+        Recipe(
+            "nano-local",
+            "nano with a class token that learnt to look at parts of a picture: patches keep to themselves",
+            {**VIT, "pool_type": "tok"},
+            kind="regional",
+            muon_lr=0.01,
+            batch=40,
+            steps=720,
+        ),
+        Recipe(
+            "nano-captioner",
+            "says the salient thing of a picture in a few words: a small decoder over nano's frozen patch tokens",
+            {"width": 96, "layers": 2, "heads": 4, "length": 24},
+            kind="captioner",
+            lr=2e-3,
+            batch=128,
+            steps=2000,
+        ),
+        Recipe(
+            "nano-grammar",
+            "nano's text tower, taught to tell captions from captions spoilt word by word, and the head that tells",
+            {},
+            kind="grammar",
+            lr=5e-4,
+            muon_lr=None,
+            weight_decay=0.01,
+            batch=128,
+            steps=800,
+        ),
+        *(
+            Recipe(
+                name,
+                note,
+                {"task": task, **({"start": start} if start else {"width": 128, "layers": 2, "heads": 4, "length": 64})},
+                kind="seq2seq",
+                lr=lr,
+                muon_lr=muon_lr,
+                batch=96,
+                steps=steps,
+            )
+            for name, note, task, start, steps, lr, muon_lr in (
+                ("nano-bart", "writes spoilt captions as they were: BART's lesson without labels", "denoise", "", 1500, 2e-3, 0.02),
+                ("nano-bart-short", "nano-bart, then: dense captions told short", "summarise", "nano-bart", 900, 1e-3, 0.01),
+                ("nano-bart-para", "nano-bart-short, then: facts in other words", "paraphrase", "nano-bart-short", 500, 1e-3, 0.01),
+            )
+        ),
     )
 }
 
@@ -125,6 +182,23 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
     steps = steps or recipe.steps
     folder = folder or data_dir() / "models"
     torch.manual_seed(recipe.seed)
+    if recipe.kind == "segmenter":
+        from clipkit.pretrain.segmenting import make_segmenter
+
+        return make_segmenter(recipe, folder, steps, device, _progress(recipe.name, steps) if progress else None)
+    if recipe.kind == "regional":
+        from clipkit.pretrain.regional import make_regional
+
+        return make_regional(recipe, folder, steps, device, _progress(recipe.name, steps) if progress else None)
+    if recipe.kind in ("captioner", "grammar"):
+        from clipkit.generate.shipped import make_captioner, make_grammar
+
+        maker = make_captioner if recipe.kind == "captioner" else make_grammar
+        return maker(recipe, folder, steps, device, _progress(recipe.name, steps) if progress else None)
+    if recipe.kind == "seq2seq":
+        from clipkit.language.training import make_seq2seq
+
+        return make_seq2seq(recipe, folder, steps, device, _progress(recipe.name, steps) if progress else None)
     settings = config(recipe, folder)
     model = NanoEncoder(build_nano(settings).to(device), settings, folder)
     worlds = [(WorldSpec(**arguments), weight) for arguments, weight in recipe.worlds]

@@ -10,7 +10,7 @@ A name imports the file it lives in when it is first asked for.
 
 from __future__ import annotations
 
-import importlib
+from clipkit.lazy import exports
 
 _HOME = {
     "taxonomy": "BACKGROUNDS CATEGORIES COLOURS HOME HYPERNYMS SIZES STUFF STYLES SUPERCLASSES SUPERCLASS_OF TEXTURES",
@@ -37,13 +37,4 @@ _HOME = {
     "regions": "dense_regions",
     "pairs": "PAIR_KINDS count_captions minimal_pairs",
 }
-_WHERE = {name: module for module, names in _HOME.items() for name in names.split()}
-__all__ = sorted(_WHERE)
-
-
-def __getattr__(name: str):
-    if name not in _WHERE:
-        raise AttributeError(f"module 'clipkit.world' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"clipkit.world.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __all__ = exports(__name__, _HOME)

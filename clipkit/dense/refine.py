@@ -1,0 +1,159 @@
+"""From a coarse label map to prompts, and from a segmenter's answers back to a label map.
+
+Letters: B pictures of S × S pixels, C classes, Q regions (one prompt each).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clipkit.dense.proxy import resize
+from clipkit.errors import ClipkitError
+
+
+class PromptableSegmenter(Protocol):
+    """What `refine` asks of a segmenter; `clipkit.dense.segmenter.Segmenter` is one."""
+
+    def encode(self, pixels: Tensor):
+        """Pictures (B, 3, S, S) to an embedding that has `.grid`."""
+
+    def decode(self, embedding, image: Tensor, boxes: Tensor, points: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Q prompts to mask logits (Q, S, S) and expected IoU (Q,); see `Segmenter.decode`."""
+
+
+class Regions(NamedTuple):
+    """Connected regions of one class: image (Q,), label (Q,) int64, masks (Q, S, S) bool, boxes (Q, 4) and points (Q, 2) in pixels."""
+
+    image: Tensor
+    label: Tensor
+    masks: Tensor
+    boxes: Tensor
+    points: Tensor
+
+
+class Proposals(NamedTuple):
+    """What a segmenter answers for each region: logits (Q, S, S), and the IoU (Q,) it expects its mask to have."""
+
+    regions: Regions
+    logits: Tensor
+    expected: Tensor
+
+
+class Refined(NamedTuple):
+    """labels (B, S, S); regions; expected (Q,) IoU as the segmenter sees it; accepted (Q,) bool."""
+
+    labels: Tensor
+    regions: Regions
+    expected: Tensor
+    accepted: Tensor
+
+
+def find_regions(
+    labels: Tensor, probabilities: Tensor, minimal_area: int = 225, coarse_thresh: float = 0.0, skip: tuple[int, ...] = ()
+) -> Regions:
+    """Eight-connected regions of label maps (B, S, S), with the tight box of each, and as a point its most probable pixel.
+
+    Args:
+        probabilities: (B, C, S, S). minimal_area: pixels; smaller regions are left out. coarse_thresh: pixels whose largest
+            probability is below belong to no region. skip: classes without regions.
+    """
+    from scipy.ndimage import find_objects, label
+
+    b, s = len(labels), labels.shape[-2:]
+    best = probabilities.amax(1)
+    rows: list[tuple] = []
+    masks: list[np.ndarray] = []
+    for i in range(b):
+        found = labels[i].masked_fill(best[i] < coarse_thresh, -1).cpu().numpy()
+        for c in np.unique(found):
+            if c < 0 or c in skip:
+                continue
+            parts, _ = label(found == c, np.ones((3, 3)))
+            for number, place in enumerate(find_objects(parts), 1):
+                mask = np.zeros(s, bool)
+                mask[place] = parts[place] == number
+                if mask.sum() < minimal_area:
+                    continue
+                peak = probabilities[i, int(c)].masked_fill(~torch.from_numpy(mask).to(best.device), -1).argmax().item()
+                y, x = place
+                rows.append((i, int(c), x.start, y.start, x.stop, y.stop, peak % s[1] + 0.5, peak // s[1] + 0.5))
+                masks.append(mask)
+    table = torch.tensor(rows, dtype=torch.float64).reshape(-1, 8)
+    stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, *s), dtype=torch.bool)
+    return Regions(table[:, 0].long(), table[:, 1].long(), stacked, table[:, 2:6].float(), table[:, 6:].float())
+
+
+def two_way(probabilities: Tensor, image: Tensor, label: Tensor) -> Tensor:
+    """p_c / (p_c + the largest other) for each prompt, (Q, S, S): above a half where class c wins. The mask prompt of the stand-in.
+
+    The released code gives SAM 0.005 · p_c instead, as SAM takes logits on a scale of its own.
+    """
+    own = probabilities[image, label]
+    rest = probabilities[image].scatter(1, label[:, None, None, None].expand(-1, 1, *own.shape[-2:]), 0).amax(1)
+    return own / (own + rest).clamp_min(1e-12)
+
+
+@torch.no_grad()
+def propose(
+    segmenter: PromptableSegmenter, images: Tensor, regions: Regions, probabilities: Tensor, embedding=None, batch: int = 64
+) -> Proposals:
+    """One answer for each region, to a box, a point and a mask prompt. Arguments as in `refine`."""
+    q = len(regions.image)
+    logits, expected = probabilities.new_zeros(q, *images.shape[-2:]), probabilities.new_zeros(q)
+    if q:
+        embedding = segmenter.encode(images) if embedding is None else embedding
+    for start in range(0, q, batch):
+        part = slice(start, start + batch)
+        image = regions.image[part]
+        coarse = resize(two_way(probabilities, image, regions.label[part])[:, None], embedding.grid)[:, 0]
+        logits[part], expected[part] = segmenter.decode(embedding, image, regions.boxes[part], regions.points[part], coarse)
+    return Proposals(regions, logits, expected)
+
+
+def vote(proposals: Proposals, labels: Tensor, probabilities: Tensor, iou_thresh: float = 0.8) -> Refined:
+    """A label map of the coarse one and the segmenter's answers; see `refine` for the rule."""
+    (regions, logits, expected), score = proposals, torch.zeros_like(probabilities)
+    accepted = expected > iou_thresh
+    for row, (i, k) in enumerate(zip(regions.image.tolist(), regions.label.tolist(), strict=True)):
+        sharp = torch.where(logits[row] > 0, logits[row].sigmoid(), 0) if accepted[row] else regions.masks[row].to(score)
+        score[i, k] = torch.maximum(score[i, k], sharp * probabilities[i, k])
+    best, refined = score.max(1)
+    return Refined(torch.where(best > 0, refined, labels), regions, expected, accepted)
+
+
+@torch.no_grad()
+def refine(
+    segmenter: PromptableSegmenter,
+    images: Tensor,
+    labels: Tensor,
+    probabilities: Tensor,
+    iou_thresh: float = 0.8,
+    minimal_area: int = 225,
+    coarse_thresh: float = 0.2,
+    skip: tuple[int, ...] = (),
+    embedding=None,
+) -> Refined:
+    """Each region of a coarse map becomes a box, a point and a mask prompt; the answers vote, weighed by the coarse probability.
+
+    The score of class c at a pixel is the largest, over its accepted regions whose mask covers the pixel, of σ(mask logit) · p_c;
+    a region with an expected IoU of at most `iou_thresh` keeps p_c in its place. The largest score wins; a pixel without one keeps
+    its coarse label.
+
+    Args:
+        images: (B, 3, S, S) as the segmenter takes them. labels: (B, S, S). probabilities: (B, C, S, S).
+        skip: classes that are not prompted, such as a background with no shape of its own; the paper prompts all.
+        embedding: what `segmenter.encode(images)` gave, if it is there already.
+    Raises ClipkitError: sizes that differ.
+    Source: arXiv:2411.09219, section 3.4, and `sam_refinement` of its code, which finds the regions on maps of half the size.
+    """
+    b, _, h, w = probabilities.shape
+    if labels.shape != (b, h, w) or images.shape[0] != b or tuple(images.shape[-2:]) != (h, w):
+        raise ClipkitError(
+            f"pictures {tuple(images.shape)}, labels {tuple(labels.shape)}, maps {tuple(probabilities.shape)} differ in size"
+        )
+    regions = find_regions(labels, probabilities, minimal_area, coarse_thresh, skip)
+    return vote(propose(segmenter, images, regions, probabilities, embedding), labels, probabilities, iou_thresh)

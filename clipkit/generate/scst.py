@@ -1,0 +1,177 @@
+"""Self-critical training: captions are sampled, rewarded, and made likelier where they beat a baseline.
+
+Letters in shapes: B pictures, K samples of each, L words (`<bos>` first, `<eos>` last, then padding), V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from clipkit.errors import ClipkitError, unknown
+from clipkit.generate.caption_model import CaptionDecoder
+
+BASELINES = ("greedy", "loo")
+NORMS = ("token", "sequence")
+Reward = Callable[[Tensor, Sequence[str]], tuple[Tensor, dict[str, Tensor]]]
+
+
+def advantages(rewards: Tensor, greedy: Tensor | None = None) -> Tensor:
+    """What each sample earned above its baseline: rewards (B, K) minus the greedy caption's (B,), or, without it, minus the mean
+    of the picture's other K − 1 samples. Returns (B, K).
+
+    Raises: ClipkitError for other shapes, NaN, or K = 1 without a greedy caption.
+    Source: arXiv:1612.00563, eq. 9 (greedy); arXiv:1909.00652 for the mean of the others.
+    """
+    if rewards.ndim != 2 or (greedy is not None and greedy.shape != rewards.shape[:1]):
+        raise ClipkitError(
+            f"rewards are (B, K) and greedy (B,), got {tuple(rewards.shape)} and {greedy if greedy is None else greedy.shape}"
+        )
+    if not torch.isfinite(rewards).all():
+        raise ClipkitError("the reward is NaN or infinite for some caption; check the reward model")
+    if greedy is not None:
+        return rewards - greedy[:, None]
+    k = rewards.shape[1]
+    if k < 2:
+        raise ClipkitError("the mean of the other samples needs K of at least 2; take more samples or the greedy baseline")
+    return (rewards - rewards.mean(1, keepdim=True)) * k / (k - 1)
+
+
+def word_mask(tokens: Tensor, pad: int = 0) -> Tensor:
+    """(N, L) bool: every word of tokens (N, L) up to and including `<eos>`, without `<bos>`, which is given and not chosen."""
+    mask = tokens != pad
+    mask[:, 0] = False
+    return mask
+
+
+def self_critical_loss(logprobs: Tensor, mask: Tensor, advantage: Tensor, norm: str = "token") -> Tensor:
+    """−Σ advantage · log p, whose gradient is the policy gradient; a 0-d tensor.
+
+    Args:
+        logprobs, mask: (N, L), N = B · K. advantage: (N,), a constant.
+        norm: "token" divides by the number of words in the batch, as arXiv:2205.13115's code does; "sequence" takes each caption's
+            mean over its words, then the mean over captions, so that a long caption weighs no more than a short one.
+
+    Raises: ClipkitError for other shapes or an unknown norm.
+    """
+    if norm not in NORMS:
+        raise unknown("norm", norm, NORMS)
+    if logprobs.shape != mask.shape or advantage.shape != logprobs.shape[:1]:
+        raise ClipkitError(
+            f"log-probabilities {tuple(logprobs.shape)}, mask {tuple(mask.shape)} and advantages {tuple(advantage.shape)} do not fit"
+        )
+    gained = -advantage.detach()[:, None] * logprobs * mask
+    if norm == "token":
+        return gained.sum() / mask.sum()
+    return (gained.sum(1) / mask.sum(1).clamp(min=1)).mean()
+
+
+def kl_to(scores: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """Mean over words of KL(p ‖ q) between next-word distributions given by scores (N, L, V) each; mask (N, L). A 0-d tensor.
+
+    The gradient is exact for the words that were sampled, and ignores how they came to be sampled.
+    """
+    p, q = scores.log_softmax(-1), reference.log_softmax(-1)
+    return ((p.exp() * (p - q)).sum(-1) * mask).sum() / mask.sum()
+
+
+def scst_step(
+    captioner: CaptionDecoder,
+    optimiser: torch.optim.Optimizer,
+    pictures: Tensor,
+    rows: Tensor,
+    reward: Reward,
+    k: int = 5,
+    baseline: str = "greedy",
+    norm: str = "token",
+    generator: torch.Generator | None = None,
+    temperature: float = 1.0,
+    reference: CaptionDecoder | None = None,
+    kl: float = 0.0,
+    clip_norm: float = 1.0,
+) -> dict[str, float]:
+    """One step: sample k captions of each picture, reward them, follow the policy gradient.
+
+    Args:
+        pictures: picture tokens (B, M, D). rows: (B,) what the reward knows the pictures by.
+        reward: (rows (N,), N texts) -> (total (N,), {part: (N,)}), see `WeightedReward`. Called once for all samples and baselines.
+        baseline: "greedy" (the paper's) or "loo", the mean of the other samples, which needs no further caption.
+        reference, kl: a frozen captioner and the weight of the penalty for leaving it; not in the paper.
+
+    Returns: {"reward", "baseline", each part, "entropy" (nats a word), "words" (a caption), "kl"}, means over the samples.
+    Raises: ClipkitError for an unknown baseline, or a reward that is not finite.
+    """
+    if baseline not in BASELINES:
+        raise unknown("baseline", baseline, BASELINES)
+    vocabulary, b = captioner.vocabulary, len(pictures)
+    captioner.eval()
+    sampled = captioner.sample(pictures, k, how="sample", temperature=temperature, generator=generator)  # (B · K, L)
+    texts, owners = vocabulary.decode(sampled), rows.repeat_interleave(k)
+    if baseline == "greedy":
+        texts, owners = texts + captioner.write(pictures), torch.cat([owners, rows])
+    total, parts = reward(owners, texts)
+    total = total.float().to(pictures.device)
+    earned = total[: b * k].view(b, k)
+    advantage = advantages(earned, total[b * k :] if baseline == "greedy" else None).flatten()
+
+    captioner.train()
+    scores = captioner.logits(pictures.repeat_interleave(k, 0), sampled[:, :-1])  # (B · K, L − 1, V)
+    mask = word_mask(sampled, vocabulary.pad)[:, 1:]
+    logprobs = scores.log_softmax(-1)
+    chosen = logprobs.gather(-1, sampled[:, 1:, None]).squeeze(-1)
+    loss = self_critical_loss(chosen, mask, advantage, norm)
+    penalty = torch.zeros(())
+    if reference is not None and kl:
+        with torch.no_grad():
+            theirs = reference.logits(pictures.repeat_interleave(k, 0), sampled[:, :-1])
+        penalty = kl_to(scores, theirs, mask)
+        loss = loss + kl * penalty
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(captioner.parameters(), clip_norm)
+    optimiser.step()
+    captioner.eval()
+    with torch.no_grad():
+        entropy = -(logprobs.exp() * logprobs).sum(-1)[mask].mean()
+    log = {"reward": earned.mean(), "baseline": (earned.flatten() - advantage).mean(), "entropy": entropy, "kl": penalty}
+    log |= {name: part[: b * k].float().mean() for name, part in parts.items()}
+    return {name: float(value.detach()) for name, value in log.items()} | {"words": float(mask.sum() / len(mask)) - 1}
+
+
+def self_critical_training(
+    captioner: CaptionDecoder,
+    pictures: Tensor,
+    reward: Reward,
+    steps: int,
+    batch: int = 32,
+    lr: float = 1e-3,
+    seed: int = 0,
+    looks: Sequence[int] = (),
+    look: Callable[[CaptionDecoder], dict[str, float]] | None = None,
+    **options,
+) -> tuple[CaptionDecoder, list[dict[str, float]], list[dict[str, float]]]:
+    """`scst_step` for `steps` batches from (N, M, D) picture tokens; the captioner given stays as it is.
+
+    Args:
+        reward: its rows are positions in `pictures`. lr: of Adam, constant, as in the paper.
+        looks: after which steps (0: before the first) to call `look(captioner)`. options: of `scst_step`.
+
+    Returns: (trained copy, log of every step, what each look returned with its "step").
+    """
+    trained = captioner.copy().eval()
+    optimiser = torch.optim.Adam(trained.parameters(), lr=lr, betas=(0.9, 0.98))
+    generator = torch.Generator(trained.device).manual_seed(seed)
+    shuffle, order = torch.Generator().manual_seed(seed), torch.empty(0, dtype=torch.int64)
+    log, seen = [], []
+    for step in range(steps + 1):
+        if look is not None and step in looks:
+            seen.append({"step": step, **look(trained)})
+        if step == steps:
+            break
+        while len(order) < batch:
+            order = torch.cat([order, torch.randperm(len(pictures), generator=shuffle)])
+        rows, order = order[:batch], order[batch:]
+        log.append(scst_step(trained, optimiser, pictures[rows].to(trained.device).float(), rows, reward, generator=generator, **options))
+    return trained, log, seen

@@ -1,0 +1,97 @@
+"""Pictures, label maps and heat maps side by side, with names written on the regions: readable without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from clipkit.errors import ClipkitError
+from clipkit.lab.figures import figure
+
+COLOURS = np.array(
+    [(86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (0, 114, 178), (240, 228, 66), (150, 110, 80)], np.uint8
+)
+
+
+def coloured(labels: np.ndarray, image: np.ndarray | None = None, strength: float = 0.65) -> np.ndarray:
+    """(H, W) labels to (H, W, 3) uint8: class 0 pale, every other class a colour by its number, over the picture if there is one."""
+    paint = np.where((labels == 0)[..., None], np.uint8(235), COLOURS[labels % len(COLOURS)])
+    if image is None:
+        return paint
+    return (strength * paint + (1 - strength) * image).astype(np.uint8)
+
+
+def panels(
+    parts: Mapping[str, np.ndarray],
+    alt: str,
+    title: str = "",
+    names: Sequence[str] = (),
+    columns: int = 3,
+    points: Mapping[str, tuple] | None = None,
+) -> None:
+    """Draw each part under its caption: (H, W, 3) uint8 a picture, (H, W) integers a label map, (H, W) floats a heat map.
+
+    Args:
+        names: of the classes, written on the three largest regions of each; without them nothing is written.
+        points: caption -> (x, y), marked with a cross, in pixels of the part.
+    Raises ClipkitError for a part of another shape.
+    """
+    rows = -(-len(parts) // columns)
+    with figure(alt=alt, title=title, size=(6.4, 0.45 + 2.35 * rows), rows=rows, columns=columns) as axes:
+        for axis in np.ravel(axes):
+            axis.axis("off")
+        for axis, (caption, part) in zip(np.ravel(axes), parts.items(), strict=False):
+            part = np.asarray(part)
+            if part.ndim == 3 and part.dtype == np.uint8:
+                axis.imshow(part)
+            elif part.ndim == 2 and np.issubdtype(part.dtype, np.integer):
+                axis.imshow(coloured(part))
+                for place, name in _places(part, names):
+                    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+                    axis.text(*place, name, ha="center", va="center", fontsize=10, bbox=box, clip_on=True)
+            elif part.ndim == 2:
+                axis.imshow(part, cmap="cividis")
+            else:
+                raise ClipkitError(f"a panel is a picture, a label map or a heat map; {caption!r} has shape {part.shape}")
+            if points and caption in points:
+                axis.plot(*points[caption], marker="x", color="white", markersize=13, markeredgewidth=4.5)
+                axis.plot(*points[caption], marker="x", color="black", markersize=12, markeredgewidth=2)
+            axis.set_title(caption, fontsize=11.5, loc="center", fontweight="normal")
+
+
+def grouped_bars(table, alt: str, title: str, xlabel: str, ylabel: str) -> None:
+    """Bars side by side: a group for each row of a data frame, a bar in it for each column (an arm)."""
+    from clipkit.lab.palette import label, looks
+
+    width = 0.8 / table.shape[1]
+    with figure(alt=alt, title=title, size=(6.4, 3.2)) as axes:
+        for i, (arm, look) in enumerate(looks(table.columns).items()):
+            places = np.arange(len(table)) + width * (i - (table.shape[1] - 1) / 2)
+            axes.bar(
+                places, table[arm], 0.9 * width, color=look.colour, hatch=look.hatch, edgecolor=look.colour, alpha=0.5, label=label(arm)
+            )
+        axes.set_xticks(range(len(table)), table.index)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.set_ylim(top=1.28 * float(np.nanmax(table.to_numpy())))
+        axes.legend(ncols=table.shape[1], loc="upper left")
+
+
+def _places(labels: np.ndarray, names: Sequence[str]) -> list[tuple[tuple[float, float], str]]:
+    """((x, y), name) of the three largest connected regions of named classes other than 0, at the pixel farthest from their edge."""
+    from scipy.ndimage import distance_transform_edt, label
+
+    found = []
+    for c in np.unique(labels):
+        if c == 0 or c >= len(names):
+            continue
+        parts, count = label(labels == c)
+        for k in range(1, count + 1):
+            found.append(((parts == k).sum(), parts == k, names[c]))
+    found = sorted((f for f in found if f[0] >= 0.008 * labels.size), key=lambda f: -f[0])[:3]
+    out = []
+    for _, mask, name in found:
+        depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        y, x = np.unravel_index(depth.argmax(), depth.shape)
+        out.append(((float(x), float(y)), name))
+    return out

@@ -1,0 +1,125 @@
+"""Scores that tell known classes from unknown ones; larger always means *known*.
+
+Letters: N pictures, D dimensions, C known classes, M negative labels, K known reference pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from clipkit.errors import ClipkitError, unknown
+
+
+def max_softmax(cosines: Tensor, scale: float) -> Tensor:
+    """MSP: the probability of the likeliest class, max softmax(s cos). Source: Hendrycks and Gimpel, arXiv:1610.02136."""
+    return (scale * cosines).softmax(1).amax(1)
+
+
+def max_logit(cosines: Tensor, scale: float) -> Tensor:
+    """The largest logit. Source: Hendrycks et al., arXiv:1911.11132."""
+    return scale * cosines.amax(1)
+
+
+def energy(cosines: Tensor, scale: float, temperature: float = 1.0) -> Tensor:
+    """Minus the free energy, T log sum exp(s cos / T). Source: Liu et al., arXiv:2010.03759, eq. 4, with its sign turned."""
+    return temperature * (scale * cosines / temperature).logsumexp(1)
+
+
+def mcm(cosines: Tensor, scale: float, temperature: float = 1.0) -> Tensor:
+    """Maximum concept matching: max softmax(cos / T), T = 1. MSP is the same with T = 1 / s.
+
+    Source: Ming et al., arXiv:2211.13445, eq. 1.
+    """
+    return (cosines / temperature).softmax(1).amax(1)
+
+
+def entropy(cosines: Tensor, scale: float) -> Tensor:
+    """Minus the entropy of softmax(s cos), in nats."""
+    log_p = (scale * cosines).log_softmax(1)
+    return (log_p.exp() * log_p).sum(1)
+
+
+OF_COSINES: dict[str, Callable[..., Tensor]] = {
+    "max_softmax": max_softmax,
+    "max_logit": max_logit,
+    "energy": energy,
+    "mcm": mcm,
+    "entropy": entropy,
+}
+
+
+def ood_score(method: str, features: Tensor, weights: Tensor, scale: float, **settings) -> Tensor:
+    """A score of class names alone: (N,), larger for pictures of known classes.
+
+    Args:
+        method: "max_softmax", "max_logit", "energy", "mcm" or "entropy".
+        features: (N, D), unit norm. weights: (C, D) of the known classes, unit norm. scale: the model's logit scale.
+        settings: `temperature`, for energy and mcm.
+
+    Raises ClipkitError: an unknown method, shapes that do not fit, NaN, a scale or temperature not above 0.
+    """
+    if method not in OF_COSINES:
+        raise unknown("OOD score", method, OF_COSINES)
+    if not scale > 0 or not settings.get("temperature", 1.0) > 0:
+        raise ClipkitError(f"scale and temperature must be above 0, got {scale} and {settings.get('temperature', 1.0)}")
+    return OF_COSINES[method](cosines(features, weights), float(scale), **settings)
+
+
+def cosines(features: Tensor, weights: Tensor) -> Tensor:
+    """(N, C) products of unit vectors. Raises ClipkitError for shapes that do not fit, no class, NaN."""
+    if features.ndim != 2 or weights.ndim != 2 or features.shape[1] != weights.shape[1] or not len(weights):
+        raise ClipkitError(f"want (N, D) features and (C, D) weights, C at least 1; got {tuple(features.shape)} and {tuple(weights.shape)}")
+    for name, x in (("features", features), ("weights", weights)):
+        if not torch.isfinite(x).all():
+            raise ClipkitError(f"{name} hold NaN or infinity; extract them again")
+    return features @ weights.to(features).T
+
+
+def neg_label(features: Tensor, weights: Tensor, negatives: Tensor, scale: float) -> Tensor:
+    """NegLabel: the share of the softmax over C known and M negative labels that the known ones get, (N,) in 0..1.
+
+    Args: negatives: (M, D) weights of labels that are unlike the known classes, see `choose_negatives`.
+    Source: Jiang et al., arXiv:2403.20078, eq. 5, without its grouping.
+    """
+    both = torch.cat([cosines(features, weights), cosines(features, negatives)], 1)
+    return (scale * both).softmax(1)[:, : len(weights)].sum(1)
+
+
+def choose_negatives(candidates: Tensor, weights: Tensor, share: float = 0.15, quantile: float = 0.95) -> Tensor:
+    """Positions of the candidate labels least like the known classes, the most unlike first.
+
+    A candidate's likeness is the `quantile` of its cosines with the known classes, so that one odd class name does not
+    decide. Source: arXiv:2403.20078, section 3.1 (NegMining): 15 % of the candidates, the 95th percentile.
+
+    Args: candidates: (M, D), weights: (C, D), unit norm. Raises ClipkitError: no candidate, a share outside (0, 1].
+    """
+    if not len(candidates) or not 0 < share <= 1:
+        raise ClipkitError(f"choose from at least one candidate a share in (0, 1], got {len(candidates)} and {share}")
+    likeness = cosines(candidates, weights).quantile(quantile, dim=1)
+    return likeness.argsort()[: max(1, round(share * len(candidates)))]
+
+
+def nearest(features: Tensor, known: Tensor, k: int = 10) -> Tensor:
+    """kNN: the cosine with the k-th nearest of K pictures of known classes, (N,). It needs pictures, not names.
+
+    Source: Sun et al., arXiv:2204.06507. Raises ClipkitError: k not in 1..K.
+    """
+    if not 1 <= k <= len(known):
+        raise ClipkitError(f"k must lie in 1..{len(known)}, the number of known pictures; got {k}")
+    return cosines(features, known).topk(k, dim=1).values[:, -1]
+
+
+def clipped(activations: Tensor, known: Tensor, percentile: float = 0.9) -> Tensor:
+    """ReAct: activations (N, F) cut off from above at a percentile of those of known pictures (K, F).
+
+    For CLIP give the pooled activations *before* the projection, then project, normalise and score. There is no form of it
+    for CLIP in the paper. Source: Sun et al., arXiv:2111.12797, eq. 2. Raises ClipkitError: a percentile outside (0, 1].
+    """
+    if not 0 < percentile <= 1:
+        raise ClipkitError(f"the percentile is a share in (0, 1], got {percentile}")
+    # of all activations together, by sorting: torch.quantile refuses more than 16 million numbers
+    values = known.flatten().sort().values
+    return activations.clamp(max=values[min(len(values) - 1, int(percentile * len(values)))])

@@ -1,0 +1,139 @@
+"""Scores of a text against reference texts: shared words (ROUGE, BLEU, chrF, CIDEr-D) and matched embeddings.
+
+Thin covers of sacrebleu, rouge_score and pycocoevalcap: one call for many texts, an array of one number a text, 0 to 1
+(CIDEr-D: 0 to 10). `references`: one list of references for each hypothesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipkit.errors import ClipkitError, unknown
+
+ROUGES = ("rouge1", "rouge2", "rougeL")
+AGGREGATES = ("mean", "max")
+
+
+def _checked(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> list[list[str]]:
+    if len(references) != len(hypotheses):
+        raise ClipkitError(f"{len(references)} lists of references for {len(hypotheses)} texts: give one list for each")
+    for i, r in enumerate(references):
+        if isinstance(r, str) or not len(r):
+            raise ClipkitError(f"text {i} needs a list of one or more references, got {r!r}; wrap a single one: [reference]")
+    return [list(r) for r in references]
+
+
+def aggregate(values: np.ndarray, owner: np.ndarray, n: int, how: str = "mean") -> np.ndarray:
+    """Values (M,) of pairs to one number (n,) a text: mean or maximum over the pairs of `owner` (M,)."""
+    if how not in AGGREGATES:
+        raise unknown("aggregate over references", how, AGGREGATES)
+    if how == "mean":
+        return np.bincount(owner, values, n) / np.bincount(owner, minlength=n)
+    out = np.full(n, -np.inf)
+    np.maximum.at(out, owner, values)
+    return out
+
+
+def flat(references: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
+    """All references in one list, and the number of the text each belongs to."""
+    return [r for row in references for r in row], np.repeat(np.arange(len(references)), [len(r) for r in references])
+
+
+def rouge(
+    references: Sequence[Sequence[str]], hypotheses: Sequence[str], kinds: Sequence[str] = ROUGES, agg: str = "mean", stem: bool = False
+) -> dict[str, np.ndarray]:
+    """ROUGE as precision, recall and F: {"rouge1_p": (N,), "rouge1_r": …, "rouge1_f": …, …}.
+
+    Args: kinds: of rouge_score ("rouge1", "rouge2", "rougeL"); agg: over references; stem: Porter's stemmer.
+
+    >>> {k: round(float(v[0]), 3) for k, v in rouge([["a red cat"]], ["a red dog in snow"], ["rouge1"]).items()}
+    {'rouge1_p': 0.4, 'rouge1_r': 0.667, 'rouge1_f': 0.5}
+    """
+    from rouge_score.rouge_scorer import RougeScorer
+
+    references = _checked(references, hypotheses)
+    scorer, known = RougeScorer(list(kinds), use_stemmer=stem), {}
+    texts, owner = flat(references)
+    rows = []
+    for text, i in zip(texts, owner, strict=True):
+        key = (text, hypotheses[i])
+        if key not in known:
+            found = scorer.score(*key)
+            known[key] = [v for kind in kinds for v in found[kind]]
+        rows.append(known[key])
+    columns = np.array(rows).reshape(len(rows), -1).T
+    names = [f"{kind}_{part}" for kind in kinds for part in "prf"]
+    return {name: aggregate(column, owner, len(hypotheses), agg) for name, column in zip(names, columns, strict=True)}
+
+
+def chrf(references: Sequence[Sequence[str]], hypotheses: Sequence[str], word_order: int = 0) -> np.ndarray:
+    """chrF (character 6-grams, recall weighs twice), or chrF++ with `word_order=2`; the best reference counts."""
+    from sacrebleu.metrics import CHRF
+
+    metric = CHRF(word_order=word_order)
+    return np.array([metric.sentence_score(h, r).score / 100 for h, r in zip(hypotheses, _checked(references, hypotheses), strict=True)])
+
+
+def bleu(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.ndarray:
+    """Sentence BLEU with exponential smoothing, all references together."""
+    from sacrebleu.metrics import BLEU
+
+    metric = BLEU(effective_order=True)
+    return np.array([metric.sentence_score(h, r).score / 100 for h, r in zip(hypotheses, _checked(references, hypotheses), strict=True)])
+
+
+def cider_d(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.ndarray:
+    """CIDEr-D of pycocoevalcap, document frequencies from these references; tokens are what white space separates."""
+    from pycocoevalcap.cider.cider import Cider
+
+    references = _checked(references, hypotheses)
+    _, scores = Cider().compute_score(dict(enumerate(references)), {i: [h] for i, h in enumerate(hypotheses)})
+    return np.asarray(scores)
+
+
+def greedy_match(a: Tensor, b: Tensor, a_mask: Tensor, b_mask: Tensor) -> Tensor:
+    """BERTScore's P, R and F of text a (the hypothesis) against b: each token takes its most similar one on the other side.
+
+    Args: a (B, L, D), b (B, M, D) token embeddings; a_mask, b_mask bool, True where a token counts.
+    Returns: (B, 3). A text without a counted token has 0.
+
+    Source: arXiv:1904.09675, section 3, without the weighting by rarity.
+    """
+    cosine = F.normalize(a, dim=-1) @ F.normalize(b, dim=-1).transpose(1, 2)  # (B, L, M)
+    cosine = cosine.masked_fill(~(a_mask[:, :, None] & b_mask[:, None]), -1.0)
+    each = lambda best, mask: (best * mask).sum(1) / mask.sum(1).clamp_min(1)  # noqa: E731
+    p, r = each(cosine.amax(2), a_mask), each(cosine.amax(1), b_mask)
+    some = a_mask.any(1) & b_mask.any(1)
+    f = torch.where(p + r > 0, 2 * p * r / (p + r).where(p + r > 0, torch.ones_like(p)), torch.zeros_like(p))
+    return torch.stack([p, r, f], 1) * some[:, None]
+
+
+@torch.no_grad()
+def embedding_match(
+    embed: Callable[[list[str]], tuple[Tensor, Tensor]],
+    references: Sequence[Sequence[str]],
+    hypotheses: Sequence[str],
+    agg: str = "mean",
+    batch: int = 512,
+) -> dict[str, np.ndarray]:
+    """BERTScore with the embeddings of `embed`: {"embedding_p": (N,), "embedding_r": …, "embedding_f": …}.
+
+    Args: embed: texts to token embeddings (B, L, D) and a mask (B, L) of the tokens that count; called once a different text.
+    """
+    references = _checked(references, hypotheses)
+    texts, owner = flat(references)
+    known = sorted({*texts, *hypotheses}, key=lambda t: (len(t), t))
+    row = {t: i for i, t in enumerate(known)}
+    parts = [embed(known[i : i + batch]) for i in range(0, len(known), batch)]
+    longest = max(m.shape[1] for _, m in parts)
+    vectors = torch.cat([F.pad(v, (0, 0, 0, longest - v.shape[1])) for v, _ in parts])
+    masks = torch.cat([F.pad(m, (0, longest - m.shape[1])) for _, m in parts])
+    pairs = torch.tensor([(row[hypotheses[i]], row[t]) for t, i in zip(texts, owner, strict=True)]).reshape(-1, 2)
+    found = [greedy_match(vectors[p[:, 0]], vectors[p[:, 1]], masks[p[:, 0]], masks[p[:, 1]]) for p in pairs.split(batch)]
+    columns = torch.cat(found).double().T.cpu().numpy()
+    return {f"embedding_{part}": aggregate(c, owner, len(hypotheses), agg) for part, c in zip("prf", columns, strict=True)}

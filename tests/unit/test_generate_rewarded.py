@@ -1,0 +1,78 @@
+"""What the page measures: pictures with references, the best of many samples, the sheet of corruptions."""
+
+import pytest
+import torch
+
+from clipkit import ClipkitError, load_model
+from clipkit.generate import CORRUPTION_KINDS, CiderD, CLIPReward, GrammarHead, brief_vocabulary, load_captioner
+from clipkit.generate.rewarded import (
+    best_of,
+    caption_numbers,
+    captioner_and_grammar,
+    cider_reward,
+    corruption_sheet,
+    described_pictures,
+    false_parts,
+    of_pictures,
+)
+from clipkit.world import caption_batch
+
+nano = load_model("nano", device="cpu")
+shown = described_pictures(nano, "test", 24, 3)
+everything = caption_batch(shown.scenes, "detailed", 1)
+
+
+def test_pictures_of_a_seed_are_kept_and_splits_differ():
+    assert described_pictures(nano, "test", 24, 3) is shown
+    other = described_pictures(nano, "train", 24, 3)
+    assert len(other.references) == 24 and other.references != shown.references
+    torch.testing.assert_close(shown.features, shown.tokens[:, 0])
+    torch.testing.assert_close(shown.features.norm(dim=1), torch.ones(24))
+
+
+def test_captions_that_say_everything_truly_have_the_numbers_they_should():
+    found = caption_numbers(shown, everything, {"nano": (nano, shown.features)})
+    assert found["grammar"] == found["said_object"] == found["right_colour"] == found["said_background"] == 100.0
+    assert found["invented"] == 0.0 and found["recall_nano"] > 90 and found["recall_listener"] > 90 and found["words"] > 8
+    assert not any(false_parts(scene, text) for scene, text in zip(shown.scenes, everything, strict=True))
+    turned = caption_numbers(shown, everything[1:] + everything[:1], {"nano": (nano, shown.features)})
+    assert turned["recall_nano"] < 10 and turned["invented"] > 50
+
+
+def test_what_is_wrong_is_named():
+    assert false_parts(shown.scenes[0], "zebra zebra") == ["not a sentence"]
+    assert false_parts(shown.scenes[0], everything[0]) == []
+
+
+def test_rewards_know_the_pictures_by_rows():
+    rows = torch.tensor([3, 0, 3])
+    texts = [everything[3], everything[0], "a cat"]
+    assert cider_reward(shown)(rows, texts)["cider"].tolist() == pytest.approx(CiderD(shown.references, end=True)(texts, rows).tolist())
+    reward = CLIPReward(nano)
+    torch.testing.assert_close(of_pictures(reward, shown.features)(rows, texts)["clip"], reward(shown.features[rows], texts)["clip"])
+
+
+def test_the_best_of_many_is_one_of_them_and_the_best():
+    captioner, reward = load_captioner(device="cpu"), CLIPReward(nano)
+    one, five = (reward(shown.features, best_of(captioner, shown, reward, n, seed=0))["clip"] for n in (1, 5))
+    assert five.mean() > one.mean()
+    sampled = captioner.write(shown.tokens, 5, how="sample", generator=torch.Generator().manual_seed(0))
+    best = best_of(captioner, shown, reward, 5, seed=0)
+    assert all(best[i] in sampled[5 * i : 5 * i + 5] for i in range(24))
+    torch.testing.assert_close(five, reward(shown.features.repeat_interleave(5, 0), sampled)["clip"].view(24, 5).amax(1))
+
+
+def test_the_sheet_of_corruptions():
+    reward = CLIPReward(nano, grammar_head=GrammarHead(128))
+    sheet = corruption_sheet(reward, [t for rows in shown.references for t in rows], brief_vocabulary().words, "a red cat in the snow")
+    assert list(sheet.index) == ["real", *CORRUPTION_KINDS]
+    assert sheet.loc["real", "still a sentence, %"] == 100 > sheet.loc["shuffle", "still a sentence, %"]
+    assert sheet["grammar reward"].between(0, 1).all() and sheet["head right, %"].between(0, 100).all()
+
+
+def test_another_model_needs_steps_of_its_own():
+    class Other:
+        name = "other"
+
+    with pytest.raises(ClipkitError, match="mle_steps and grammar_steps"):
+        captioner_and_grammar(Other())
