@@ -272,7 +272,7 @@ def test_what_is_refused(tmp_path):
         (lambda: refine(net, torch.rand(1, 3, 32, 32), labels, p), "differ in size"),
         (lambda: load_segmenter(str(tmp_path / "bad.safetensors")), "holds no segmenter"),
         (lambda: load_segmenter("nothing"), "clipkit pretrain nano-sam"),
-        (lambda: load_segmenter_card("nothing"), "no card"),
+        (lambda: load_segmenter_card("nothing"), "unknown model card"),
         (lambda: segmentation_scenes("tests", 1), "did you mean 'test'"),
         (lambda: segmentation_scenes("test", 1, sides=(1, 5)), "3 <= smallest"),
     ]

@@ -96,7 +96,7 @@ def test_weights_must_be_positive():
         next(pair_batches(Blank(), [(WorldSpec(), 0.0)], {"short": 1.0}, 4, 0))
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", [name for name, recipe in recipes.RECIPES.items() if recipe.kind in ("clip", "dino")])
 def test_every_recipe_is_a_world_that_exists(name):
     recipe = recipes.RECIPES[name]
     assert recipe.name == name and recipe.worlds
