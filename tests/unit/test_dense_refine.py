@@ -271,7 +271,7 @@ def test_what_is_refused(tmp_path):
         (lambda: net.decode(e, torch.tensor([0]), torch.rand(1, 4), torch.rand(2, 2), torch.rand(1, 8, 8)), "1 prompts on a grid of 8 × 8"),
         (lambda: refine(net, torch.rand(1, 3, 32, 32), labels, p), "differ in size"),
         (lambda: load_segmenter(str(tmp_path / "bad.safetensors")), "holds no segmenter"),
-        (lambda: load_segmenter("nothing"), "clipkit pretrain nano-sam"),
+        (lambda: load_segmenter("nothing"), "clipkit pretrain nothing"),
         (lambda: load_segmenter_card("nothing"), "unknown model card"),
         (lambda: segmentation_scenes("tests", 1), "did you mean 'test'"),
         (lambda: segmentation_scenes("test", 1, sides=(1, 5)), "3 <= smallest"),
