@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -197,12 +198,14 @@ def test_interrupting_keeps_what_is_finished(tmp_path):
     add_page(data, "slowly", "import time\ntime.sleep(120)")
     environment = {**os.environ, "CLIPKIT_DATA": str(data), "CLIPKIT_WARM": "light", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "clipkit.press", "run", "quickly", "slowly", "--preset", "smoke"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    partial = data / "runs" / "smoke" / "slowly.partial.ipynb"
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background of a shell inherits deaf ears
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=environment, preexec_fn=heard, **pipes)
+    unfinished = data / "runs" / "smoke" / "slowly.partial.ipynb"
     end = time.monotonic() + 240  # seconds; a few on an idle machine
-    while not partial.exists() and time.monotonic() < end:
+    while not unfinished.exists() and time.monotonic() < end:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130 and "what was finished is kept" in told
-    assert (data / "runs" / "smoke" / "quickly.ipynb").is_file() and not partial.exists()
+    assert (data / "runs" / "smoke" / "quickly.ipynb").is_file() and not unfinished.exists()
