@@ -19,7 +19,8 @@ DRAWING = frozenset(
     f"clipkit/lab/{name}.py"
     for name in (
         "caption_sheet", "class_change", "clouds", "dumbbells", "figures", "forest", "known_unknown", "label_maps", "neighbours",
-        "palette", "phrase_sheet", "pictures", "plots", "reliability", "scatter", "score_panels", "tables", "verdict_picture",
+        "palette", "phrase_sheet", "pictures", "plots", "reliability", "scatter", "score_panels", "tables", "task_panels",
+        "verdict_picture",
     )
 )  # fmt: skip
 DOORS = frozenset(("clipkit/datasets/__init__.py", "clipkit/models/__init__.py"))  # define load_dataset and load_model; others only export

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
@@ -127,11 +128,16 @@ def caption_words(captions: Sequence[str], known: Sequence[str]) -> list[str]:
 
 
 def negative_weights(model, captions: Sequence[str], avoid: Sequence[str], known: Tensor, templates: Sequence[str], share: float) -> Tensor:
-    """(M, D) weights of negative labels: words of the captions but those of `avoid`, and of these the share least like `known` (C, D)."""
-    from clipkit.robust.ood import choose_negatives
-    from clipkit.zeroshot import zeroshot_weights
+    """(M, D) weights of negative labels: words of the captions but those of `avoid`, and of these the share least like `known` (C, D).
 
-    candidates = zeroshot_weights(model, caption_words(captions, avoid), templates).to(known)
+    The features of all words are kept on disk, so other seeds with the same captions read them.
+    """
+    from clipkit.features.text import pool_features
+    from clipkit.robust.ood import choose_negatives
+
+    words, allowed = caption_words(captions, ()), set(caption_words(captions, avoid))
+    rows = [i for i, word in enumerate(words) if word in allowed]
+    candidates = F.normalize(pool_features(model, words, templates)[:, rows].mean(0), dim=-1).to(known)
     return candidates[choose_negatives(candidates, known, share)]
 
 

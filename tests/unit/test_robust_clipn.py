@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from clipkit import load_model
+from clipkit import load_dataset, load_model
 from clipkit.errors import ClipkitError
 from clipkit.robust import NoTextTower, OODSplit, class_split, clipn_loss, clipn_scores, world_split
 from clipkit.robust import clipn_study as study
+from clipkit.robust.clipn_frozen import first_trained
 from clipkit.robust.clipn_study import MatchHead, caption_words, data_pairs, fit_no_tower, held_out_loss, shuffled, world_pairs
 from clipkit.zeroshot import zeroshot_weights
 
@@ -220,6 +221,49 @@ def test_only_the_named_parts_are_trained(nano):
     before, after = nano.module.state_dict(), tower.network.state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {"ln_final.weight", "ln_final.bias", "text_projection"}
+
+
+def test_frozen_layers_are_computed_once_and_change_nothing(nano):
+    pairs, results = world_pairs(nano, 48, seed=0), []
+    last = f"transformer.resblocks.{len(nano.module.transformer.resblocks) - 1}"
+    for limit in (2**31, 0):  # kept, and too large to keep
+        tower, calls = NoTextTower(nano, 0, (last,)), []
+        frozen = tower.network.transformer.resblocks[0]
+        frozen.ln_1.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("clipkit.robust.clipn_frozen.LIMIT", limit)
+            rows = fit_no_tower(tower, pairs, 18.0, steps=5, batch=16)
+        results.append((tower.text_features(["a red cat", "two boats"]), rows[-1]["total"], len(calls)))
+        assert "forward" not in vars(frozen)
+    (kept, loss, once), (plain, as_before, every_step) = results
+    assert torch.allclose(kept, plain, atol=1e-5) and loss == pytest.approx(as_before, abs=1e-4) and once < every_step
+
+
+def test_what_counts_as_frozen_layers(nano):
+    assert first_trained(NoTextTower(nano, 0)) is None  # all is trained
+    assert first_trained(NoTextTower(nano, 2, ("transformer.resblocks.1",))) is None  # prompts come before the layers
+    assert first_trained(NoTextTower(nano, 0, ("transformer.resblocks.1", "token_embedding"))) is None
+    assert first_trained(NoTextTower(nano, 0, ("transformer.resblocks.0",))) is None  # nothing is below
+    assert first_trained(NoTextTower(nano, 0, ("transformer.resblocks.1",)))[1] == 1
+
+
+def test_pictures_are_looked_at_once_whatever_the_order(nano):
+    split = class_split(load_dataset("digits", "test").classnames, 4, 0)
+    a, b = (study.generic_pairs(nano, "digits", "digits", split, 10_000, seed) for seed in (0, 1))
+    assert a.captions != b.captions and sorted(a.captions) == sorted(b.captions)
+    data = load_dataset("digits", "train")
+    order = np.random.default_rng(1).permutation(len(data))[:20]
+    assert torch.allclose(b.images[:20], nano.image_features(data.subset(order).images), atol=1e-5)
+    assert b.captions[:20] == [data.captions[i][0] for i in order]
+
+
+def test_negative_words_are_those_that_are_allowed(nano):
+    known = zeroshot_weights(nano, ["cat"], ["a {}"])
+    captions = ["a photo of a cat", "a red bus", "a boat"]
+    found = study.negative_weights(nano, captions, ["cat", "bus"], known, ["a {}", "{}"], 1.0)
+    expected = zeroshot_weights(nano, caption_words(captions, ["cat", "bus"]), ["a {}", "{}"])
+    assert len(found) == len(expected)
+    assert torch.allclose((found @ expected.T).amax(1), torch.ones(len(found)), atol=1e-5)
 
 
 def test_bad_input(nano):
