@@ -12,6 +12,7 @@ from clipkit.lab.figures import figure
 COLOURS = np.array(
     [(86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (0, 114, 178), (240, 228, 66), (150, 110, 80)], np.uint8
 )
+LETTER = 0.043  # width of a letter of the names, in widths of a panel
 
 
 def coloured(labels: np.ndarray, image: np.ndarray | None = None, strength: float = 0.65) -> np.ndarray:
@@ -47,9 +48,11 @@ def panels(
                 axis.imshow(part)
             elif part.ndim == 2 and np.issubdtype(part.dtype, np.integer):
                 axis.imshow(coloured(part))
-                for place, name in _places(part, names):
+                for (x, y), name in _places(part, names):
                     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-                    axis.text(*place, name, ha="center", va="center", fontsize=10, bbox=box, clip_on=True)
+                    half = min(0.5, LETTER * len(name) / 2) * part.shape[1]  # half of the name's width, so that no border cuts it
+                    x = float(np.clip(x, half, part.shape[1] - half))
+                    axis.text(x, y, name, ha="center", va="center", fontsize=10, bbox=box, clip_on=True)
             elif part.ndim == 2:
                 axis.imshow(part, cmap="cividis")
             else:
