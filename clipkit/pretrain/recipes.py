@@ -138,6 +138,42 @@ RECIPES: dict[str, Recipe] = {
         ),
         *(
             Recipe(
+                name, note, {"lessons": lessons, "pictures": 8_192, **more}, kind="vqa", lr=lr, batch=256, steps=sum(n for _, n in lessons)
+            )
+            for name, note, lessons, more, lr in (
+                (
+                    "nano-vqa",
+                    "answers questions about one or two facts of a picture",
+                    ((("open",), 150), (("relation",), 300), (("atomic", "conj"), 1400)),
+                    {"regions": 600},
+                    1e-3,
+                ),
+                (
+                    "nano-vqa-atomic",
+                    "answers questions about one fact of a picture",
+                    ((("open",), 150), (("relation",), 300), (("atomic",), 1400)),
+                    {"regions": 600},
+                    1e-3,
+                ),
+                (
+                    "nano-itm",
+                    "nano-vqa, then: captions and captions with words exchanged",
+                    ((("caption",), 400),),
+                    {"start": "nano-vqa"},
+                    5e-4,
+                ),
+            )
+        ),
+        Recipe(
+            "nano-negclip",
+            "one vector a picture, one a text, over nano's frozen patches, tuned on captions with words exchanged",
+            {"layers": 2, "pictures": 8_192, "regions": 600},
+            kind="two_towers",
+            batch=256,
+            steps=1850,
+        ),
+        *(
+            Recipe(
                 name,
                 note,
                 {"task": task, **({"start": start} if start else {"width": 128, "layers": 2, "heads": 4, "length": 64})},
@@ -194,6 +230,12 @@ def make(recipe: Recipe, folder: Path | None = None, steps: int | None = None, d
         from clipkit.generate.shipped import make_captioner, make_grammar
 
         maker = make_captioner if recipe.kind == "captioner" else make_grammar
+        return maker(recipe, folder, steps, device, _progress(recipe.name, steps) if progress else None)
+    if recipe.kind in ("vqa", "two_towers"):
+        from clipkit.score.two_towers import make_two_towers
+        from clipkit.score.vqa_training import make_vqa
+
+        maker = make_vqa if recipe.kind == "vqa" else make_two_towers
         return maker(recipe, folder, steps, device, _progress(recipe.name, steps) if progress else None)
     if recipe.kind == "seq2seq":
         from clipkit.language.training import make_seq2seq

@@ -1,0 +1,270 @@
+"""A small model that answers questions about pictures: frozen picture tokens and the question's words in one transformer.
+
+Letters in shapes: N pictures, B pairs, M picture tokens, D their width, L words, W width, A answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipkit.errors import ClipkitError, unknown
+from clipkit.language.transformer import Encoder
+from clipkit.language.vocabulary import WordVocabulary
+from clipkit.models.parts import load_part, save_part
+
+MASKS = ("bidirectional", "causal", "blind")
+LAYERS = (2, 4)  # blocks of the image tower whose patches are looked at
+
+
+@torch.no_grad()
+def patch_tokens(model, images, layers: Sequence[int] = LAYERS, batch: int = 128) -> Tensor:
+    """(N, M, W · len(layers)) float16 on the CPU: what a frozen ViT's patches are after some of its blocks, side by side.
+
+    Every layer's patch is normalised (mean 0, variance 1).
+
+    Args:
+        model: a DualEncoder with an open_clip ViT. images: as for `image_features`. layers: numbers of blocks, from 1.
+
+    Raises: ClipkitError for another image tower, or a block it does not have.
+    """
+    from clipkit.models.towers import blocks
+
+    visual = model.module.visual
+    stack = blocks(visual)
+    grid = getattr(visual, "grid_size", None)
+    if grid is None or any(not 1 <= k <= len(stack) for k in layers):
+        raise ClipkitError(f"{model.name} has {len(stack)} blocks with a grid of patches {grid}; ask for layers 1 to {len(stack)} of a ViT")
+    m, parts = grid[0] * grid[1], []
+    for pixels in model._batches(images, batch):
+        seen: dict[int, Tensor] = {}
+        handles = [stack[k - 1].register_forward_hook(lambda _, args, out, k=k, to=seen: to.__setitem__(k, out)) for k in layers]
+        try:
+            model.encode_image(pixels)
+        finally:
+            for handle in handles:
+                handle.remove()
+        maps = [F.layer_norm(seen[k][:, -m:].float(), seen[k].shape[-1:]) for k in layers]
+        parts.append(torch.cat(maps, -1).half().cpu())
+    return torch.cat(parts) if parts else torch.empty(0, m, len(layers) * visual.ln_post.normalized_shape[0], dtype=torch.float16)
+
+
+class Eyes(nn.Module):
+    """Picture patches (B, M, D) and words in one space of width W, where a patch lies near the words for what it shows.
+
+    Both the answerer and its rivals look through it; the first lesson (`clipkit.score.regions`) is for it alone.
+    """
+
+    def __init__(self, vocabulary: WordVocabulary, picture_width: int, picture_length: int, width: int):
+        super().__init__()
+        side = round(picture_length**0.5)
+        if side * side != picture_length or side % 2:
+            raise ClipkitError(f"picture tokens lie on a square grid of even side; {picture_length} do not")
+        self.side, self.width, self.shape = side, width, (picture_length, picture_width)
+        self.project = nn.Sequential(nn.Linear(picture_width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.words = nn.Embedding(len(vocabulary), width)
+        self.log_scale = nn.Parameter(torch.tensor(2.5))
+        at = torch.arange(picture_length)
+        self.register_buffer("where", torch.stack([at % side, at // side], 1) / (side - 1) * 2 - 1, persistent=False)
+        nn.init.normal_(self.words.weight, std=width**-0.5)
+
+    def patches(self, pictures: Tensor) -> Tensor:
+        """(B, M, W). Raises ClipkitError for another shape, or NaN."""
+        if pictures.ndim != 3 or tuple(pictures.shape[1:]) != self.shape:
+            m, d = self.shape
+            raise ClipkitError(f"this model takes picture tokens (B, {m}, {d}), got {tuple(pictures.shape)}; make them with patch_tokens")
+        if not torch.isfinite(pictures.sum(dtype=torch.float32)):
+            raise ClipkitError("the picture tokens hold NaN or infinite values; check the pictures")
+        return self.project(pictures.to(self.words.weight.dtype))
+
+    def similarity(self, words: Tensor, patches: Tensor) -> Tensor:
+        """Scaled cosines (…, L, M) of words (…, L, W) and patches (…, M, W)."""
+        return self.log_scale.exp() * F.normalize(words, dim=-1) @ F.normalize(patches, dim=-1).transpose(-1, -2)
+
+    def cells(self, patches: Tensor) -> Tensor:
+        """Means of 2 × 2 neighbours, (B, M / 4, W): the picture's tokens in a transformer, at a quarter of the cost."""
+        half = self.side // 2
+        return patches.unflatten(1, (half, 2, half, 2)).mean((2, 4)).flatten(1, 2)
+
+
+class LookUp(nn.Module):
+    """What each word finds in the picture: the patches it resembles, where and how far apart they lie, how strong the likeness is.
+
+    Two look-ups a word: by its own embedding, and by itself with what the two words before it add ("a red cat", "cat is red"). And
+    each word is told how well it fits what its neighbours found: "red" before "cat", the patches that "cat" found.
+    """
+
+    FACTS = 6  # strength, extent, centre (2), spread (2)
+    REACH = 3  # neighbours on either side
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.context = nn.Conv1d(width, width, 3)
+        self.take, self.tell = nn.Linear(2 * width, width), nn.Linear(2 * self.FACTS + 2 * self.REACH + 1, width)
+        nn.init.zeros_(self.context.weight)  # at first the second look-up is the first
+        nn.init.zeros_(self.context.bias)
+
+    def in_context(self, words: Tensor) -> Tensor:
+        """Each word (B, L, W) with what the two before it add."""
+        return words + self.context(F.pad(words.transpose(1, 2), (2, 0))).transpose(1, 2)
+
+    def fit(self, words: Tensor, found: Tensor) -> Tensor:
+        """Cosines (B, L, 2 · REACH + 1) of each word (B, L, W) with what the words from REACH before to REACH behind it found."""
+        near = F.pad(F.normalize(found, dim=-1), (0, 0, self.REACH, self.REACH)).unfold(1, 2 * self.REACH + 1, 1)
+        return (F.normalize(words, dim=-1)[:, :, None] @ near).squeeze(2)
+
+    def forward(self, eyes: Eyes, words: Tensor, patches: Tensor, real: Tensor | None = None) -> Tensor:
+        """(B, L, W), to be added to the words (B, L, W) that look at patches (B, M, W). real: (B, L) bool, False for padding."""
+        content = F.normalize(patches, dim=-1) * eyes.width**0.5
+        where = torch.cat([eyes.where, eyes.where.square()], 1).to(words.dtype)
+        found, facts = [], []
+        for query in (words, self.in_context(words)):
+            likeness = eyes.similarity(query, patches)
+            weight = likeness.softmax(-1)
+            centre, square = (weight @ where).chunk(2, -1)
+            strength = likeness.logsumexp(-1, keepdim=True) - eyes.log_scale.exp()
+            extent = -weight.square().sum(-1, keepdim=True).log() / 4  # of the number of patches it rests on
+            found.append(weight @ content)
+            facts += [strength, extent, centre, (square - centre.square()).clamp(min=1e-6).sqrt()]
+        facts.append(2 * self.fit(words, found[0] if real is None else found[0] * real[..., None]))
+        return self.take(torch.cat(found, -1)) + self.tell(torch.cat(facts, -1))
+
+
+class NanoVQA(nn.Module):
+    """Picture tokens (B, M, D) and a question to scores of a closed list of answers.
+
+    One row of tokens: pictures (M / 4 cells), words, and one last token at which the answer is read. Before the transformer each
+    word looks up the patches it resembles (`LookUp`), under every mask: words come after the pictures. Mask:
+        "bidirectional": every token sees every other, as in the encoder of CLIP-FlanT5;
+        "causal": each sees itself and those before it, as in LLaVA: no picture token sees a word;
+        "blind": the pictures see the pictures, words and answer see everything: only the question is hidden from the pictures.
+
+    Args:
+        vocabulary: of the questions. answers: the answers. picture_width: D. picture_length: M, a square of even side.
+        width, layers, heads: of the transformer. length: longest question in words, with `<bos>` and `<eos>`.
+
+    Source: arXiv:2404.01291, section 4 (CLIP-FlanT5), at a ten-thousandth of its size and with a classifier for the decoder.
+    """
+
+    def __init__(
+        self,
+        vocabulary: WordVocabulary,
+        answers: Sequence[str],
+        picture_width: int = 256,
+        picture_length: int = 64,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        length: int = 96,
+        mask: str = "bidirectional",
+    ):
+        super().__init__()
+        if mask not in MASKS:
+            raise unknown("mask", mask, MASKS)
+        if len(set(answers)) < len(answers) or not answers:
+            raise ClipkitError("give a list of distinct answers, at least one")
+        self.vocabulary, self.answers, self.mask, self.length = vocabulary, tuple(answers), mask, length
+        self.settings = {
+            "picture_width": picture_width, "picture_length": picture_length, "width": width, "layers": layers, "heads": heads,
+            "length": length, "mask": mask,
+        }  # fmt: skip
+        self.eyes, self.look_up = Eyes(vocabulary, picture_width, picture_length, width), LookUp(width)
+        self.places = nn.Parameter(0.05 * torch.randn(picture_length // 4, width))
+        self.positions = nn.Parameter(0.05 * torch.randn(length, width))
+        self.ask = nn.Parameter(0.05 * torch.randn(width))
+        self.encoder = Encoder(width, layers, heads)
+        self.head = nn.Linear(width, len(answers))
+
+    @property
+    def device(self) -> torch.device:
+        return self.places.device
+
+    def encode(self, questions: Sequence[str]) -> Tensor:
+        """Questions to tokens (B, L). Raises ClipkitError for one that is longer than `length`."""
+        tokens = self.vocabulary.encode(questions)
+        if tokens.shape[1] > self.length:
+            raise ClipkitError(f"a question has {tokens.shape[1]} tokens, this model reads {self.length}; shorten it")
+        return tokens
+
+    def forward(self, pictures: Tensor, tokens: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Scores (B, A) of the answers.
+
+        Args:
+            pictures: (B, M, D). tokens: (B, L) of `encode`, or (1, L) for one question about all.
+            offset: (B,) int64, place at which each question starts; drawn at random in training, so that the places that only
+                long questions reach are learnt as well. None: 0.
+
+        Raises: ClipkitError for other shapes, or NaN in the pictures.
+        """
+        x, mask = self._row(pictures, tokens, offset)
+        n, m = x.shape[1], len(self.places)
+        allowed = mask[:, None, None, :].expand(-1, 1, n, -1)
+        if self.mask == "causal":
+            allowed = allowed & torch.ones(n, n, dtype=torch.bool, device=x.device).tril()
+        elif self.mask == "blind":
+            hidden = torch.ones(n, n, dtype=torch.bool, device=x.device)
+            hidden[:m, m:] = False
+            allowed = allowed & hidden
+        for block in self.encoder.blocks:
+            x, _ = block(x, allowed)
+        return self.head(self.encoder.norm(x[:, -1]))
+
+    def _row(self, pictures: Tensor, tokens: Tensor, offset: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The row (B, M / 4 + L + 1, W) and which of it is real (B, …)."""
+        if tokens.ndim != 2 or tokens.is_floating_point() or tokens.shape[0] not in (1, len(pictures)) or tokens.shape[1] > self.length:
+            raise ClipkitError(f"questions are integer tokens (B, L) of `encode`, one for each picture, got {tuple(tokens.shape)}")
+        patches = self.eyes.patches(pictures)
+        tokens = tokens.expand(len(pictures), -1)
+        at = torch.arange(tokens.shape[1], device=tokens.device)
+        at = at if offset is None else (at + offset[:, None]) % self.length
+        words = self.eyes.words(tokens)
+        told = tokens != self.vocabulary.pad
+        said = words * (self.eyes.width**0.5 / 4) + self.positions[at] + self.look_up(self.eyes, words, patches, told)
+        last = self.ask.expand(len(pictures), 1, -1)
+        seen = self.eyes.cells(patches) + self.places
+        real = torch.ones(len(pictures), seen.shape[1] + 1, dtype=torch.bool, device=pictures.device)
+        mask = torch.cat([real[:, 1:], told, real[:, :1]], 1)
+        return torch.cat([seen, said, last], 1), mask
+
+    @torch.no_grad()
+    def logprobs(self, pictures: Tensor, questions: Sequence[str], batch: int = 512) -> Tensor:
+        """Log-probability (B, A) of every answer to question i about picture i, float32 on the CPU. One question serves all pictures."""
+        if len(questions) not in (1, len(pictures)):
+            raise ClipkitError(f"{len(questions)} questions about {len(pictures)} pictures: give one for each, or one for all")
+        if not len(pictures):
+            return torch.empty(0, len(self.answers))
+        questions = list(questions) * (len(pictures) if len(questions) == 1 else 1)
+        order = sorted(range(len(questions)), key=lambda i: len(questions[i]))  # like lengths together: less padding
+        out = torch.empty(len(questions), len(self.answers))
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            tokens = self.encode([questions[i] for i in rows]).to(self.device)
+            out[rows] = self(pictures[rows].to(self.device), tokens).float().log_softmax(-1).cpu()
+        return out
+
+    def answer(self, pictures: Tensor, questions: Sequence[str]) -> list[str]:
+        """The likeliest answer to each question."""
+        return [self.answers[i] for i in self.logprobs(pictures, questions).argmax(1).tolist()]
+
+
+def save_vqa(module: NanoVQA, card: dict, folder: str | Path, name: str) -> Path:
+    """Write `<name>.safetensors` (float16; settings, words and answers in its header) and `<name>.card.json`; returns the first's path."""
+    header = {"question_answerer": module.settings, "words": module.vocabulary.words, "answers": list(module.answers)}
+    return save_part(module, header, card, folder, name)
+
+
+def load_vqa(name: str = "nano-vqa", device: str = "auto", folder: str | Path | None = None) -> NanoVQA:
+    """A shipped answerer (nano-vqa, nano-vqa-atomic, nano-itm), or one saved at the path `name`; float32, in evaluation.
+
+    Its `name` and `fingerprint` are set. It reads `patch_tokens` of nano.
+    Raises ClipkitError when the file is missing or holds something else.
+    """
+
+    def build(header: dict) -> NanoVQA:
+        return NanoVQA(WordVocabulary(header["words"]), header["answers"], **header["question_answerer"])
+
+    return load_part("question_answerer", build, name, device, folder)

@@ -1,0 +1,185 @@
+"""Two towers over the same frozen picture tokens: one vector a picture, one vector a text, tuned on hard negatives.
+
+The strongest simple rival of a question answerer: the same eyes with the same first lesson, as much data, as many layers, and
+false captions in its training that have the words of the true one in another order (NegCLIP). Only one thing is missing: word
+meets patch nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipkit.errors import ClipkitError
+from clipkit.language.transformer import Encoder
+from clipkit.language.vocabulary import WordVocabulary
+from clipkit.models.parts import load_part, part_card, save_part
+from clipkit.score.nano_vqa import Eyes, patch_tokens
+
+
+class TwoTowers(nn.Module):
+    """Picture tokens (B, M, D) and texts to unit vectors (B, E).
+
+    Args:
+        vocabulary: of the texts. picture_width: D. picture_length: M. width, layers, heads: of each tower. embed_dim: E.
+        length: longest text in words, with `<bos>` and `<eos>`.
+
+    With `model` set (the DualEncoder whose patches it reads) it has `image_features` and `text_features`, as `CLIPScore` wants them.
+    """
+
+    def __init__(
+        self,
+        vocabulary: WordVocabulary,
+        picture_width: int = 256,
+        picture_length: int = 64,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        embed_dim: int = 128,
+        length: int = 64,
+    ):
+        super().__init__()
+        self.vocabulary, self.length, self.model = vocabulary, length, None
+        self.settings = {
+            "picture_width": picture_width, "picture_length": picture_length, "width": width, "layers": layers, "heads": heads,
+            "embed_dim": embed_dim, "length": length,
+        }  # fmt: skip
+        self.eyes = Eyes(vocabulary, picture_width, picture_length, width)
+        self.places = nn.Parameter(0.05 * torch.randn(picture_length, width))
+        self.positions = nn.Parameter(0.05 * torch.randn(length, width))
+        self.image_tower, self.text_tower = Encoder(width, layers, heads), Encoder(width, layers, heads)
+        self.image_out, self.text_out = nn.Linear(width, embed_dim), nn.Linear(width, embed_dim)
+        self.log_scale = nn.Parameter(torch.tensor(np.log(10.0), dtype=torch.float32))
+
+    @property
+    def device(self) -> torch.device:
+        return self.places.device
+
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        """(B, M, D) to unit vectors (B, E)."""
+        x = self.image_tower(self.eyes.patches(pictures) + self.places)
+        return F.normalize(self.image_out(x.mean(1)).float(), dim=-1)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """(B, L) to unit vectors (B, E)."""
+        if tokens.shape[1] > self.length:
+            raise ClipkitError(f"a text has {tokens.shape[1]} tokens, these towers read {self.length}; shorten it")
+        mask = tokens != self.vocabulary.pad
+        words = self.eyes.words(tokens) * (self.eyes.width**0.5 / 4)
+        x = self.text_tower(words + self.positions[: tokens.shape[1]], mask)
+        mean = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        return F.normalize(self.text_out(mean).float(), dim=-1)
+
+    @torch.no_grad()
+    def image_features(self, images: Any, batch: int = 512) -> Tensor:
+        """Unit features (N, E) of pictures, or of their patch tokens (N, M, D)."""
+        if not (isinstance(images, Tensor) and images.ndim == 3):
+            if self.model is None:
+                raise ClipkitError("set `model` to the image–text model whose patches these towers read, or give patch_tokens")
+            images = patch_tokens(self.model, images)
+        parts = [self.encode_image(part.to(self.device)).cpu() for part in images.split(batch)]
+        return torch.cat(parts) if parts else torch.empty(0, self.settings["embed_dim"])
+
+    @torch.no_grad()
+    def text_features(self, texts: Sequence[str], batch: int = 512) -> Tensor:
+        """Unit features (N, E) of texts."""
+        texts = list(texts)
+        parts = [self.encode_text(self.vocabulary.encode(texts[i : i + batch]).to(self.device)).cpu() for i in range(0, len(texts), batch)]
+        return torch.cat(parts) if parts else torch.empty(0, self.settings["embed_dim"])
+
+
+def hard_negative_loss(images: Tensor, texts: Tensor, negatives: Tensor, scale: Tensor) -> Tensor:
+    """InfoNCE in both directions, with a false text for each picture among the texts it must not choose. Unit vectors (B, E); 0-d.
+
+    Source: arXiv:2210.01936 (NegCLIP), eq. for the image side with B + B texts, the text side with B pictures.
+    """
+    if images.shape != texts.shape or texts.shape != negatives.shape:
+        raise ClipkitError(f"give one text and one negative for each picture, got {tuple(images.shape)}, {tuple(texts.shape)}")
+    logits = scale * images @ torch.cat([texts, negatives]).T  # (B, 2B)
+    own = torch.arange(len(images), device=images.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits[:, : len(images)].T, own)) / 2
+
+
+def caption_batches(scenes, tokens: Tensor, vocabulary, batch: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """`steps` batches: picture tokens (B, M, D), true captions and captions with words exchanged, (B, L) each; new ones every round."""
+    from clipkit.score.vqa_lessons import caption_pair
+    from clipkit.world.message import Draw, seeds_of, states, truths
+
+    rng, known, done, round_ = np.random.default_rng(seed), list(truths(scenes)), 0, 0
+    while done < steps:
+        draws = states(seeds_of(scenes), "two towers", 1000 * seed + round_)
+        order = rng.permutation(len(known))
+        for at in range(0, len(order) - batch + 1, batch):
+            rows = [(i, caption_pair(known[i], Draw(draws[i]))) for i in order[at : at + batch]]
+            rows = [(i, pair) for i, pair in rows if pair]
+            true, false = (vocabulary.encode([pair[k] for _, pair in rows]) for k in (0, 1))
+            yield tokens[torch.tensor([i for i, _ in rows])], true, false
+            done += 1
+            if done == steps:
+                return
+        round_ += 1
+
+
+def make_two_towers(recipe, folder: Path, steps: int, device: str, after_step=None) -> dict:
+    """Train, measure, save checkpoint and card in `folder`; returns the card.
+
+    `recipe.vision`: settings of TwoTowers, and "pictures", "regions" (steps of the first lesson).
+    """
+    from clipkit import load_model
+    from clipkit.pretrain.train import train
+    from clipkit.score.regions import learn_regions
+    from clipkit.score.vqa_lessons import question_vocabulary
+    from clipkit.score.vqa_training import lesson_pictures
+
+    settings = dict(recipe.vision)
+    pictures, regions = settings.pop("pictures"), settings.pop("regions")
+    model = load_model("nano", device=device)
+    scenes, tokens, labels = lesson_pictures(model, pictures, 1_000 + recipe.seed)
+    torch.manual_seed(recipe.seed)
+    module = TwoTowers(question_vocabulary(), tokens.shape[2], tokens.shape[1], **settings).to(device)
+    learn_regions(module, tokens, labels, regions, seed=recipe.seed)
+
+    def loss(net: TwoTowers, batch) -> Tensor:
+        seen, true, false = (x.to(net.device) for x in batch)
+        return hard_negative_loss(net.encode_image(seen), net.encode_text(true), net.encode_text(false), net.log_scale.exp().clamp(max=100))
+
+    loop = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
+    batches = caption_batches(scenes, tokens, module.vocabulary, recipe.batch, steps, recipe.seed)
+    history = train(module, batches, loss, steps, after_step=after_step, **loop)
+    data = {"pictures": pictures, "pairs": steps * recipe.batch, "region_steps": regions, "mixes": ["caption"]}
+    card = part_card(recipe, steps, history, loop, module, device, data=data, percent=tower_numbers(module, model))
+    save_part(module, {"two_towers": module.settings, "words": module.vocabulary.words}, card, folder, recipe.name)
+    return card
+
+
+def tower_numbers(module: TwoTowers, model, n: int = 100) -> dict[str, float]:
+    """Percent of swapped tasks solved (group) by kind, n of each, with known and with held-out pairs of colour and thing."""
+    from clipkit.score.clipscore import CLIPScore
+    from clipkit.score.winoground import quadruples, winoground
+
+    module.model, numbers = model, {}
+    for name, held in (("seen", False), ("held_out", True)):
+        tasks = quadruples(n, 90_001, held)
+        right = winoground(tasks.scores(CLIPScore(module, clip=False)))
+        numbers |= {f"group_{kind}_{name}": round(right.percent(tasks.kind == kind)["group"], 1) for kind in np.unique(tasks.kind)}
+    return numbers
+
+
+def load_two_towers(model, name: str = "nano-negclip", device: str = "auto", folder: str | Path | None = None) -> TwoTowers:
+    """The shipped towers, or ones saved at the path `name`, over the patches of `model` (nano); float32, in evaluation.
+
+    Its `name` and `fingerprint` are set. Raises ClipkitError when the file is missing or holds something else.
+    """
+
+    def build(header: dict) -> TwoTowers:
+        return TwoTowers(WordVocabulary(header["words"]), **header["two_towers"])
+
+    module = load_part("two_towers", build, name, device, folder)
+    module.model = model
+    return module
