@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit.adapt.cache import matrix
-from clipkit.adapt.checks import class_means, fitted, support
 from clipkit.adapt.clip_adapter import minimise, uniform_weights
 from clipkit.adapt.fusion import KINDS, PAPER_REFERENCE, uncertainty_statistic, uncertainty_weight, zscore
+from clipkit.checks import class_means, fitted, support
 from clipkit.errors import ClipkitError, unknown
 
 STARTS = ("mean", "random")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.checks import fitted, support
+from clipkit.checks import fitted, support
 from clipkit.errors import ClipkitError
 
 

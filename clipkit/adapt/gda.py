@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from clipkit.adapt.checks import class_means, fitted, matrix, support
+from clipkit.checks import class_means, fitted, matrix, support
 from clipkit.errors import ClipkitError, unknown
 
 SHRINKAGES = ("ks", "ledoit_wolf", "oas", "ridge", "none", "identity")

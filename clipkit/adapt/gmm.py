@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clipkit.adapt.checks import fitted, matrix, support
+from clipkit.checks import fitted, matrix, support
 from clipkit.errors import ClipkitError, unknown
 
 PRIORS = ("uniform", "estimated")

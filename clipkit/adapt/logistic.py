@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.checks import fitted, support
 from clipkit.adapt.selection import ALPHAS, ensemble_logits, equal_spread, select_alpha
+from clipkit.checks import fitted, support
 from clipkit.errors import ClipkitError
 
 DECAYS = (1.0, 0.1, 0.01, 0.001, 0.0001)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit.adapt.checks import matrix, support
 from clipkit.adapt.prompting import _batches, checked_features, checked_labels
 from clipkit.adapt.visual_prompts import VisualPrompts
+from clipkit.checks import matrix, support
 from clipkit.errors import ClipkitError
 from clipkit.zeroshot import DescriptionPool, described_prompts, fill_templates
 

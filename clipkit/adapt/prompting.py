@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from clipkit.errors import ClipkitError
-from clipkit.models.packed import can_pack, encode_packed
+from clipkit.models.prefix_packing import can_pack, encode_packed
 from clipkit.zeroshot import fill_templates
 
 

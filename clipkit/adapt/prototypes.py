@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.checks import class_means, fitted, support
+from clipkit.checks import class_means, fitted, support
 from clipkit.errors import ClipkitError
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clipkit.adapt.checks import matrix, support
+from clipkit.checks import matrix, support
 from clipkit.errors import ClipkitError, unknown
 
 RULES = ("argmax", "column", "greedy")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.checks import class_means, fitted, support
+from clipkit.checks import class_means, fitted, support
 from clipkit.errors import ClipkitError, unknown
 
 

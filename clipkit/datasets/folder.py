@@ -10,7 +10,7 @@ import numpy as np
 from clipkit.datasets.base import Dataset, cut
 from clipkit.datasets.classnames import readable
 from clipkit.datasets.images import SUFFIXES, file_images
-from clipkit.datasets.places import candidates, find
+from clipkit.datasets.local_paths import candidates, find
 from clipkit.datasets.templates import PHOTO
 from clipkit.errors import ClipkitError, unknown
 

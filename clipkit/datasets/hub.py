@@ -13,7 +13,7 @@ from clipkit import paths
 from clipkit.datasets.base import Dataset
 from clipkit.datasets.classnames import readable
 from clipkit.datasets.images import LazyImages, UnreadableImage, decode
-from clipkit.datasets.places import find
+from clipkit.datasets.local_paths import find
 from clipkit.datasets.templates import PHOTO
 from clipkit.errors import ClipkitError, MissingExtra, unknown
 

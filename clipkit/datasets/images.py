@@ -134,7 +134,7 @@ class LazyImages:
 
 def file_images(paths: Sequence[Path]) -> LazyImages:
     """Image files, decoded when asked for; their digest reads every file once (and remembers it, see `digests`)."""
-    from clipkit.datasets.digests import file_digests
+    from clipkit.datasets.fingerprints import file_digests
 
     names = [str(p) for p in paths]
     return LazyImages(names, lambda path: decode(path, path), file_digests, names)

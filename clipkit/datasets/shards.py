@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from clipkit.datasets.base import Dataset, cut
-from clipkit.datasets.digests import file_digests
+from clipkit.datasets.fingerprints import file_digests
 from clipkit.datasets.images import SUFFIXES, LazyImages, decode
-from clipkit.datasets.places import find
+from clipkit.datasets.local_paths import find
 from clipkit.datasets.templates import PHOTO
 from clipkit.errors import ClipkitError, MissingExtra
 

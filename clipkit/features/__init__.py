@@ -7,10 +7,13 @@
 The cache is keyed by content (weights, preprocessing, images), so a wrong hit cannot happen by name.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from clipkit.features.extract import Features, extract
-from clipkit.features.store import FeatureStore
-from clipkit.features.text import text_features
-
-__all__ = ["FeatureStore", "Features", "extract", "text_features"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "extraction": ["Features", "extract"],
+        "store": ["FeatureStore"],
+        "text": ["text_features"],
+    },
+)

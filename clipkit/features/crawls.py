@@ -90,7 +90,7 @@ def fitted_texts(model) -> Crawl:
 
     Raises: ClipkitError for any other model, whose texts are not at hand.
     """
-    from clipkit.models.lite_fit import imagenet_glosses, imagenet_names
+    from clipkit.recipes.lite_fit import imagenet_glosses, imagenet_names
 
     if model.name != "lite":
         raise ClipkitError(
@@ -116,7 +116,8 @@ def sense_pairs(crawl: Crawl, found, most: int | None = None, seed: int = 0) -> 
 
 def taught_judge(lesson: Crawl, known: Mapping[str, Sequence[str]], spell, n: int, seed: int = 0):
     """A SenseJudge that has learnt from n pairs of a crawl with truth. known: class -> names; spell: name -> spellings."""
-    from clipkit.pretrain import SenseJudge, concept_frequency
+    from clipkit.pretrain import concept_frequency
+    from clipkit.studies.neglected_tails_word_sense import SenseJudge
 
     judge = SenseJudge({name: [form for word in words for form in spell(word)] for name, words in known.items()})
     return judge.fit(*sense_pairs(lesson, concept_frequency(lesson.captions, known, spell=spell), n, seed))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clipkit.datasets import Dataset, choose, load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.features.extract import Features, extract
+from clipkit.features.extraction import Features, extract
 
 
 @dataclass(frozen=True, eq=False)

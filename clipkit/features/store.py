@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from clipkit.datasets.digests import hash_file, write_atomically
+from clipkit.datasets.fingerprints import hash_file, write_atomically
 from clipkit.errors import ClipkitError
 
 FORMAT = 1  # raise it when what is stored, or how it is computed, changes: older caches are then left alone

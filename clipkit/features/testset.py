@@ -9,7 +9,7 @@ from torch import Tensor
 from clipkit.datasets import Dataset, Task, choose
 from clipkit.errors import ClipkitError
 from clipkit.features.draws import FRESH
-from clipkit.features.extract import extract
+from clipkit.features.extraction import extract
 
 
 def test_pictures(model, task: Task, n: int, seed: int) -> tuple[Tensor, Tensor, Dataset]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import split_words
-from clipkit.world.message import Truth, groups, relation_between, truths
-from clipkit.world.reading import Reading, ancestors, matching, parse
+from clipkit.world.caption_parser import Reading, ancestors, matching, parse
+from clipkit.world.content_plan import Truth, groups, relation_between, truths
 
 SLOTS = ("object", "colour", "count", "background", "relation")
 

@@ -155,8 +155,8 @@ def train_captioner(
     seed: int = 0,
     **options,
 ):
-    """The likelihood stage: references written word by word. `options`: of `clipkit.pretrain.train.train`. Returns its History."""
-    from clipkit.pretrain.train import train
+    """The likelihood stage: references written word by word. `options`: of `clipkit.train.train`. Returns its History."""
+    from clipkit.train import train
 
     batches = reference_batches(pictures, references, captioner.vocabulary, batch, steps, seed)
     device = captioner.device

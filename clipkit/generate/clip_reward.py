@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.generate.corruptions_of_text import corrupt_caption
+from clipkit.language.word_noise import corrupt_caption
 
 PROMPT = "a picture of"
 
@@ -46,7 +46,7 @@ def pooled_text(clip, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
     Gradients flow. Raises: ClipkitError for a text tower that does not pool at the end of text and then project (CLIP's does).
     """
-    from clipkit.models.packed import can_pack
+    from clipkit.models.prefix_packing import can_pack
 
     module = clip.module
     if not can_pack(module):
@@ -178,12 +178,12 @@ def finetune_text_grammar(
     Args:
         captions: for each picture at least one. image_features: (N, D), unit norm, of the frozen image tower.
         vocabulary: words for `insert` and `swap`; None: those of the captions. kinds: which corruptions (None: all five).
-        options: of `clipkit.pretrain.train.train`.
+        options: of `clipkit.train.train`.
 
     Returns: (copy of the model, GrammarHead, History). The image tower and the logit scale stay as they are.
     Raises: ClipkitError for another number of captions than pictures.
     """
-    from clipkit.pretrain.train import train
+    from clipkit.train import train
 
     if len(captions) != len(image_features) or not len(captions):
         raise ClipkitError(f"captions for {len(captions)} pictures but features of {len(image_features)}: give one row for each")
@@ -229,7 +229,7 @@ def grammar_accuracy(reward: CLIPReward, captions: Sequence[str], vocabulary: Se
 
     Captions of one word are left out. Raises ClipkitError for a reward without a head.
     """
-    from clipkit.generate.corruptions_of_text import CORRUPTION_KINDS
+    from clipkit.language.word_noise import CORRUPTION_KINDS
 
     if reward.grammar_head is None:
         raise ClipkitError("this reward has no grammar head; give CLIPReward one")

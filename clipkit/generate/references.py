@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import WordVocabulary
+from clipkit.world.content_plan import Draw, Item, Truth, groups, relation_between, seeds_of, states, truths
 from clipkit.world.english import phrase
-from clipkit.world.message import Draw, Item, Truth, groups, relation_between, seeds_of, states, truths
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES
 from clipkit.world.words import MEASURES, NUMBERS, PLACES, PLURALS, RELATION_WORDS, SCENES, SINGULARS, join
 

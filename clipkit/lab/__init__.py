@@ -7,17 +7,19 @@ Importing this costs numpy only; pandas, matplotlib, seaborn and scipy come when
 
 from __future__ import annotations
 
-from clipkit.lab.claims import Claim, Judged
 from clipkit.lab.figures import figure, show, style
 from clipkit.lab.notebook import glue, glue_all
 from clipkit.lab.palette import label, look, looks
 from clipkit.lab.pictures import image_grid
 from clipkit.lab.plots import bars, curves, heatmap
-from clipkit.lab.records import Record, load_records
 from clipkit.lab.report import Report
 from clipkit.lab.run import Run, start
 from clipkit.lab.seeds import resolve_device, seed_everything
-from clipkit.lab.stats import (
+from clipkit.lab.sweeps import load_sweep
+from clipkit.lab.tables import Table, table
+from clipkit.registry.claims import Claim, Judged
+from clipkit.registry.records import Record, load_records
+from clipkit.registry.stats import (
     Interval,
     McNemar,
     cohen_dz,
@@ -29,9 +31,7 @@ from clipkit.lab.stats import (
     slopes,
     t_interval,
 )
-from clipkit.lab.sweeps import load_sweep
-from clipkit.lab.tables import Table, table
-from clipkit.lab.verdict import Verdict, decide, judge
+from clipkit.registry.verdict import Verdict, decide, judge
 
 __all__ = [
     "Claim",

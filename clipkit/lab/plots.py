@@ -11,8 +11,8 @@ import numpy as np
 from clipkit.errors import ClipkitError, unknown
 from clipkit.lab.figures import SIZE, figure
 from clipkit.lab.palette import ink, label, looks
-from clipkit.lab.stats import t_interval
-from clipkit.lab.verdict import MIN_SEEDS, interval
+from clipkit.registry.stats import t_interval
+from clipkit.registry.verdict import MIN_SEEDS, interval
 
 if TYPE_CHECKING:
     import pandas

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.lab.claims import Claim, Judged, claims_of, columns
 from clipkit.lab.palette import label
-from clipkit.lab.records import VERSION, Record, json_ready
 from clipkit.lab.tables import number, to_html
-from clipkit.lab.verdict import SYMBOLS, TOO_FEW, Verdict
+from clipkit.registry.claims import Claim, Judged, claims_of, columns
+from clipkit.registry.records import VERSION, Record, json_ready
+from clipkit.registry.verdict import SYMBOLS, TOO_FEW, Verdict
 
 MIME = "application/vnd.clipkit.claims+json"
 SOURCES = {

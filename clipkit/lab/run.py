@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.lab import notebook
-from clipkit.lab.claims import claims_of
 from clipkit.lab.palette import new_page
-from clipkit.lab.records import load_records, portable, scale_of
 from clipkit.lab.report import Report, build
 from clipkit.lab.seedloop import Experiment, run_seeds, store_path
 from clipkit.lab.seeds import limit_threads, resolve_device, seed_everything
 from clipkit.lab.settings import convert, settle
+from clipkit.registry.claims import claims_of
+from clipkit.registry.records import load_records, portable, scale_of
 
 if TYPE_CHECKING:
     import pandas
@@ -136,7 +136,7 @@ def start(
     params = settle(presets, preset, {"seed": seed, **parameters}, types, notebook.literals(notebook.cells()))
     params = {"preset": preset, **params}
     if entry is None:
-        from clipkit.press.registry import entry as look_up
+        from clipkit.registry.papers import entry as look_up
 
         entry = look_up(slug)
     n_seeds = convert("n_seeds", params.get("n_seeds", 1), int, 5)

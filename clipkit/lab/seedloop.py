@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
 from clipkit.lab.notebook import cells
-from clipkit.lab.records import json_ready, write_json
 from clipkit.lab.seeds import seed_everything
 from clipkit.paths import PACKAGE, cache_dir
+from clipkit.registry.records import json_ready, write_json
 
 if TYPE_CHECKING:
     import pandas

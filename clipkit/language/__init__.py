@@ -7,20 +7,19 @@
 A name imports the file it lives in when it is first asked for.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from clipkit.lazy import exports
-
-_HOME = {
-    "vocabulary": "WordVocabulary split_words",
-    "transformer": "Encoder TextDecoder",
-    "seq2seq": "Seq2Seq",
-    "shipped": "load_seq2seq save_seq2seq",
-    "noising": "infill permute",
-    "corpora": "caption_pairs caption_vocabulary documents reworded",
-    "scorers": "DecoderBackend HuggingFaceBackend Seq2SeqScorer load_scorer",
-    "tellings": "Telling read_telling",
-    "corruptions": "Graded corrupt_text grade word_distance",
-    "hypotheses": "Judged judged_texts",
-}
-__getattr__, __all__ = exports(__name__, _HOME)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "corpora": ["caption_pairs", "caption_vocabulary", "documents", "reworded"],
+        "factual_errors": ["Graded", "corrupt_text", "grade", "word_distance"],
+        "noising": ["infill", "permute"],
+        "parsed_caption": ["Telling", "read_telling"],
+        "scorers": ["DecoderBackend", "HuggingFaceBackend", "Seq2SeqScorer", "load_scorer"],
+        "seq2seq": ["Seq2Seq"],
+        "shipped": ["load_seq2seq", "save_seq2seq"],
+        "transformer": ["Encoder", "TextDecoder"],
+        "vocabulary": ["WordVocabulary", "split_words"],
+    },
+)

@@ -12,8 +12,8 @@ import numpy as np
 from clipkit.errors import unknown
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.world import WorldSpec, caption_batch, sample_scenes
+from clipkit.world.content_plan import Draw, seeds_of, short_message, states, truths
 from clipkit.world.english import say_short
-from clipkit.world.message import Draw, seeds_of, short_message, states, truths
 
 TASKS = ("denoise", "summarise", "paraphrase")
 DOCUMENTS = WorldSpec(min_objects=2, max_objects=4)

@@ -9,42 +9,24 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+import lazy_loader
+
 from clipkit.errors import unknown
 
 if TYPE_CHECKING:
     from clipkit.models.base import DualEncoder
 
-__all__ = [
-    "DualEncoder",
-    "NanoEncoder",
-    "build_nano",
-    "list_models",
-    "load_card",
-    "load_model",
-    "load_tokenizer",
-    "save_bpe",
-    "save_nano",
-    "train_bpe",
-]
-
-_HOMES = {
-    "DualEncoder": "base",
-    "NanoEncoder": "nano",
-    "build_nano": "nano",
-    "save_nano": "nano",
-    "load_card": "cards",
-    "load_tokenizer": "bpe",
-    "save_bpe": "bpe",
-    "train_bpe": "bpe",
-}
-
-
-def __getattr__(name: str):  # torch and open_clip load with the first model, not with the package
-    if name in _HOMES:
-        from importlib import import_module
-
-        return getattr(import_module(f"clipkit.models.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# torch and open_clip load with the first model, not with the package
+__getattr__, __dir__, _LAZY = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "base": ["DualEncoder"],
+        "bpe": ["load_tokenizer", "save_bpe", "train_bpe"],
+        "cards": ["load_card"],
+        "nano": ["NanoEncoder", "build_nano", "save_nano"],
+    },
+)
+__all__ = ["list_models", "load_model", *_LAZY]
 
 
 def list_models(open_clip: bool = False) -> list[str]:

@@ -10,7 +10,7 @@ sentence. The map that does it for sentences is fitted on words alone.
 
 With hard probabilities (τ = 1) and a nearest-neighbour w this is ConSE (Norouzi et al., arXiv:1312.5650); soft
 ones keep what the classifier knows of classes that it would not name. How A is fitted:
-`clipkit.models.lite_fit`. What it reaches: `data/models/lite.card.json`.
+`clipkit.recipes.lite_fit`. What it reaches: `data/models/lite.card.json`.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def load_part(kind: str, build: Callable[[dict], nn.Module], name: str, device: 
 
     Raises ClipkitError as `read_part`, and when header and weights do not belong together.
     """
-    from clipkit.datasets.digests import hash_file
+    from clipkit.datasets.fingerprints import hash_file
     from clipkit.models.base import resolve_device
 
     path, header, state = read_part(kind, name, folder)
@@ -77,7 +77,7 @@ def load_part(kind: str, build: Callable[[dict], nn.Module], name: str, device: 
 def part_card(recipe, steps: int, history, settings: Mapping[str, Any], module: nn.Module, device: str, **more) -> dict:
     """What every card of a part says: recipe, training (steps, minutes, last loss, settings), size, versions; then `more`.
 
-    Args: recipe: of `clipkit.pretrain.recipes`. history: what `train` returned. settings: those given to it.
+    Args: recipe: of `clipkit.recipes.contrastive`. history: what `train` returned. settings: those given to it.
     """
     from clipkit import __version__
 

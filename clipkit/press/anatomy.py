@@ -6,7 +6,7 @@ import ast
 import re
 
 from clipkit.press import hashing, notebooks
-from clipkit.press.registry import Entry
+from clipkit.registry.papers import Entry
 
 SECTIONS = (
     "The idea",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from clipkit.press.registry import Entry, Registry
+from clipkit.registry.papers import Entry, Registry
 
 HEADER = "% Generated from data/papers.yml by `clipkit bib`; do not edit. Background literature: background.bib.\n"
 SPECIAL = str.maketrans({"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$"})

@@ -6,9 +6,9 @@ from html import escape
 
 from clipkit.press.ledger import Row
 from clipkit.press.markup import authors, badge, duration, venue
-from clipkit.press.parts import BY_ID
-from clipkit.press.registry import Entry
 from clipkit.press.settings import Site, in_repository
+from clipkit.registry.papers import Entry
+from clipkit.registry.parts import BY_ID
 
 
 def link(text: str, url: str) -> str:

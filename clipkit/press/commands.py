@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
-from clipkit.press.registry import Entry, Registry, load_registry
+from clipkit.registry.papers import Entry, Registry, load_registry
 
 
 def _parameters(options: Namespace) -> dict:
@@ -198,7 +198,7 @@ def features(options: Namespace) -> None:
 
 
 def pretrain(options: Namespace) -> int:
-    from clipkit.pretrain.recipes import RECIPES, main
+    from clipkit.recipes.contrastive import RECIPES, main
 
     if not options.names:
         for recipe in RECIPES.values():

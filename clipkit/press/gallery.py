@@ -7,7 +7,7 @@ from html import escape
 
 from clipkit.press.ledger import Row
 from clipkit.press.markup import SYMBOL, authors, badge
-from clipkit.press.registry import Entry, Registry
+from clipkit.registry.papers import Entry, Registry
 
 VERDICTS = ("holds", "fails", "inconclusive")
 HOME = ("", "world")  # the scales whose verdicts a tile shows one by one

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from clipkit.errors import ClipkitError
 from clipkit.lab.notebook import literals
-from clipkit.lab.records import portable
 from clipkit.lab.settings import settle
 from clipkit.press import hashing, notebooks
+from clipkit.registry.records import portable
 
 RANGE = re.compile(r"([+-]?\d+)\.\.([+-]?\d+)")
 COLUMNS = ("arm", "value", "key")  # of the table of rows; a parameter cannot be called so

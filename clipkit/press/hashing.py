@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clipkit.paths import PACKAGE, data_dir
 from clipkit.press.imports import named_files, reached_files
-from clipkit.press.registry import Entry
+from clipkit.registry.papers import Entry
 
 # Files of the lab that draw or lay out: a page is run anew when they change, but no recorded number can.
 DRAWING = frozenset(
@@ -158,7 +158,7 @@ def numeric(files: dict[str, str]) -> dict[str, str]:
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """Names of what changed between two sets of parts: `notebook`, `clipkit/world/pen.py`, ..."""
+    """Names of what changed between two sets of parts: `notebook`, `clipkit/world/rasterizer.py`, ..."""
     changed = []
     for key in new:
         before, now = old.get(key), new[key]

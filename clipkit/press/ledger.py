@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
 from clipkit.press.record import load_all, staleness
-from clipkit.press.registry import ClaimSpec, Entry, Registry
+from clipkit.registry.papers import ClaimSpec, Entry, Registry
 
 if TYPE_CHECKING:
-    from clipkit.lab.records import Record
+    from clipkit.registry.records import Record
 
 COLUMNS = (
     "slug",
@@ -105,7 +105,7 @@ def entry_rows(entry: Entry, records: list[Record]) -> list[Row]:
 
 def _measured(entry: Entry, claim: ClaimSpec, record: Record) -> Row:
     """Judge the recorded seeds by the registry's test; when the record lacks an arm that the test now asks for, it is stale."""
-    from clipkit.lab.claims import Claim
+    from clipkit.registry.claims import Claim
 
     try:
         judged = Claim.of(claim).judge(record.rows)
@@ -138,7 +138,7 @@ def p_value(values: Sequence[float], kind: str, margin: float) -> float | None:
 
 def _holm(rows: list[Row]) -> list[Row]:
     """Holm's adjustment over the claims of a page, scale by scale."""
-    from clipkit.lab.stats import holm
+    from clipkit.registry.stats import holm
 
     adjusted = list(rows)
     for scale in {row.scale for row in rows if row.p is not None}:

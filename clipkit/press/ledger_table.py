@@ -7,8 +7,8 @@ from html import escape
 from clipkit.press import ledger as books
 from clipkit.press.ledger import Row
 from clipkit.press.markup import badge, number, paper_number, span
-from clipkit.press.parts import BY_ID
-from clipkit.press.registry import Registry
+from clipkit.registry.papers import Registry
+from clipkit.registry.parts import BY_ID
 
 HEADS = ("page", "claim", "the paper", "scale", "here, with 95 % interval", "verdict")
 VERDICTS = ("holds", "fails", "inconclusive", "too few seeds", "not run", "not tested")  # also the order in which they sort

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from clipkit.press.registry import Entry
+from clipkit.registry.papers import Entry
 
 SYMBOL = {"holds": "✓", "fails": "✗", "inconclusive": "≈", "too few seeds": "…", "stale": "↻", "not run": "·", "not tested": "–"}
 SOURCE_WORDS = {

@@ -6,8 +6,8 @@ import textwrap
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
-from clipkit.press.registry import Entry
 from clipkit.press.settings import in_repository
+from clipkit.registry.papers import Entry
 
 PARAMETERS = """
 preset = "quick"  # smoke (seconds), quick (a minute) or full (for the record)

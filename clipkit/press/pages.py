@@ -13,7 +13,7 @@ from clipkit.press.gallery import gallery
 from clipkit.press.ledger import Row
 from clipkit.press.ledger_table import counts_sentence, ledger_table
 from clipkit.press.markup import authors
-from clipkit.press.registry import Entry, Registry
+from clipkit.registry.papers import Entry, Registry
 
 MARKER = re.compile(r"<!-- clipkit:([a-z_]+)(?: ([a-z0-9_]+))? -->")
 

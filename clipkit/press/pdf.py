@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.press.registry import Registry
 from clipkit.press.site import sphinx_build
 from clipkit.press.stage import site_dir, stage
+from clipkit.registry.papers import Registry
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clipkit.errors import ClipkitError
 from clipkit.press.markup import authors, venue
-from clipkit.press.registry import Registry
 from clipkit.press.settings import in_repository
+from clipkit.registry.papers import Registry
 
 START, END = "<!-- papers:start -->", "<!-- papers:end -->"
 

@@ -1,6 +1,6 @@
 """Recording: run a page, keep its numbers in data/records, and know when they no longer match the code.
 
-The file itself is `clipkit.lab.records.Record`; here is what only the press knows: hashes, versions, date.
+The file itself is `clipkit.registry.records.Record`; here is what only the press knows: hashes, versions, date.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir
 from clipkit.press import hashing, notebooks
 from clipkit.press.claims import claims_output
-from clipkit.press.registry import Entry, Registry
+from clipkit.registry.papers import Entry, Registry
 
 if TYPE_CHECKING:
-    from clipkit.lab.records import Record
+    from clipkit.registry.records import Record
 
 
 def make_record(entry: Entry, executed, status: dict) -> Record:
@@ -25,7 +25,7 @@ def make_record(entry: Entry, executed, status: dict) -> Record:
     Raises ClipkitError when the notebook left no claims output, or one of another page, or a claim the
     registry does not know.
     """
-    from clipkit.lab.records import Record
+    from clipkit.registry.records import Record
 
     payload = claims_output(executed)
     if payload is None:
@@ -61,7 +61,7 @@ def record_hashes(entry: Entry, notebook, parameters: dict) -> dict:
 
 def load_all(registry: Registry) -> dict[str, list[Record]]:
     """All committed records by slug; records of a page that the registry does not know raise ClipkitError."""
-    from clipkit.lab.records import load_records
+    from clipkit.registry.records import load_records
 
     folders = sorted(path.parent for path in (data_dir() / "records").glob("*/*.json"))
     return {slug: load_records(registry.entry(slug).slug) for slug in dict.fromkeys(folder.name for folder in folders)}

@@ -15,8 +15,8 @@ from pathlib import Path
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir
 from clipkit.press import hashing, notebooks
-from clipkit.press.registry import Entry
 from clipkit.press.worker import Job, run_job, status_path, write_json
+from clipkit.registry.papers import Entry
 
 EXPECTED = {"smoke": 8.0, "quick": 30.0, "full": 300.0}  # seconds, until a page has been run once
 

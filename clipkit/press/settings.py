@@ -11,7 +11,7 @@ import yaml
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
-from clipkit.press.registry import Entry
+from clipkit.registry.papers import Entry
 
 BOOK = ROOT / "book"
 

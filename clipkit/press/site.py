@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.press.registry import Registry
 from clipkit.press.slim import slim
 from clipkit.press.stage import site_dir, stage
+from clipkit.registry.papers import Registry
 
 WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b: ?")
 

@@ -21,10 +21,10 @@ from clipkit.press.api import api_page
 from clipkit.press.bibliography import bibtex
 from clipkit.press.cards import failed_note, header_card
 from clipkit.press.ledger import Row, ledger, to_csv
-from clipkit.press.registry import Entry, Registry
 from clipkit.press.runner import read_status, run_path
 from clipkit.press.settings import BOOK, load_site
 from clipkit.press.toc import page_path, toc
+from clipkit.registry.papers import Entry, Registry
 
 NOT_COPIED = ("_build", "vendor", "site.yml", "_config.yml", "_toc.yml", "references.bib")  # placed elsewhere, or made anew
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.lab.records import portable
 from clipkit.lab.sweeps import ROWS, SUMMARY
 from clipkit.paths import data_dir
 from clipkit.press import grid, hashing, notebooks
 from clipkit.press.claims import claims_output
-from clipkit.press.registry import Entry
 from clipkit.press.runner import Result, is_fresh, job_for
 from clipkit.press.worker import Job
+from clipkit.registry.papers import Entry
+from clipkit.registry.records import portable
 
 if TYPE_CHECKING:
     import pandas
@@ -109,7 +109,7 @@ def summarise(table: pandas.DataFrame) -> pandas.DataFrame:
     """Mean of each arm over the seeds of a combination, with its 95 % interval from five seeds on (else empty)."""
     import pandas
 
-    from clipkit.lab.verdict import interval
+    from clipkit.registry.verdict import interval
 
     names = [name for name in table.columns if name not in ("seed", "value", "key")]
     lines = []

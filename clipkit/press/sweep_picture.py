@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from clipkit.errors import unknown
-from clipkit.lab.claims import claims_of
 from clipkit.lab.figures import new_figure, png, style
 from clipkit.lab.plots import bars, curves
-from clipkit.press.registry import Entry
+from clipkit.registry.claims import claims_of
+from clipkit.registry.papers import Entry
 
 if TYPE_CHECKING:
     import pandas

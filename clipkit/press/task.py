@@ -40,7 +40,7 @@ def remote(job: Job, notebook: str) -> tuple[str | None, dict]:
 def missing_here(job: Job) -> list[str]:
     """In what this machine's code, packages, models and data differ from those the job was made with; empty when in nothing."""
     from clipkit.press import hashing, notebooks
-    from clipkit.press.registry import load_registry
+    from clipkit.registry.papers import load_registry
 
     notebook = notebooks.read(Path(job.source))
     given = {**notebooks.parameters(notebook), **job.parameters}

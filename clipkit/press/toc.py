@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipkit.press.registry import Registry
+from clipkit.registry.papers import Registry
 
 FRONT = ("how_to_read",)
 BACK = ("ledger", "glossary", "api", "references")

@@ -1,7 +1,7 @@
 """Self-distillation without labels (DINO): a student agrees with the moving average of itself across views.
 
 Source: Caron et al., arXiv:2104.14294, algorithm 1; two global and `n_local` local crops. A network learns what its views
-have in common, and crops of one picture have the background and the colours; `clipkit.pretrain.shapes` takes other views.
+have in common, and crops of one picture have the background and the colours; `clipkit.recipes.shapes` takes other views.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit.pretrain.train import History, cosine_schedule, train
+from clipkit.train import History, cosine_schedule, train
 
 
 class DinoHead(nn.Module):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.lab.stats import Interval, finite
+from clipkit.registry.stats import Interval, finite
 
 HOW = ("pearson", "spearman", "kendall")
 TIES = ("calibrate", "strict", "ignore")

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from clipkit.errors import ClipkitError
 from clipkit.score.protocol import PairScorer
-from clipkit.world.reading import parse
-from clipkit.world.statements import plural
+from clipkit.world.caption_parser import parse
+from clipkit.world.propositions import plural
 from clipkit.world.taxonomy import CATEGORIES
 from clipkit.world.words import NUMBERS, PLACES, RELATION_WORDS, noun_phrase
 
@@ -201,6 +201,6 @@ class DecomposedScore(PairScorer):
 
     @staticmethod
     def _open_answers() -> tuple[str, ...]:
-        from clipkit.score.vqa_lessons import ANSWERS
+        from clipkit.recipes.vqa_lessons import ANSWERS
 
         return ANSWERS[2:]

@@ -59,7 +59,7 @@ def region_loss(eyes: Eyes, names: list[Tensor], pictures: Tensor, labels: Tenso
 
 def learn_regions(module: nn.Module, pictures: Tensor, labels: Tensor, steps: int, batch: int = 64, seed: int = 0, lr: float = 2e-3):
     """Teach `module.eyes` in place; returns the History. pictures (N, M, D), labels (N, M, 3)."""
-    from clipkit.pretrain.train import train
+    from clipkit.train import train
 
     names, device = region_names(module.vocabulary), module.eyes.where.device
 

@@ -108,8 +108,8 @@ def hard_negative_loss(images: Tensor, texts: Tensor, negatives: Tensor, scale: 
 
 def caption_batches(scenes, tokens: Tensor, vocabulary, batch: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """`steps` batches: picture tokens (B, M, D), true captions and captions with words exchanged, (B, L) each; new ones every round."""
-    from clipkit.score.vqa_lessons import caption_pair
-    from clipkit.world.message import Draw, seeds_of, states, truths
+    from clipkit.recipes.vqa_lessons import caption_pair
+    from clipkit.world.content_plan import Draw, seeds_of, states, truths
 
     rng, known, done, round_ = np.random.default_rng(seed), list(truths(scenes)), 0, 0
     while done < steps:
@@ -132,10 +132,10 @@ def make_two_towers(recipe, folder: Path, steps: int, device: str, after_step=No
     `recipe.vision`: settings of TwoTowers, and "pictures", "regions" (steps of the first lesson).
     """
     from clipkit import load_model
-    from clipkit.pretrain.train import train
+    from clipkit.recipes.vqa import lesson_pictures
+    from clipkit.recipes.vqa_lessons import question_vocabulary
     from clipkit.score.regions import learn_regions
-    from clipkit.score.vqa_lessons import question_vocabulary
-    from clipkit.score.vqa_training import lesson_pictures
+    from clipkit.train import train
 
     settings = dict(recipe.vision)
     pictures, regions = settings.pop("pictures"), settings.pop("regions")
@@ -161,7 +161,7 @@ def make_two_towers(recipe, folder: Path, steps: int, device: str, after_step=No
 def tower_numbers(module: TwoTowers, model, n: int = 100) -> dict[str, float]:
     """Percent of swapped tasks solved (group) by kind, n of each, with known and with held-out pairs of colour and thing."""
     from clipkit.score.clipscore import CLIPScore
-    from clipkit.score.winoground import quadruples, winoground
+    from clipkit.score.winoground_tasks import quadruples, winoground
 
     module.model, numbers = model, {}
     for name, held in (("seen", False), ("held_out", True)):

@@ -11,7 +11,7 @@ from torch import Tensor
 from clipkit.errors import ClipkitError, unknown
 from clipkit.score.nano_vqa import NanoVQA, patch_tokens
 from clipkit.score.protocol import PairScorer
-from clipkit.world.asking import figure_question
+from clipkit.world.question_answers import figure_question
 
 DEFAULT_QUESTION = figure_question("{}")  # the paper's words, in the lower case of the world's vocabulary
 NORMS = ("prob", "yes_no", "not_no", "geo")

@@ -8,33 +8,45 @@
 A name imports the file it lives in when it is first asked for.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from clipkit.lazy import exports
-
-_HOME = {
-    "taxonomy": "BACKGROUNDS CATEGORIES COLOURS HOME HYPERNYMS SIZES STUFF STYLES SUPERCLASSES SUPERCLASS_OF TEXTURES",
-    "spec": "WorldSpec",
-    "scene": "Object Scene Scenes relations",
-    "sample": "category_probabilities sample_scenes single_objects",
-    "rendering": "Rendered render",
-    "sprites": "part_names",
-    "styles": "apply_style",
-    "corruptions": "CORRUPTIONS corrupt",
-    "truth": "counts crowds cut_out depth_map object_crops occlude without",
-    "defects": "DEFECTS plant_defects",
-    "conflict": "cue_conflicts",
-    "video": "Clip VideoSpec sample_clips tone_track",
-    "captions": "REGISTERS caption caption_batch",
-    "languages": "LANGUAGES",
-    "corpus": "Corpus NAMES crawl name_shares other_meanings spellings",
-    "attributes": "Attributes category_attributes",
-    "prompts": "CLASS_TEMPLATES classnames fill",
-    "asking": "Question batch_questions figure_question questions",
-    "statements": "entities facts graded",
-    "reading": "check fidelity parse",
-    "drawing": "describe draw_texts",
-    "regions": "dense_regions",
-    "pairs": "PAIR_KINDS count_captions minimal_pairs",
-}
-__getattr__, __all__ = exports(__name__, _HOME)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "attributes": ["Attributes", "category_attributes"],
+        "caption_parser": ["check", "fidelity", "parse"],
+        "captions": ["REGISTERS", "caption", "caption_batch"],
+        "conflict": ["cue_conflicts"],
+        "corpus": ["Corpus", "NAMES", "crawl", "name_shares", "other_meanings", "spellings"],
+        "defects": ["DEFECTS", "plant_defects"],
+        "drawing": ["describe", "draw_texts"],
+        "image_corruptions": ["CORRUPTIONS", "corrupt"],
+        "languages": ["LANGUAGES"],
+        "pairs": ["PAIR_KINDS", "count_captions", "minimal_pairs"],
+        "prompts": ["CLASS_TEMPLATES", "classnames", "fill"],
+        "propositions": ["entities", "facts", "graded"],
+        "question_answers": ["Question", "batch_questions", "figure_question", "questions"],
+        "regions": ["dense_regions"],
+        "rendering": ["Rendered", "render"],
+        "sample": ["category_probabilities", "sample_scenes", "single_objects"],
+        "scene": ["Object", "Scene", "Scenes", "relations"],
+        "spec": ["WorldSpec"],
+        "sprites": ["part_names"],
+        "styles": ["apply_style"],
+        "taxonomy": [
+            "BACKGROUNDS",
+            "CATEGORIES",
+            "COLOURS",
+            "HOME",
+            "HYPERNYMS",
+            "SIZES",
+            "STUFF",
+            "STYLES",
+            "SUPERCLASSES",
+            "SUPERCLASS_OF",
+            "TEXTURES",
+        ],
+        "truth": ["counts", "crowds", "cut_out", "depth_map", "object_crops", "occlude", "without"],
+        "video": ["Clip", "VideoSpec", "sample_clips", "tone_track"],
+    },
+)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from clipkit.world.pen import Pen, Point, _catmull_rom
+from clipkit.world.rasterizer import Pen, Point, _catmull_rom
 
 
 def _arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, steps: int = 24) -> list[Point]:

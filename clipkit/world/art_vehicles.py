@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from clipkit.world.art_living import arc, tube
-from clipkit.world.pen import Pen, Point
+from clipkit.world.rasterizer import Pen, Point
 
 
 def _wheel(pen: Pen, x: float, y: float, r: float) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.world import foils, pairs
+from clipkit.world import caption_negatives as foils
+from clipkit.world import pairs
+from clipkit.world.alt_text import alt_text, junk
+from clipkit.world.content_plan import Draw, Item, Message, Truth, detailed_message, full_items, seeds_of, short_message, states, truths
 from clipkit.world.english import be, phrase, say_detailed, say_short
 from clipkit.world.languages import LANGUAGES, foreign_name, say_foreign
-from clipkit.world.message import Draw, Item, Message, Truth, detailed_message, full_items, seeds_of, short_message, states, truths
-from clipkit.world.noise import alt_text, junk
 from clipkit.world.regions import dense_text
 from clipkit.world.taxonomy import HYPERNYMS
 from clipkit.world.words import PLACES, SCENES, SYNONYM_PLACES, SYNONYMS, hypernym_phrase, join, noun_phrase, synonym_phrase

@@ -13,7 +13,7 @@ import numpy as np
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.world.backgrounds import VARIANTS, background
-from clipkit.world.pen import INK
+from clipkit.world.rasterizer import INK
 from clipkit.world.sprites import sprite
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SUPERCLASS_OF, TYPICAL_COLOUR
 

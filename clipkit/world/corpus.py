@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from clipkit.errors import ClipkitError, unknown
+from clipkit.world.alt_text import junk
 from clipkit.world.captions import caption_batch
-from clipkit.world.message import Draw
-from clipkit.world.noise import junk
+from clipkit.world.content_plan import Draw
 from clipkit.world.taxonomy import CATEGORIES
 from clipkit.world.words import PLURALS, SYNONYM_PLURALS, SYNONYMS, article
 

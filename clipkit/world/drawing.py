@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.world.reading import Stated, ancestors, parse
+from clipkit.world.caption_parser import Stated, ancestors, parse
 from clipkit.world.sample import sample_scenes
 from clipkit.world.scene import Scenes
 from clipkit.world.spec import WorldSpec

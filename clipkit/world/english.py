@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipkit.world.message import Item, Message
+from clipkit.world.content_plan import Item, Message
 from clipkit.world.words import PLACES, RELATION_WORDS, SCENES, SIDES, STYLE_LEADS, STYLE_NOUNS, join, noun_phrase
 
 _LEADS = {"photo": "a photo of ", "picture": "a picture of ", "image": "an image of ", "drawing": "a drawing of "}

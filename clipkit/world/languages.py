@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 from clipkit.errors import unknown
 from clipkit.world import lexicon
-from clipkit.world.message import Item, Message
+from clipkit.world.content_plan import Item, Message
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, STYLES, TEXTURES
 
 LANGUAGES: tuple[str, ...] = ("en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja")
@@ -147,7 +147,7 @@ def foreign_name(name: str, language: str) -> str:
 def say_foreign(message: Message, language: str, detailed: bool) -> str:
     """A short or detailed message in another language.
 
-    >>> from clipkit.world.message import Item, Message
+    >>> from clipkit.world.content_plan import Item, Message
     >>> say_foreign(Message([Item(2, "apple", "red")], background="snow"), "de", detailed=False)
     'zwei rote Äpfel im Schnee'
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from clipkit.errors import ClipkitError, unknown
+from clipkit.world.content_plan import Draw, Item, Message, Truth, detailed_message, groups, relation_between, seeds_of, states, truths
 from clipkit.world.english import phrase, say_detailed
-from clipkit.world.message import Draw, Item, Message, Truth, detailed_message, groups, relation_between, seeds_of, states, truths
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, TEXTURES
 from clipkit.world.words import NUMBERS, OPPOSITE, PLACES, RELATION_WORDS, noun_phrase
 
@@ -147,7 +147,7 @@ def count_captions(scene, numbers: Iterable[int] = range(2, 11)) -> list[str]:
 
     Raises: ClipkitError for a scene without objects.
 
-    >>> from clipkit.world.message import Thing, Truth
+    >>> from clipkit.world.content_plan import Thing, Truth
     >>> count_captions(Truth([Thing("cat", "red", "plain", "small", 0.2, 0.2)] * 3, "snow", "flat"), (2, 3))
     ['a photo of two red cats', 'a photo of three red cats']
     """

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clipkit.world.content_plan import Draw, Item, Thing, Truth, side_of, truths
 from clipkit.world.english import phrase
-from clipkit.world.message import Draw, Item, Thing, Truth, side_of, truths
 from clipkit.world.taxonomy import STUFF
 from clipkit.world.words import SIDES
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from clipkit.paths import PACKAGE, cache_dir
-from clipkit.world.pen import INK, Pen
+from clipkit.world.rasterizer import INK, Pen
 from clipkit.world.taxonomy import CATEGORIES
 
 MASTER = 192  # pixels of the drawing a sprite is reduced from
@@ -51,7 +51,7 @@ def part_names(category: str) -> tuple[str, ...]:
 @cache
 def _art_hash() -> str:
     digest = hashlib.sha256(str(MASTER).encode())
-    for name in ("pen", "art_living", "art_vehicles", "art_things", "sprites"):
+    for name in ("rasterizer", "art_living", "art_vehicles", "art_things", "sprites"):
         digest.update((PACKAGE / "world" / f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from clipkit.pretrain import SubstringMatcher, count_matches, entry_probability, hash_sample, keep_probability, spaced
-from clipkit.pretrain.web_pool import web_pool, world_metadata
+from clipkit.studies.metaclip_web_pool import web_pool, world_metadata
 
 pytest.importorskip("pytest_benchmark")
 

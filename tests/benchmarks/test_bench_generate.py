@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from clipkit.generate import CaptionDecoder, CiderD, brief_references, brief_vocabulary
-from clipkit.generate.shipped import CAPTION_WORLD
 from clipkit.language import split_words
+from clipkit.recipes.captioner import CAPTION_WORLD
 from clipkit.world import WorldSpec, sample_scenes
 
 pytest.importorskip("pytest_benchmark")

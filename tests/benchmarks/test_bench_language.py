@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from clipkit.language import Seq2Seq, Seq2SeqScorer, caption_vocabulary, judged_texts
+from clipkit.language import Seq2Seq, Seq2SeqScorer, caption_vocabulary
 from clipkit.score.agreement import pairwise_accuracy
+from clipkit.studies.bartscore_hypotheses import judged_texts
 
 pytest.importorskip("pytest_benchmark")
 BENCH = {"rounds": 3, "warmup_rounds": 1}

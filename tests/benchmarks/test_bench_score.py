@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from clipkit import load_model
+from clipkit.recipes.vqa_lessons import ANSWERS, question_vocabulary
 from clipkit.score.nano_vqa import NanoVQA, patch_tokens
-from clipkit.score.vqa_lessons import ANSWERS, question_vocabulary
 from clipkit.score.vqascore import DEFAULT_QUESTION, NanoAnswerer, VQAScore
-from clipkit.score.winoground import quadruples, winoground
+from clipkit.score.winoground_tasks import quadruples, winoground
 
 pytest.importorskip("pytest_benchmark")
 BENCH = {"rounds": 3, "warmup_rounds": 1}

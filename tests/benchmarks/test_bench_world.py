@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clipkit.world import WorldSpec, render, sample_scenes
-from clipkit.world.corruptions import CORRUPTIONS, corrupt
+from clipkit.world.image_corruptions import CORRUPTIONS, corrupt
 
 pytest.importorskip("pytest_benchmark")
 SCENES = 1000

@@ -14,7 +14,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from clipkit.generate import R_CODE, CLIPReward, GrammarHead, WeightedReward, advantages, corrupt_caption, self_critical_loss, word_mask
+from clipkit.generate import R_CODE, CLIPReward, GrammarHead, WeightedReward, advantages, self_critical_loss, word_mask
+from clipkit.language.word_noise import corrupt_caption
 from tests.calibration.clip_reward_official import CAPTION, DRAWS, VALUES, B, D, K, batch, texts
 
 STORED = json.loads(VALUES.read_text())

@@ -9,7 +9,7 @@ import torch
 
 from clipkit.compat import import_open_clip
 from clipkit.dense import colour_smoothing, filtered_affinity, proxy_matrix
-from clipkit.dense.trident import window_maps
+from clipkit.dense.trident_windows import window_maps
 from tests.calibration.official import features
 from tests.calibration.trident_official import (
     CELLS,

@@ -11,7 +11,7 @@ import torch
 from clipkit.score.agreement import group_correlations, kendall, pairwise_accuracy
 from clipkit.score.hf_vqa import HFVQA
 from clipkit.score.vqascore import VQAScore
-from clipkit.score.winoground import winoground
+from clipkit.score.winoground_tasks import winoground
 from tests.calibration.vqascore_official import IMAGE, SYSTEM, TEXTS, VALUES, numbers, tiny_t5
 
 STORED = json.loads(VALUES.read_text())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipkit.robust.groups import group_accuracy
+from clipkit.robust.worst_group import group_accuracy
 from clipkit.zeroshot.conditioning import AttributeSpace, conditional_zeroshot
 from clipkit.zeroshot.weighting import prompt_scores, prompt_weights, selected, weighted_classifier
 from tests.calibration.zeroshot_official import FACTORS, SCALE, TAUS, VALUES, context_task, pool_task

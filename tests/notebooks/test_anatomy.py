@@ -11,7 +11,7 @@ import pytest
 from clipkit.paths import ROOT, data_dir
 from clipkit.press import new, notebooks
 from clipkit.press.anatomy import faults
-from clipkit.press.registry import load_registry
+from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
 PAGES = sorted((ROOT / "notebooks").glob("*/*.ipynb"))

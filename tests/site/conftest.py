@@ -10,7 +10,7 @@ import pytest
 
 from clipkit.press import record, runner
 from clipkit.press.notebooks import read
-from clipkit.press.registry import load_registry
+from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PAGES = ("foundations/zero_shot_classification", "foundations/judging_claims", "few_shot/gda_adapter")

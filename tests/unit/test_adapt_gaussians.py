@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from clipkit.adapt import GDA
-from clipkit.adapt.gaussians import known_gaussians, learning_curves
 from clipkit.errors import ClipkitError
+from clipkit.studies.gda_adapter_gaussians import known_gaussians, learning_curves
 
 
 def test_samples_have_the_stated_moments():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clipkit.adapt.limited_labels import SETTINGS, harmonic_accuracy, limited_labels
 from clipkit.errors import ClipkitError
+from clipkit.studies.pseudolabel_prompts_settings import SETTINGS, harmonic_accuracy, limited_labels
 
 Y = torch.tensor([2, 0, 1, 0, 2, 1, 0, 2, 2, 3])
 

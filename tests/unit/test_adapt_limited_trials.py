@@ -9,8 +9,10 @@ from torch.nn import functional as F
 
 from clipkit import load_model
 from clipkit.adapt import NearestClassMean
-from clipkit.adapt.limited_labels import SETTINGS, limited_labels
-from clipkit.adapt.limited_trials import (
+from clipkit.adapt.pseudolabels import schedule
+from clipkit.errors import ClipkitError
+from clipkit.features.pictures import Pictures
+from clipkit.studies.pseudolabel_prompts import (
     Problem,
     by_round,
     class_gains,
@@ -21,9 +23,7 @@ from clipkit.adapt.limited_trials import (
     training_free,
     visual_self_train,
 )
-from clipkit.adapt.pseudolabels import schedule
-from clipkit.errors import ClipkitError
-from clipkit.features.pictures import Pictures
+from clipkit.studies.pseudolabel_prompts_settings import SETTINGS, limited_labels
 from clipkit.zeroshot import zeroshot_weights
 
 

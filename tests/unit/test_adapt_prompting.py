@@ -12,7 +12,7 @@ from clipkit import load_model
 from clipkit.adapt import PromptLearner
 from clipkit.adapt.prompting import frozen
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.models.packed import can_pack, encode_packed
+from clipkit.models.prefix_packing import can_pack, encode_packed
 from clipkit.models.towers import encode_text
 from clipkit.zeroshot import zeroshot_weights
 
@@ -84,7 +84,7 @@ def test_shared_beginning_equals_text_by_text_in_float64_with_its_gradients():
         parts = words[0, :5].clone().requires_grad_(), words[:, 5 : int(end.max())].clone().requires_grad_()
         whole = words.clone().requires_grad_()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("clipkit.models.packed.ROW", row)
+            patch.setattr("clipkit.models.prefix_packing.ROW", row)
             packed = encode_packed(clip.module, *parts, end - 5)
         plain = encode_text(clip.module, tokens, whole)
         torch.testing.assert_close(packed, plain)

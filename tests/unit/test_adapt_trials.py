@@ -9,9 +9,9 @@ from torch.nn.functional import normalize
 
 from clipkit.adapt import GDA, NearestClassMean, TipAdapter, ZeroShotProbe, select_alpha
 from clipkit.adapt.selection import PROTOCOLS, equal_spread
-from clipkit.adapt.trials import long_tail, macro_percent, new_classes, percent, protocol_scores, zipf_shots
 from clipkit.errors import ClipkitError
 from clipkit.features.draws import Draw, turns
+from clipkit.studies.gda_adapter import long_tail, macro_percent, new_classes, percent, protocol_scores, zipf_shots
 
 SCALE = 20.0
 

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from clipkit.adapt.linear_probe import LinearProbe
 from clipkit.adapt.shootout import Given, tip_adapter_f, zero_shot
-from clipkit.adapt.two_networks import WEIGHTS, by_certainty, chosen_amu, concat_probe, join, joined, joint_cache_f, percent, usefulness
 from clipkit.errors import ClipkitError
+from clipkit.studies.amu_tuning import WEIGHTS, by_certainty, chosen_amu, concat_probe, join, joined, joint_cache_f, percent, usefulness
 
 
 def unit(n, d, seed):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.bag_of_words import WordPredictor, bag, bag_of_words_loss, telling_words
-from clipkit.pretrain.small import small_clip
-from clipkit.pretrain.train import train
+from clipkit.pretrain.tiny_clip import small_clip
+from clipkit.studies.contrastive_pretraining_bag_of_words import WordPredictor, bag, bag_of_words_loss, telling_words
+from clipkit.train import train
 
 # Vocabulary of 8: 0 padding, 1 "a", 2 "cat", 3 "cup", 4 "red", 5 "blue", 6 begin, 7 end.
 CAPTIONS = torch.tensor([[6, 1, 2, 7, 0], [6, 1, 3, 7, 0], [6, 1, 4, 2, 7], [6, 1, 5, 3, 7]])

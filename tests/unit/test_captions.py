@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
 from clipkit.world import captions as C
+from clipkit.world.alt_text import alt_text, junk
+from clipkit.world.caption_parser import check, fidelity, parse
+from clipkit.world.content_plan import Draw, Item, Message, Thing, Truth, relation_between, short_message, states
 from clipkit.world.english import say_detailed, say_short
-from clipkit.world.message import Draw, Item, Message, Thing, Truth, relation_between, short_message, states
-from clipkit.world.noise import alt_text, junk
 from clipkit.world.pairs import ONE_WORD, PAIR_KINDS, count_captions, differing_words, minimal_pairs
 from clipkit.world.prompts import CLASS_TEMPLATES, classnames, fill
-from clipkit.world.reading import check, fidelity, parse
 from clipkit.world.regions import BACKGROUND_STUFF, dense_regions
 from clipkit.world.sample import sample_scenes
 from clipkit.world.scene import Object, Scene, Scenes, relations

@@ -8,8 +8,8 @@ import pytest
 
 from clipkit.errors import ClipkitError
 from clipkit.world.captions import caption, caption_batch
+from clipkit.world.content_plan import Item, Message
 from clipkit.world.languages import LANGUAGES, foreign_name, foreign_phrase, say_foreign, tables
-from clipkit.world.message import Item, Message
 from clipkit.world.sample import sample_scenes
 from clipkit.world.scene import Object, Scene
 from clipkit.world.spec import WorldSpec

@@ -7,13 +7,13 @@ from collections import Counter
 import pytest
 
 from clipkit.errors import ClipkitError
-from clipkit.world.asking import QUESTION_KINDS, YES_NO, Question, batch_questions, figure_question, questions
-from clipkit.world.message import truths
-from clipkit.world.reading import check, fidelity, parse
+from clipkit.world.caption_parser import check, fidelity, parse
+from clipkit.world.content_plan import truths
+from clipkit.world.propositions import entities, facts, graded, true_facts
+from clipkit.world.question_answers import QUESTION_KINDS, YES_NO, Question, batch_questions, figure_question, questions
 from clipkit.world.sample import sample_scenes
 from clipkit.world.scene import Object, Scene
 from clipkit.world.spec import WorldSpec
-from clipkit.world.statements import entities, facts, graded, true_facts
 from clipkit.world.taxonomy import COLOURLESS_STYLES, COLOURS, STYLES
 from clipkit.world.words import NUMBERS
 

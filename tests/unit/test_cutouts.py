@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.cutouts import camera_batches, cutout_view, moments, outlines, placed, recoloured, subtract_backdrops
+from clipkit.recipes.cutouts import camera_batches, cutout_view, moments, outlines, placed, recoloured, subtract_backdrops
 
 
 def planted(n=9, side=16):

@@ -18,7 +18,7 @@ from PIL import Image
 from clipkit.datasets import ArrayImages, Dataset, UnreadableImage, choose, dataset_names, load_dataset, stratified_split
 from clipkit.datasets.base import cut
 from clipkit.datasets.classnames import readable
-from clipkit.datasets.digests import file_digests, hash_file
+from clipkit.datasets.fingerprints import file_digests, hash_file
 from clipkit.datasets.images import decode, file_images
 from clipkit.errors import ClipkitError, MissingExtra
 
@@ -227,7 +227,7 @@ def test_unreadable_image_names_its_path(tmp_path, content):
 
 
 def test_digests_are_remembered_and_notice_changes(tmp_path, monkeypatch):
-    from clipkit.datasets import digests
+    from clipkit.datasets import fingerprints as digests
 
     files = [tmp_path / f"{i}.bin" for i in range(3)]
     for i, file in enumerate(files):

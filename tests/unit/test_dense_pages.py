@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from clipkit import load_dataset, load_model
-from clipkit.dense import study
-from clipkit.dense.pages import PhotoPage, WorldPage, centred, numbers
 from clipkit.errors import ClipkitError
-from clipkit.lab.label_maps import coloured, grouped_bars, panels
-from clipkit.models.segmenters import load_segmenter, load_segmenter_card
+from clipkit.models.shipped_segmenter import load_segmenter, load_segmenter_card
+from clipkit.studies import trident_measures as study
+from clipkit.studies.trident import PhotoPage, WorldPage, centred, numbers
+from clipkit.studies.trident_figures import coloured, grouped_bars, panels
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def page():
 
 
 def test_every_arm_of_the_claims_is_measured(page):
-    from clipkit.press.registry import load_registry
+    from clipkit.registry.papers import load_registry
 
     row = page.measure(2, 0)
     wanted = {arm for claim in load_registry().entry("trident").claims for arm in _arms(claim)}

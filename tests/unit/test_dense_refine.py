@@ -10,8 +10,10 @@ from skimage.measure import regionprops
 
 from clipkit.datasets.segmentation import category_halves, segmentation_scenes
 from clipkit.dense import Segmenter, find_regions, refine
-from clipkit.dense.refine import two_way
-from clipkit.dense.segmenter_training import (
+from clipkit.dense.refinement import two_way
+from clipkit.errors import ClipkitError
+from clipkit.models.shipped_segmenter import load_segmenter, load_segmenter_card, save_segmenter, to_pixels
+from clipkit.recipes.segmenter_training import (
     TRAINING_STYLES,
     grouping_losses,
     mask_iou,
@@ -20,8 +22,6 @@ from clipkit.dense.segmenter_training import (
     segmenter_loss,
     spoil,
 )
-from clipkit.errors import ClipkitError
-from clipkit.models.segmenters import load_segmenter, load_segmenter_card, save_segmenter, to_pixels
 from clipkit.world import CATEGORIES, SUPERCLASS_OF
 
 

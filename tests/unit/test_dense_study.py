@@ -8,9 +8,9 @@ import torch
 
 from clipkit.datasets.segmentation import segmentation_scenes
 from clipkit.dense import confusion
-from clipkit.dense.choices import OFFSETS, choose_offset, labels_of, offset_confusions
-from clipkit.dense.study import EDGES, recall_by_size
 from clipkit.errors import ClipkitError
+from clipkit.studies.trident_choices import OFFSETS, choose_offset, labels_of, offset_confusions
+from clipkit.studies.trident_measures import EDGES, recall_by_size
 
 
 def scores_and_truth():

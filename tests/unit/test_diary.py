@@ -10,10 +10,11 @@ import torch
 
 from clipkit.datasets import load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.pretrain import alignment, info_nce, modality_gap, train
-from clipkit.pretrain.diary import Diary, look, pair_features
+from clipkit.pretrain import alignment, info_nce, modality_gap
 from clipkit.pretrain.pairs import contrastive_loss
-from clipkit.pretrain.small import caption_batches, small_clip
+from clipkit.pretrain.tiny_clip import caption_batches, small_clip
+from clipkit.studies.contrastive_pretraining_training_monitor import Diary, look, pair_features
+from clipkit.train import train
 from clipkit.zeroshot import zeroshot_logits, zeroshot_weights
 
 

@@ -6,7 +6,7 @@ import torch
 
 from clipkit import load_model
 from clipkit.errors import ClipkitError
-from clipkit.features.collection import collection
+from clipkit.studies.nola_collection import collection
 
 
 def test_parts_are_disjoint_and_repeat():

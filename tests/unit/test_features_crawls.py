@@ -10,8 +10,8 @@ from clipkit import load_model
 from clipkit.errors import ClipkitError
 from clipkit.features import crawls
 from clipkit.pretrain import concept_frequency
-from clipkit.pretrain.names import learn_names
 from clipkit.robust.per_class import class_accuracy, tail_and_rest
+from clipkit.studies.neglected_tails_text_tuning import learn_names
 from clipkit.world import CATEGORIES, NAMES, WorldSpec, name_shares, render, sample_scenes, spellings
 from clipkit.zeroshot import read_synonyms
 

@@ -20,7 +20,7 @@ from clipkit.generate import (
     retrieval_recall,
 )
 from clipkit.world import STYLES, WorldSpec, caption_batch, sample_scenes
-from clipkit.world.message import Thing, Truth
+from clipkit.world.content_plan import Thing, Truth
 
 CAT, DOG = Thing("cat", "red", "plain", "small", 0.2, 0.5), Thing("dog", "blue", "plain", "large", 0.8, 0.5)
 SCENE = Truth([CAT, DOG], "snow", "flat")

@@ -10,8 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from clipkit.errors import ClipkitError
-from clipkit.generate import PHOTO_QUESTIONS, ProbeCaptioner, ReadoutCaptioner
-from clipkit.generate.captioners import photo_sentence
+from clipkit.studies.caps_adapter_captioners import PHOTO_QUESTIONS, ProbeCaptioner, ReadoutCaptioner, photo_sentence
 
 X = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
 WORDS = ["cat", "dog", "red", "blue", "snow", "sea"]

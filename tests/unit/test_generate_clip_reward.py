@@ -7,7 +7,6 @@ import torch.nn.functional as F
 
 from clipkit import ClipkitError, load_model
 from clipkit.generate import (
-    CORRUPTION_KINDS,
     R_CODE,
     R_PAPER,
     CLIPReward,
@@ -18,11 +17,11 @@ from clipkit.generate import (
     finetune_text_grammar,
     grammar_accuracy,
     grammar_loss,
-    load_grammar,
     pooled_text,
 )
-from clipkit.generate.shipped import CAPTION_WORLD
+from clipkit.language.word_noise import CORRUPTION_KINDS
 from clipkit.pretrain import info_nce
+from clipkit.recipes.captioner import CAPTION_WORLD, load_grammar
 from clipkit.world import WorldSpec, caption_batch, render, sample_scenes
 
 nano = load_model("nano", device="cpu")

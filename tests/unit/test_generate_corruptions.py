@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipkit import ClipkitError
-from clipkit.generate import CORRUPTION_KINDS, corrupt_caption
+from clipkit.language.word_noise import CORRUPTION_KINDS, corrupt_caption
 
 EXTRA = ["zebra", "violin"]
 captions = st.lists(st.sampled_from(["a", "red", "cat", "and", "two", "dogs", "snow"]), min_size=1, max_size=9).map(" ".join)

@@ -8,7 +8,7 @@ import torch
 
 from clipkit import load_model
 from clipkit.errors import ClipkitError
-from clipkit.generate import STYLE_SHIFTS, domain_pictures, domain_task, drawn_features, folder_task, style_captioner
+from clipkit.studies.caps_adapter import STYLE_SHIFTS, domain_pictures, domain_task, drawn_features, folder_task, style_captioner
 from clipkit.world import BACKGROUNDS, CATEGORIES, STYLES, describe, draw_texts, render
 from clipkit.world.drawing import attributes_of
 

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from clipkit import ClipkitError, load_model
-from clipkit.generate import CORRUPTION_KINDS, CiderD, CLIPReward, GrammarHead, brief_vocabulary, load_captioner
-from clipkit.generate.rewarded import (
+from clipkit.generate import CiderD, CLIPReward, GrammarHead, brief_vocabulary
+from clipkit.language.word_noise import CORRUPTION_KINDS
+from clipkit.recipes.captioner import load_captioner
+from clipkit.studies.clip_reward_captioning import (
     best_of,
     caption_numbers,
     captioner_and_grammar,

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import clipkit.lab.records
 import clipkit.lab.tables
+import clipkit.registry.records
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.lab.claims import Claim, claims_of
-from clipkit.lab.records import Record, json_ready, load_records, portable, scale_of, write_json
 from clipkit.lab.report import MIME, decimals, paper_number
+from clipkit.registry.claims import Claim, claims_of
+from clipkit.registry.records import Record, json_ready, load_records, portable, scale_of, write_json
 
 TEST = {
     "metric": "accuracy",
@@ -57,7 +57,7 @@ def start(preset="full", **parameters):
 
 
 def test_doctests():
-    assert doctest.testmod(clipkit.lab.records).failed == 0
+    assert doctest.testmod(clipkit.registry.records).failed == 0
     assert doctest.testmod(clipkit.lab.tables).failed == 0
 
 
@@ -84,7 +84,7 @@ def test_no_baseline_compares_with_zero():
 
 
 def test_registry_objects_are_claims_too():
-    from clipkit.press.registry import ClaimSpec
+    from clipkit.registry.papers import ClaimSpec
 
     spec = ClaimSpec("C1", "t", {}, TEST, None)
     assert claims_of(type("Entry", (), {"claims": (spec,)}))[0].baselines == ["tip_adapter", "nearest_mean"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from clipkit.errors import ClipkitError
-from clipkit.lab.clouds import discriminant_plane, two_clouds
 from clipkit.lab.figures import new_figure
+from clipkit.studies.gda_adapter_figures import discriminant_plane, two_clouds
 
 
 @pytest.fixture

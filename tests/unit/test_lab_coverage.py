@@ -8,7 +8,7 @@ from scipy import stats
 
 from clipkit.errors import ClipkitError
 from clipkit.lab import paired_bootstrap, t_interval
-from clipkit.lab.coverage import INTERVALS, coverage
+from clipkit.studies.judging_claims_coverage import INTERVALS, coverage
 
 NORMAL = np.random.default_rng(0).normal(3.0, 2.0, (20_000, 3))
 

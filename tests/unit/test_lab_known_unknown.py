@@ -7,7 +7,7 @@ import pytest
 
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import new_figure
-from clipkit.lab.known_unknown import against_diagonal, score_outlines
+from clipkit.studies.clipn_figures import against_diagonal, score_outlines
 
 
 def test_outlines_share_bins_and_have_area_one():

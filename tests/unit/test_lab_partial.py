@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
-from clipkit.lab.partial import partial_correlation
 from clipkit.lab.score_panels import MOST, score_panels, shown_classes
+from clipkit.studies.amu_tuning_partial import partial_correlation
 
 
 @settings(max_examples=40, deadline=None)

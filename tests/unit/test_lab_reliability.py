@@ -8,8 +8,8 @@ import torch
 
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import new_figure
-from clipkit.lab.reliability import reliability_diagram
 from clipkit.robust.calibration import reliability
+from clipkit.studies.zero_shot_classification import reliability_diagram
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-import clipkit.lab.stats as lab_stats
+import clipkit.registry.stats as lab_stats
 from clipkit.errors import ClipkitError
 from clipkit.lab import cohen_dz, holm, mcnemar, paired_bootstrap, rank_trends, sign_flip_p, slopes, t_interval
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipkit.lab.verdict_picture import BETTER, EQUIVALENT, verdict_picture, verdicts
+from clipkit.studies.judging_claims_figures import BETTER, EQUIVALENT, verdict_picture, verdicts
 
 
 def test_verdicts_as_the_labels_say():

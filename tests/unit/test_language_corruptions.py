@@ -10,13 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
-from clipkit.language import Judged, corrupt_text, grade, judged_texts, read_telling, tellings, word_distance
-from clipkit.language import corruptions as module
+from clipkit.language import corrupt_text, grade, read_telling, word_distance
+from clipkit.language import factual_errors as module
+from clipkit.language import parsed_caption as tellings
 from clipkit.language.corpora import documents
-from clipkit.language.corruptions import FALSE, FLUENCY, KINDS, TRUE
+from clipkit.language.factual_errors import FALSE, FLUENCY, KINDS, TRUE
+from clipkit.studies.bartscore_hypotheses import Judged, judged_texts
 from clipkit.world import Object, Scene, caption_batch
-from clipkit.world.message import truths
-from clipkit.world.reading import check, parse
+from clipkit.world.caption_parser import check, parse
+from clipkit.world.content_plan import truths
 
 SCENE = Scene((Object("cat", "red", x=0.2), Object("dog", "blue", x=0.8), Object("cup", "green", y=0.9)), "snow")
 TEXT = "a photo of a red cat, a blue dog and a green cup in the snow"

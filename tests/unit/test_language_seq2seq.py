@@ -12,10 +12,10 @@ from clipkit.errors import ClipkitError
 from clipkit.language import Seq2Seq, WordVocabulary, caption_pairs, caption_vocabulary, infill, load_seq2seq, permute
 from clipkit.language.corpora import documents, reworded
 from clipkit.language.shipped import save_seq2seq
-from clipkit.language.training import pair_batches
 from clipkit.language.vocabulary import MASK
-from clipkit.world.message import truths
-from clipkit.world.reading import check, parse
+from clipkit.recipes.language import pair_batches
+from clipkit.world.caption_parser import check, parse
+from clipkit.world.content_plan import truths
 
 WORDS = WordVocabulary(["a", "red", "blue", "cat", "dog"])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from clipkit.language import caption_vocabulary, load_scorer, load_seq2seq
-from clipkit.language.training import held_out
 from clipkit.models.cards import load_card
 from clipkit.paths import data_dir
-from clipkit.pretrain.recipes import RECIPES
+from clipkit.recipes.contrastive import RECIPES
+from clipkit.recipes.language import held_out
 
 NAMES = ("nano-bart", "nano-bart-short", "nano-bart-para")
 

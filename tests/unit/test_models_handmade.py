@@ -10,7 +10,7 @@ from PIL import Image
 from clipkit import load_dataset
 from clipkit.errors import ClipkitError
 from clipkit.features.draws import draw
-from clipkit.models.handmade import PixelPCA, untrained
+from clipkit.models.baselines import PixelPCA, untrained
 
 
 @pytest.fixture(scope="module")

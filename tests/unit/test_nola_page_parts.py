@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 from clipkit import load_model
 from clipkit.adapt import TunedTower
-from clipkit.adapt.nola_study import two_heads, watched
 from clipkit.errors import ClipkitError
 from clipkit.lab.class_change import class_change
 from clipkit.lab.neighbours import neighbours
+from clipkit.studies.nola import two_heads, watched
 
 
 def test_neighbours_by_hand():

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.binding import colour_binding
+from clipkit.pretrain.attribute_binding import colour_binding
 from clipkit.pretrain.probes import relations_and_order
 from clipkit.world import BACKGROUNDS, CATEGORIES, COLOURS, HOME, Scenes, VideoSpec, WorldSpec, sample_clips
+from clipkit.world.counterfactuals import HOME_OF, TYPICAL_OF, at_home, balanced, elsewhere, in_other_colour, in_typical_colour
 from clipkit.world.panels import film, label_colours, with_boxes
 from clipkit.world.taxonomy import TYPICAL_COLOUR
-from clipkit.world.typical import HOME_OF, TYPICAL_OF, at_home, balanced, elsewhere, in_other_colour, in_typical_colour
 
 
 class WordCounter:

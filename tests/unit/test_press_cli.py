@@ -17,8 +17,8 @@ from clipkit.paths import PACKAGE
 from clipkit.press import api, cards, markup, pages
 from clipkit.press.cli import main
 from clipkit.press.ledger import ledger
-from clipkit.press.registry import load_registry
 from clipkit.press.settings import load_site
+from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
 
@@ -71,7 +71,7 @@ def test_new_writes_a_notebook_that_parses(desk, capsys):
 def test_command_line_starts_quickly():
     start = time.perf_counter()
     heavy = "any(name in sys.modules for name in ('torch', 'matplotlib', 'papermill'))"
-    code = f"import sys, clipkit.press.cli, clipkit.press.registry; sys.exit({heavy})"
+    code = f"import sys, clipkit.press.cli, clipkit.registry.papers; sys.exit({heavy})"
     assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0
     assert time.perf_counter() - start < 10  # generous: the machine may be busy; what matters is the line above
 

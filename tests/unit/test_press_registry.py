@@ -13,8 +13,8 @@ from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT, data_dir
 from clipkit.press import bibliography, readme, toc
 from clipkit.press.markup import venue
-from clipkit.press.registry import load_registry
 from clipkit.press.settings import load_site
+from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
 TINY = FIXTURES / "data" / "papers.yml"

@@ -19,7 +19,7 @@ from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
 from clipkit.press import ledger as books
 from clipkit.press import notebooks, record, runner
-from clipkit.press.registry import load_registry
+from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
 SMALL = """

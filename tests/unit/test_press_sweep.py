@@ -17,7 +17,7 @@ from clipkit.errors import ClipkitError
 from clipkit.lab import load_sweep
 from clipkit.press import cluster, grid, runner, sweep, sweep_picture, task
 from clipkit.press.cli import main
-from clipkit.press.registry import load_registry
+from clipkit.registry.papers import load_registry
 
 pytest.importorskip("pyarrow", reason="needs the extra `cluster`")
 

@@ -18,9 +18,9 @@ from clipkit.pretrain import (
     rarity_weights,
     weighted_info_nce,
 )
-from clipkit.pretrain.heads import TwoHeads, class_weights
-from clipkit.pretrain.small import small_clip
-from clipkit.pretrain.web_pool import web_pool, world_metadata
+from clipkit.pretrain.frozen_clip import TwoHeads, class_weights
+from clipkit.pretrain.tiny_clip import small_clip
+from clipkit.studies.metaclip_web_pool import web_pool, world_metadata
 
 
 def task(n=600, classes=6, seed=0, noise=0.3):

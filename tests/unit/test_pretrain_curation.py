@@ -295,8 +295,8 @@ def test_curation_refuses(call, message):
 @pytest.fixture(scope="module")
 def study():
     from clipkit import load_dataset, load_model
-    from clipkit.pretrain.curation_study import CurationStudy
-    from clipkit.pretrain.web_pool import web_pool, world_metadata
+    from clipkit.studies.metaclip import CurationStudy
+    from clipkit.studies.metaclip_web_pool import web_pool, world_metadata
 
     test = load_dataset("world", "test", n=192, seed=0, max_objects=1)
     tower, reader = load_model("nano-dino", device="cpu"), load_model("nano", device="cpu")
@@ -322,7 +322,7 @@ def test_study_draws_what_it_says(study):
 
 def test_study_trains_every_arm_alike(study, monkeypatch):
     seen = []
-    import clipkit.pretrain.curation_study as module
+    import clipkit.studies.metaclip as module
 
     whole = module.budget_clip
     monkeypatch.setattr(module, "budget_clip", lambda *a, **k: seen.append((len(a[0]), k["steps"], k["batch"])) or whole(*a, **k))
@@ -338,7 +338,7 @@ def test_study_trains_every_arm_alike(study, monkeypatch):
 def test_study_wants_truth_and_pictures(study):
     from clipkit import load_dataset
     from clipkit.features.crawls import Crawl
-    from clipkit.pretrain.curation_study import CurationStudy
+    from clipkit.studies.metaclip import CurationStudy
 
     with pytest.raises(ClipkitError, match="web_pool"):
         CurationStudy(Crawl(["a cat"]), study.matcher, None, None, None, 0)

@@ -10,9 +10,9 @@ import torch
 
 from clipkit import ClipkitError
 from clipkit.pretrain import equal_texts
-from clipkit.pretrain.heads import EMBED_DIM, TwoHeads, class_weights, feature_batches
-from clipkit.pretrain.memory_study import LOSSES, Setting, around, fit, instant, judge, memory_curve, prepare, tune, two_by_two
-from clipkit.pretrain.saturation import saturation
+from clipkit.pretrain.frozen_clip import EMBED_DIM, TwoHeads, class_weights, feature_batches
+from clipkit.studies.cloob import LOSSES, Setting, around, fit, instant, judge, memory_curve, prepare, tune, two_by_two
+from clipkit.studies.cloob_gradient_saturation import saturation
 
 
 class Pixels:

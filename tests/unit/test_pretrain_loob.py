@@ -24,7 +24,7 @@ from clipkit.pretrain import (
     retrieve,
 )
 from clipkit.pretrain.hopfield import recall, self_weight
-from clipkit.pretrain.saturation import SaturationDiary, identity_error, saturation
+from clipkit.studies.cloob_gradient_saturation import SaturationDiary, identity_error, saturation
 
 LOSSES = {"info_nce": info_nce, "info_loob": info_loob, "cloob": cloob_loss, "memory": memory_info_nce, "decoupled": decoupled_info_nce}
 

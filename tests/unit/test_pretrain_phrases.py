@@ -8,17 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
-from clipkit.pretrain import (
-    PhraseCounter,
-    SenseJudge,
-    balanced_accuracy,
-    concept_frequency,
-    judged_matches,
-    log_errors,
-    plain_words,
-    similarity_threshold,
-    tail_classes,
-)
+from clipkit.pretrain import PhraseCounter, concept_frequency, judged_matches, log_errors, plain_words, tail_classes
+from clipkit.studies.neglected_tails_word_sense import SenseJudge, balanced_accuracy, similarity_threshold
 from clipkit.world import CATEGORIES, NAMES, WorldSpec, crawl, name_shares, other_meanings, sample_scenes, spellings
 from clipkit.world.corpus import rename
 

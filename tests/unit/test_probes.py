@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from clipkit import ClipkitError
-from clipkit.pretrain import probes, recipes
+from clipkit.pretrain import probes
 from clipkit.pretrain.pairs import pair_batches
+from clipkit.recipes import contrastive as recipes
 from clipkit.world import WorldSpec
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clipkit import load_model
-from clipkit.pretrain.regional import region_batches, region_features, regional_loss
+from clipkit.recipes.regional import region_batches, region_features, regional_loss
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from torch.nn.functional import normalize
 from clipkit import load_dataset, load_model
 from clipkit.errors import ClipkitError
 from clipkit.robust import NoTextTower, OODSplit, class_split, clipn_loss, clipn_scores, world_split
-from clipkit.robust import clipn_study as study
 from clipkit.robust.clipn_frozen import first_trained
-from clipkit.robust.clipn_study import MatchHead, caption_words, data_pairs, fit_no_tower, held_out_loss, shuffled, world_pairs
+from clipkit.studies import clipn as study
+from clipkit.studies.clipn import MatchHead, caption_words, data_pairs, fit_no_tower, held_out_loss, shuffled, world_pairs
 from clipkit.zeroshot import zeroshot_weights
 
 

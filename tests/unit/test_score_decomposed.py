@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
+from clipkit.recipes.vqa_lessons import ANSWERS, lesson_scenes, question_vocabulary
 from clipkit.score import decomposed
 from clipkit.score.decomposed import DecomposedScore, SubQuestion, decompose
-from clipkit.score.vqa_lessons import ANSWERS, lesson_scenes, question_vocabulary
-from clipkit.world.message import truths
-from clipkit.world.reading import check
-from clipkit.world.statements import graded, true_facts
+from clipkit.world.caption_parser import check
+from clipkit.world.content_plan import truths
+from clipkit.world.propositions import graded, true_facts
 
 
 def test_examples_in_docstrings():

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
+from clipkit.recipes.vqa_lessons import WORDINGS, question_vocabulary
 from clipkit.score import clipscore
 from clipkit.score.clipscore import CLIPScore, clip_score, directional_similarity, ref_clip_score
 from clipkit.score.nano_vqa import NanoVQA
 from clipkit.score.protocol import PairScorer, Scorer
-from clipkit.score.vqa_lessons import WORDINGS, question_vocabulary
 from clipkit.score.vqascore import DEFAULT_QUESTION, NORMS, ITMScore, MeanScore, NanoAnswerer, VQAScore
 
 TEXTS = ["a", "bb", "ccc"]

@@ -8,13 +8,13 @@ import pytest
 from clipkit import load_model
 from clipkit.models.cards import load_card
 from clipkit.paths import data_dir
-from clipkit.pretrain.recipes import RECIPES
+from clipkit.recipes.contrastive import RECIPES
+from clipkit.recipes.vqa import HELD_OUT_SEED, accuracy_by_kind, lesson_pictures
+from clipkit.recipes.vqa_lessons import ANSWERS, lesson_questions, question_vocabulary
 from clipkit.score.clipscore import CLIPScore
 from clipkit.score.nano_vqa import load_vqa, patch_tokens
 from clipkit.score.two_towers import load_two_towers
-from clipkit.score.vqa_lessons import ANSWERS, lesson_questions, question_vocabulary
-from clipkit.score.vqa_training import HELD_OUT_SEED, accuracy_by_kind, lesson_pictures
-from clipkit.score.winoground import quadruples, winoground
+from clipkit.score.winoground_tasks import quadruples, winoground
 
 NAMES = ("nano-vqa", "nano-vqa-atomic")
 

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.language import judged_texts
 from clipkit.score.overlap import rouge
-from clipkit.score.text_study import (
+from clipkit.studies.bartscore import (
     DIRECTIONS,
     ablations,
     choose,
@@ -25,7 +24,8 @@ from clipkit.score.text_study import (
     style_bias,
     within,
 )
-from clipkit.world.reading import check
+from clipkit.studies.bartscore_hypotheses import judged_texts
+from clipkit.world.caption_parser import check
 
 
 class Oracle:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
+from clipkit.recipes.vqa_lessons import lesson_scenes, question_vocabulary
 from clipkit.score.clipscore import CLIPScore
 from clipkit.score.two_towers import TwoTowers, caption_batches, hard_negative_loss, load_two_towers
-from clipkit.score.vqa_lessons import lesson_scenes, question_vocabulary
 
 TEXTS = ["a red cat", "two dogs and a blue key in the snow", "a cat"]
 

@@ -11,7 +11,8 @@ import torch
 
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import split_words
-from clipkit.score.vqa_lessons import (
+from clipkit.recipes.vqa import lesson_batches
+from clipkit.recipes.vqa_lessons import (
     ANSWERS,
     HELD_OUT,
     MIXES,
@@ -22,9 +23,8 @@ from clipkit.score.vqa_lessons import (
     lesson_scenes,
     question_vocabulary,
 )
-from clipkit.score.vqa_training import lesson_batches
-from clipkit.world.message import Draw, seeds_of, states, truths
-from clipkit.world.reading import check, parse
+from clipkit.world.caption_parser import check, parse
+from clipkit.world.content_plan import Draw, seeds_of, states, truths
 from clipkit.world.taxonomy import CATEGORIES, COLOURS
 
 N = 150

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.score import vqa_study as study
-from clipkit.score.vqa_lessons import WORDINGS, lesson_scenes, question_vocabulary
+from clipkit.recipes.vqa_lessons import WORDINGS, lesson_scenes, question_vocabulary
 from clipkit.score.vqascore import VQAScore
-from clipkit.score.winoground import quadruples
+from clipkit.score.winoground_tasks import quadruples
+from clipkit.studies import vqascore as study
 from clipkit.world import render
-from clipkit.world.message import truths
-from clipkit.world.reading import parse
+from clipkit.world.caption_parser import parse
+from clipkit.world.content_plan import truths
 from tests.unit.test_score_vqa_lessons import false_parts, holds, stated
 
 TWO = {"min_objects": 2, "count_probs": None}

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.train import train
-from clipkit.score import vqa_training
+from clipkit.recipes import vqa as vqa_training
+from clipkit.recipes.vqa import accuracy_by_kind, answer_loss, lesson_batches, shortened
+from clipkit.recipes.vqa_lessons import ANSWERS, lesson_questions, lesson_scenes, question_vocabulary
 from clipkit.score.nano_vqa import NanoVQA, load_vqa
 from clipkit.score.regions import COVERED, NAMES, learn_regions, region_accuracy, region_labels, region_loss, region_names
-from clipkit.score.vqa_lessons import ANSWERS, lesson_questions, lesson_scenes, question_vocabulary
-from clipkit.score.vqa_training import accuracy_by_kind, answer_loss, lesson_batches, shortened
+from clipkit.train import train
 from clipkit.world import render
-from clipkit.world.message import truths
+from clipkit.world.content_plan import truths
 from clipkit.world.scene import Object, Scene, Scenes
 from clipkit.world.taxonomy import CATEGORIES
 

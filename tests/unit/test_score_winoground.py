@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clipkit.errors import ClipkitError
-from clipkit.score import winoground as home
-from clipkit.score.vqa_lessons import HELD_OUT, question_vocabulary
-from clipkit.score.winoground import KINDS, Quadruples, quadruples, winoground
-from clipkit.world.message import truths
-from clipkit.world.reading import check, parse
+from clipkit.recipes.vqa_lessons import HELD_OUT, question_vocabulary
+from clipkit.score import winoground_tasks as home
+from clipkit.score.winoground_tasks import KINDS, Quadruples, quadruples, winoground
+from clipkit.world.caption_parser import check, parse
+from clipkit.world.content_plan import truths
 
 
 def test_examples_in_docstrings():

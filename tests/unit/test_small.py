@@ -10,9 +10,10 @@ import torch
 
 from clipkit.datasets import load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.pretrain import info_nce, train
+from clipkit.pretrain import info_nce
 from clipkit.pretrain.pairs import contrastive_loss
-from clipkit.pretrain.small import CONTEXT, EMBED_DIM, caption_batches, small_clip
+from clipkit.pretrain.tiny_clip import CONTEXT, EMBED_DIM, caption_batches, small_clip
+from clipkit.train import train
 
 
 @pytest.fixture(scope="module")

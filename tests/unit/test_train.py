@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clipkit import ClipkitError
-from clipkit.pretrain import cosine_schedule, train
+from clipkit.train import cosine_schedule, train
 
 X = torch.linspace(-1, 1, 32)[:, None]
 Y = 3 * X + 0.5

@@ -6,7 +6,7 @@ import torch
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import cache_dir
-from clipkit.pretrain.two_places import NAMES, TwoPlaces, captions_without_place, train_there
+from clipkit.studies.perceptionclip_spurious_background import NAMES, TwoPlaces, captions_without_place, train_there
 from clipkit.world import CATEGORIES
 from clipkit.world.words import PLACES
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from clipkit import ClipkitError
-from clipkit.pretrain.train import train
-from clipkit.pretrain.warmup import FACTORS, FactorClassifier, factor_loss, factor_shares, labelled_batches
+from clipkit.recipes.warmup import FACTORS, FactorClassifier, factor_loss, factor_shares, labelled_batches
+from clipkit.train import train
 from clipkit.world import WorldSpec, classnames, sample_scenes
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
-from clipkit.robust.groups import group_accuracy
+from clipkit.robust.worst_group import group_accuracy
 from clipkit.zeroshot import AttributeSpace, conditional_zeroshot, context_weights, infer_context, pool_contexts
 
 SPACE = {"place": {"snow": ["in the snow"], "other": [""]}, "size": {"small": ["tiny", "small"], "any": [""], "large": ["large"]}}

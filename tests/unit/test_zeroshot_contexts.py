@@ -6,8 +6,8 @@ import torch
 
 from clipkit import load_dataset
 from clipkit.errors import ClipkitError
+from clipkit.studies.perceptionclip_contexts import CHANGES, changed_contexts, positions, resampled, world_contexts
 from clipkit.world import caption_batch
-from clipkit.zeroshot.contexts import CHANGES, changed_contexts, positions, resampled, world_contexts
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from scipy.stats import spearmanr
 
 from clipkit import load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.diet import diet, photo_crops
+from clipkit.studies.zero_shot_prompt_ensembling_bias import concept_share, rank_correlation, word_frequency, words_of
+from clipkit.studies.zero_shot_prompt_ensembling_usual import diet, photo_crops
 from clipkit.zeroshot.pool import PromptPool
-from clipkit.zeroshot.prompt_bias import concept_share, rank_correlation, word_frequency, words_of
 
 
 def test_the_shipped_pool():

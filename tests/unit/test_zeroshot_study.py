@@ -11,11 +11,11 @@ from clipkit.datasets import Task, world_suite
 from clipkit.errors import ClipkitError
 from clipkit.features.testset import test_pictures as pictures_of
 from clipkit.features.text import pool_features
-from clipkit.pretrain.diet import usual_features
+from clipkit.studies.perceptionclip import ARMS, INFERRED, known_contexts, naming
+from clipkit.studies.perceptionclip_contexts import PLAIN, Context
+from clipkit.studies.zero_shot_prompt_ensembling import accuracy, alone, effective, follows, from_few, heated
+from clipkit.studies.zero_shot_prompt_ensembling_usual import usual_features
 from clipkit.zeroshot import prompt_scores, prompt_weights, weighted_classifier
-from clipkit.zeroshot.context_study import ARMS, INFERRED, known_contexts, naming
-from clipkit.zeroshot.contexts import PLAIN, Context
-from clipkit.zeroshot.pool_study import accuracy, alone, effective, follows, from_few, heated
 
 
 @pytest.fixture(scope="module")

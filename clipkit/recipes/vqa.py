@@ -1,0 +1,156 @@
+"""The recipes of the question answerer: pictures looked at once, questions drawn anew, one training loop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clipkit.errors import ClipkitError
+from clipkit.models.parts import part_card
+from clipkit.recipes.vqa_lessons import ANSWERS, HELD_OUT, LESSON_WORLD, lesson_questions, lesson_scenes, question_vocabulary
+from clipkit.score.nano_vqa import LAYERS, NanoVQA, load_vqa, patch_tokens, save_vqa
+from clipkit.score.regions import learn_regions, region_accuracy, region_labels
+
+LATER = 0.15  # share of the batches whose questions start at a place drawn at random
+CHUNK = 1024  # pictures whose questions are mixed
+HELD_OUT_SEED = 90_001  # scenes the cards are measured on
+Lessons = Sequence[tuple[Sequence[str], int]]  # (mixes of questions, batches of them), one after the other
+
+
+def lesson_pictures(model, n: int, seed: int, **world) -> tuple:
+    """Scenes (n) of `lesson_scenes`, their patch tokens (n, M, D) and region labels (n, M, 3); many of them wait in the cache."""
+    from safetensors.torch import load_file, save_file
+
+    from clipkit.paths import cache_dir
+
+    scenes = lesson_scenes(n, seed, **world)
+    if n < 2 * CHUNK:
+        return scenes, *_looked_at(model, scenes)
+    key = hashlib.sha256(repr((model.fingerprint, LESSON_WORLD, sorted(world.items()), LAYERS, n, seed)).encode()).hexdigest()[:16]
+    path = cache_dir("pretrain") / f"patches-{key}.safetensors"
+    if not path.exists():
+        parts = [_looked_at(model, scenes[i : i + CHUNK]) for i in range(0, n, CHUNK)]
+        tokens, labels = (torch.cat(some) for some in zip(*parts, strict=True))
+        half = path.with_suffix(".half")
+        save_file({"tokens": tokens, "labels": labels}, half)
+        half.replace(path)
+    kept = load_file(path)
+    return scenes, kept["tokens"].clone(), kept["labels"].clone()  # read once; a mapped file is slow to pick rows from
+
+
+def _looked_at(model, scenes) -> tuple[Tensor, Tensor]:
+    from clipkit.world import render
+
+    drawn = render(scenes, masks=True)
+    tokens = patch_tokens(model, drawn.images)
+    return tokens, region_labels(scenes, drawn.instances, round(tokens.shape[1] ** 0.5))
+
+
+def lesson_batches(
+    scenes, tokens: Tensor, vocabulary, answers: Sequence[str], lessons: Lessons, batch: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Batches of all lessons: picture tokens (B, M, D), words (B, L), where each question starts (B,), answers (B,).
+
+    Questions of a lesson's mixes about a chunk of pictures are shuffled together; each round over the pictures draws new ones.
+    """
+    rng, index = np.random.default_rng(seed), {a: i for i, a in enumerate(answers)}
+    for number, (mixes, steps) in enumerate(lessons):
+        done, round_ = 0, 100 * number
+        while done < steps:
+            for start in range(0, len(scenes), CHUNK):
+                part = scenes[start : start + CHUNK]
+                asked = [q for mix in mixes for q in lesson_questions(part, mix, 1000 * seed + round_) if q.answer in index]
+                asked = [asked[i] for i in rng.permutation(len(asked))]
+                if len(asked) < batch:
+                    hint = f"fewer than a batch of {batch}; use more pictures"
+                    raise ClipkitError(f"{len(part)} pictures give {len(asked)} questions, {hint}")
+                for rows in _alike(asked, batch, rng):
+                    words = vocabulary.encode([q.text for q in rows])
+                    # Now and then the question starts later, so that the places of long texts are learnt too; always, it hides the order.
+                    offset = torch.from_numpy(rng.integers(0, 64, len(rows)) * (rng.random() < LATER))
+                    seen = tokens[start + torch.tensor([q.picture for q in rows])]
+                    yield seen, words, offset, torch.tensor([index[q.answer] for q in rows])
+                    done += 1
+                    if done == steps:
+                        break
+                if done == steps:
+                    break
+            round_ += 1
+
+
+def _alike(asked: list, batch: int, rng: np.random.Generator) -> Iterator[list]:
+    """Batches of questions of like length, two of each kind, in random order: less padding, and no order to be learnt."""
+    for at in range(0, len(asked) - batch + 1, 2 * batch):
+        block = sorted(asked[at : at + 2 * batch], key=lambda q: len(q.text))
+        for k in rng.permutation(len(block) // batch):
+            yield block[k * batch : (k + 1) * batch]
+
+
+def answer_loss(module: NanoVQA, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
+    """Cross-entropy of the right answer."""
+    pictures, words, offset, answer = (x.to(module.device) for x in batch)
+    return F.cross_entropy(module(pictures, words, offset).float(), answer)
+
+
+def make_vqa(recipe, folder: Path, steps: int, device: str, after_step=None) -> dict:
+    """Train, measure, save checkpoint and card in `folder`; returns the card.
+
+    `recipe.vision`: settings of NanoVQA, and "lessons" (their last one is as long as the steps allow), "pictures", "regions" (steps
+    of the first lesson), "start" (a checkpoint to go on from).
+    """
+    from clipkit import load_model
+    from clipkit.train import train
+
+    settings = dict(recipe.vision)
+    lessons, pictures, start, regions = (settings.pop(k, None) for k in ("lessons", "pictures", "start", "regions"))
+    lessons = shortened(lessons, steps)
+    model = load_model("nano", device=device)
+    scenes, tokens, labels = lesson_pictures(model, pictures, 1_000 + recipe.seed)
+    if start:
+        module = load_vqa(start, device, folder)
+    else:
+        torch.manual_seed(recipe.seed)
+        module = NanoVQA(question_vocabulary(), ANSWERS, tokens.shape[2], tokens.shape[1], **settings).to(device)
+        learn_regions(module, tokens, labels, regions, seed=recipe.seed)
+    loop = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
+    batches = lesson_batches(scenes, tokens, module.vocabulary, module.answers, lessons, recipe.batch, recipe.seed + (17 if start else 0))
+    history = train(module, batches, answer_loss, steps, after_step=after_step, **loop)
+    data = {"world": {k: v for k, v in LESSON_WORLD.items() if k != "held_out"}, "held_out_pairs": len(HELD_OUT), "pictures": pictures}
+    data |= {"lessons": [[list(mixes), n] for mixes, n in lessons], "questions": steps * recipe.batch, "region_steps": regions}
+    data |= {"starts_from": start, "words": len(module.vocabulary)}
+    card = part_card(recipe, steps, history, loop, module, device, data=data, **accuracy_numbers(module, model))
+    save_vqa(module, card, folder, recipe.name)
+    return card
+
+
+def shortened(lessons: Lessons, steps: int) -> list[tuple[tuple[str, ...], int]]:
+    """The lessons in the same proportions, so that together they have `steps` batches."""
+    ends = np.rint(np.cumsum([n for _, n in lessons]) * steps / sum(n for _, n in lessons)).astype(int)
+    return [(tuple(mixes), int(n)) for (mixes, _), n in zip(lessons, np.diff(ends, prepend=0), strict=True)]
+
+
+def accuracy_by_kind(module: NanoVQA, tokens: Tensor, asked: Sequence) -> dict[str, float]:
+    """Percent of right answers to questions (Asked) about pictures (tokens (N, M, D)), by kind."""
+    given = module.answer(tokens[[q.picture for q in asked]], [q.text for q in asked])
+    right: dict[str, list[bool]] = {}
+    for q, answer in zip(asked, given, strict=True):
+        right.setdefault(q.kind, []).append(q.answer == answer)
+    return {kind: 100 * float(np.mean(values)) for kind, values in right.items()}
+
+
+def accuracy_numbers(module: NanoVQA, model, n: int = 500) -> Mapping[str, dict]:
+    """ "percent": right answers by kind of question, in new pictures of known and of held-out (colour, category) pairs."""
+    found = {}
+    for name, held in (("seen", False), ("held_out", True)):
+        scenes, tokens, labels = lesson_pictures(model, n, HELD_OUT_SEED, held_out=held)
+        found |= {f"patch_{what}_{name}": round(value, 1) for what, value in region_accuracy(module, tokens, labels).items()}
+        for mix in ("atomic", "relation", "conj", "caption"):
+            asked = lesson_questions(scenes, mix, 1)
+            found |= {f"{kind}_{name}": round(value, 1) for kind, value in accuracy_by_kind(module, tokens, asked).items()}
+    return {"percent": found}
