@@ -19,6 +19,7 @@ from clipkit.lab.sweeps import load_sweep
 from clipkit.lab.tables import Table, table
 from clipkit.registry.claims import Claim, Judged
 from clipkit.registry.records import Record, load_records
+from clipkit.registry.scores import Scores
 from clipkit.registry.stats import (
     Interval,
     McNemar,
@@ -41,6 +42,7 @@ __all__ = [
     "Record",
     "Report",
     "Run",
+    "Scores",
     "Table",
     "Verdict",
     "bars",

@@ -22,6 +22,8 @@ from clipkit.registry.records import load_records, portable, scale_of
 if TYPE_CHECKING:
     import pandas
 
+    from clipkit.registry.scores import Scores
+
 
 @dataclass
 class Run:
@@ -67,8 +69,8 @@ class Run:
         prints = sorted({note["fingerprint"] for note in self.used if note["kind"] == kind})
         return "+".join(prints) or None
 
-    def over_seeds(self, experiment: Experiment, progress: bool = True, resume: bool = True) -> pandas.DataFrame:
-        """`experiment(seed)` -> {arm: number} for every seed of the run; see `seedloop.run_seeds`."""
+    def over_seeds(self, experiment: Experiment, progress: bool = True, resume: bool = True) -> pandas.DataFrame | Scores:
+        """`experiment(seed)` -> Scores or {arm: number} for every seed of the run; see `seedloop.run_seeds`."""
         store = store_path(self.slug, self.params, experiment, self.used) if resume else None
         return run_seeds(experiment, self.seeds, store, progress)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -17,67 +16,54 @@ from clipkit.lab.notebook import cells
 from clipkit.lab.seeds import seed_everything
 from clipkit.paths import PACKAGE, cache_dir
 from clipkit.registry.records import json_ready, write_json
+from clipkit.registry.scores import Scores, of_mapping
 
 if TYPE_CHECKING:
     import pandas
 
-Experiment = Callable[[int], Mapping[str, float]]
+Experiment = Callable[[int], Mapping[str, float] | Scores]
 
 
-def run_seeds(experiment: Experiment, seeds: Iterable[int], store: Path | None = None, progress: bool = True) -> pandas.DataFrame:
+def run_seeds(experiment: Experiment, seeds: Iterable[int], store: Path | None = None, progress: bool = True) -> pandas.DataFrame | Scores:
     """Call `experiment(seed)` for each seed, all generators seeded with it first.
 
     Arguments:
-        experiment: seed -> {arm: number}; the same arms each time, finite numbers.
+        experiment: seed -> Scores, or simply {arm: number}; the same rows each time, finite numbers.
         seeds: distinct whole numbers.
         store: JSON file in which finished seeds wait for the next try, should one fail or the run be stopped;
             removed when all are done.
         progress: a bar with the time left, on standard error, gone when done.
 
     Returns:
-        DataFrame of float64: index `seed` in the order given, a column for each arm.
+        Scores where rows have axes beside the arm; otherwise a DataFrame of float64 with the index `seed`, in the
+        order given, and a column for each arm.
 
     Raises ClipkitError after the last seed when some failed, with the first failure as its cause.
     """
-    import pandas
-
     seeds = list(seeds)
     if len(set(seeds)) < len(seeds) or not seeds:
         raise ClipkitError(f"seeds must be distinct, and at least one: {seeds}")
-    rows = _read(store, seeds)
+    found = _read(store, seeds)
     failures: dict[int, Exception] = {}
-    for seed in _bar([s for s in seeds if s not in rows], len(rows), progress):
+    for seed in _bar([s for s in seeds if s not in found], len(found), progress):
         seed_everything(seed)
         try:
-            rows[seed] = _checked(experiment(seed), seed, next(iter(rows.values()), None))
+            scores = of_mapping(experiment(seed))
+            scores.seeds = [seed]
+            Scores.join({**dict(list(found.items())[:1]), seed: scores})  # the same rows as the other seeds'
+            found[seed] = scores
         except Exception as error:  # the other seeds are still worth having
             failures[seed] = error
             continue
-        _keep(store, rows)
+        _keep(store, found)
     if failures:
         told = "; ".join(f"seed {seed}: {type(error).__name__}: {error}" for seed, error in failures.items())
-        kept = "; the finished seeds are kept, run the cell again to go on" if store and rows else ""
+        kept = "; the finished seeds are kept, run the cell again to go on" if store and found else ""
         raise ClipkitError(f"{len(failures)} of {len(seeds)} seeds failed ({told}){kept}") from next(iter(failures.values()))
     if store:
         store.unlink(missing_ok=True)
-    table = pandas.DataFrame([rows[seed] for seed in seeds], index=pandas.Index(seeds, name="seed"), dtype="float64")
-    return table
-
-
-def _checked(row: object, seed: int, other: Mapping | None) -> dict[str, float]:
-    if not isinstance(row, Mapping) or not row:
-        raise ClipkitError(f"the experiment must return a mapping arm -> number, not {type(row).__name__}")
-    numbers = {}
-    for arm, value in row.items():
-        try:
-            numbers[str(arm)] = float(value)
-        except (TypeError, ValueError):
-            raise ClipkitError(f"arm {arm!r} is a {type(value).__name__}, not one number") from None
-        if not math.isfinite(numbers[str(arm)]):
-            raise ClipkitError(f"arm {arm!r} is {numbers[str(arm)]} at seed {seed}")
-    if other is not None and set(other) != set(numbers):
-        raise ClipkitError(f"the arms differ from the other seeds': {', '.join(sorted(set(other) ^ set(numbers)))}")
-    return numbers
+    joined = Scores.join({seed: found[seed] for seed in seeds})
+    return joined if joined.axes else joined.wide()
 
 
 def _bar(seeds: list[int], done: int, progress: bool) -> Iterable[int]:
@@ -89,21 +75,21 @@ def _bar(seeds: list[int], done: int, progress: bool) -> Iterable[int]:
     return tqdm(seeds, desc="seeds", total=total, initial=done, unit="seed", leave=False, delay=1, file=sys.stderr)
 
 
-def _read(store: Path | None, seeds: list[int]) -> dict[int, dict[str, float]]:
+def _read(store: Path | None, seeds: list[int]) -> dict[int, Scores]:
     if store is None or not store.is_file():
         return {}
     try:
-        kept = json.loads(store.read_text(encoding="utf-8"))["rows"]
-        return {int(seed): dict(row) for seed, row in kept.items() if int(seed) in seeds}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        kept = json.loads(store.read_text(encoding="utf-8"))["seeds"]
+        return {int(seed): Scores.from_dict(found, [int(seed)]) for seed, found in kept.items() if int(seed) in seeds}
+    except (ValueError, KeyError, TypeError, AttributeError, ClipkitError):
         return {}  # half-written by something else than us: computing again is always right
 
 
-def _keep(store: Path | None, rows: Mapping[int, Mapping[str, float]]) -> None:
+def _keep(store: Path | None, found: Mapping[int, Scores]) -> None:
     if store is None:
         return
     try:
-        write_json(store, {"rows": {str(seed): dict(row) for seed, row in rows.items()}})
+        write_json(store, {"seeds": {str(seed): scores.to_dict(digits=17) for seed, scores in found.items()}})
     except ClipkitError as error:  # the numbers are in memory still
         warnings.warn(f"finished seeds cannot be kept on disk: {error}", stacklevel=3)
 

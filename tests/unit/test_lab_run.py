@@ -157,6 +157,17 @@ def test_types_from_the_parameters_cell():
     assert settle({"quick": {}}, "quick", {"alpha": None}, {"alpha": int | None}) == {"alpha": None}
 
 
+def test_scores_come_back_as_scores_of_all_seeds():
+    def experiment(seed):
+        scores = lab.Scores()
+        scores.add("gda", 10.0 * seed, shots=4)
+        scores.add("gda", 10.0 * seed + 1, shots=16)
+        return scores
+
+    runs = start(n_seeds=3).over_seeds(experiment, progress=False)
+    assert runs.seeds == [0, 1, 2] and runs.values("gda", shots=16).tolist() == [1.0, 11.0, 21.0]
+
+
 def test_over_seeds_is_a_frame_and_seeds_each_call():
     run = start(preset="full")
     runs = run.over_seeds(lambda seed: {"noise": np.random.rand(), "seed_itself": seed}, progress=False)  # noqa: NPY002
@@ -205,10 +216,10 @@ def test_interrupting_keeps_the_finished():
     ("returned", "said"),
     [
         ([1], "mapping arm -> number"),
-        ({}, "mapping arm -> number"),
+        ({}, "at least one number"),
         ({"a": "x"}, "not one number"),
-        ({"a": np.ones(2)}, "not one number"),
-        ({"a": float("nan")}, "arm 'a' is nan at seed 0"),
+        ({"a": np.ones(2)}, "2 numbers for 1 seeds"),
+        ({"a": float("nan")}, "seed 0: ClipkitError: arm 'a' is nan"),
     ],
 )
 def test_what_an_experiment_must_return(returned, said):
@@ -217,7 +228,7 @@ def test_what_an_experiment_must_return(returned, said):
 
 
 def test_arms_must_be_the_same():
-    with pytest.raises(ClipkitError, match="seed 1.*arms differ.*: b"):
+    with pytest.raises(ClipkitError, match="seed 1.*arms differ.*arm 'b'"):
         run_seeds(lambda seed: {"a": 1, "b": 2} if seed == 0 else {"a": 1}, [0, 1], progress=False)
     with pytest.raises(ClipkitError, match="distinct"):
         run_seeds(lambda seed: {"a": 1}, [0, 0], progress=False)
