@@ -99,6 +99,12 @@ def false_parts(scene, text: str) -> list[str]:
     return check(scene, text).false + ([] if grammatical(text) else ["not a sentence"])
 
 
+def with_faults(scene, text: str) -> list[tuple[str, bool | None]]:
+    """A caption, and after it what is wrong with it, as `lab.sheet` shows them."""
+    wrong = false_parts(scene, text)
+    return [(text, None), *([("; ".join(wrong), False)] if wrong else [])]
+
+
 def captioner_and_grammar(clip, mle_steps: int = 0, grammar_steps: int = 0, n: int = 4096):
     """(captioner, (model with tuned text tower, GrammarHead)): the shipped ones for nano, else trained now on n described pictures.
 

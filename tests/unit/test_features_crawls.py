@@ -131,16 +131,3 @@ def test_tail_and_rest():
         class_accuracy(torch.eye(2), torch.tensor([0, 2]))
     with pytest.raises(ClipkitError, match="want logits"):
         class_accuracy(torch.eye(2), torch.tensor([0]))
-
-
-def test_phrase_sheet_tells_its_marks(monkeypatch):
-    from clipkit.lab import figures, phrase_sheet
-
-    told = []
-    monkeypatch.setattr(figures, "publish", lambda bundle, metadata: told.append(metadata["image/png"]["alt"]))
-    phrase_sheet.phrase_sheet(
-        np.zeros((8, 8, 3), np.uint8), {"cat": [("it purrs", True), ("it flies", False)], "dog": [("it barks", None)]}, "t"
-    )
-    assert told == ["A picture, and phrases for it. cat: it purrs (true), it flies (false); dog: it barks."]
-    with pytest.raises(ClipkitError, match="heading"):
-        phrase_sheet.phrase_sheet(np.zeros((8, 8, 3), np.uint8), {}, "t")
