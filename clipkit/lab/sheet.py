@@ -28,9 +28,7 @@ def sheet(images: Sequence[np.ndarray], said: Sequence[Mapping[str, Said]], titl
     Raises ClipkitError for no picture, another number of pictures than of texts, or a picture without a heading.
     """
     if not len(images) or len(images) != len(said) or not all(said):
-        raise ClipkitError(
-            f"{len(images)} pictures and texts for {len(said)}: give at least one picture, and a heading with texts for each"
-        )
+        raise ClipkitError(f"{len(images)} pictures, texts for {len(said)}: give at least one picture, and a heading with texts for each")
     blocks = [_lines(row, width) for row in said]
     heights = [max(6, len(lines)) for lines in blocks]
     parts = [

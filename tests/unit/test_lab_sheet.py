@@ -25,7 +25,7 @@ def alt(monkeypatch):
 def test_captions_and_their_faults(alt):
     first = {"first": [("a cat", None)], "second": [("a dog dog", None), ("one dog; not a sentence", False)]}
     sheet([IMAGE, IMAGE], [first, {"first": [("", None)]}])
-    told = "Picture 1: first: a cat; second: a dog dog, one dog; not a sentence (wrong). Picture 2: first: ."
+    told = "Picture 1: first: a cat; second: a dog dog, one dog; not a sentence (wrong). Picture 2: first: nothing."
     assert alt["alt"] == told
 
 
