@@ -24,6 +24,9 @@ def _guarded(command: Callable[[], int | None]) -> int:
     except ClipkitError as error:
         print(f"clipkit: {error}", file=sys.stderr)
         return 2
+    except PermissionError as error:
+        print(f"clipkit: {error.filename or 'a file'} cannot be written to or read ({error.strerror}); mind who owns it", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `clipkit ledger | head` has read enough
         sys.stdout = None
         return 0

@@ -10,7 +10,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from clipkit.paths import PACKAGE, data_dir
+import clipkit
+from clipkit.paths import PACKAGE, shipped_files
 from clipkit.press.imports import named_files, reached_files
 from clipkit.registry.papers import Entry
 
@@ -71,14 +72,11 @@ def _relative(paths: set[Path]) -> dict[str, str]:
 
 def model_files(cells: list[str], parameters: dict) -> dict[str, str]:
     """Hashes of the packaged checkpoints that the code or a parameter names, and of local ones given by path."""
-    folder = data_dir() / "models"
     names = {parameters.get("model"), parameters.get("pretrained")} | string_literals(python_source(cells))
     found = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        relative = path.relative_to(folder)
-        weights = path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin")
-        if path.is_file() and weights and {relative.parts[0], path.stem} & names:
-            found[relative.as_posix()] = file_digest(path)
+    for path in shipped_files("models"):
+        if path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin") and path.stem in names:
+            found[path.name] = file_digest(path)
     local = Path(str(parameters.get("pretrained") or ""))
     if parameters.get("pretrained") and local.is_file():
         found[local.name] = file_digest(local)
@@ -109,18 +107,12 @@ def data_fingerprint(parameters: dict) -> str | None:
 def environment() -> dict[str, str]:
     """Versions that results depend on."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in ("torch", "open_clip_torch", "numpy", "clipkit"):
+    for name in ("torch", "open_clip_torch", "numpy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found[name] = _source_version() if name == "clipkit" else "absent"
-    return found
-
-
-def _source_version() -> str:
-    from clipkit import __version__
-
-    return __version__
+            found[name] = "absent"
+    return {**found, "clipkit": clipkit.__version__}  # not from the metadata: pip knows another project by this name
 
 
 def run_parts(entry: Entry, notebook, parameters: dict) -> dict:

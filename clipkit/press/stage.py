@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import data_dir
+from clipkit.paths import checkout, data_dir, writable
 from clipkit.press import hashing, notebooks, pages
 from clipkit.press.api import api_page
 from clipkit.press.bibliography import bibtex
@@ -58,7 +58,9 @@ def site_dir() -> Path:
 
 def stage(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
     """Fill data/site/src; returns it and the slugs that have a page (a run in `preset` exists)."""
-    folder = Stage(site_dir() / "src")
+    if book == BOOK:
+        checkout()  # or a ClipkitError: an installed package has no book
+    folder = Stage(writable(site_dir() / "src"))
     rows = ledger(registry)
     built: set[str] = set()
     thumbs: dict[str, tuple[str, str]] = {}
