@@ -41,7 +41,9 @@ def in_checkout() -> bool:
 def checkout() -> Path:
     """The repository's folder; ClipkitError where the package is installed without it."""
     if not in_checkout():
-        raise ClipkitError("this needs the sources of the book, which an installed package does not have; run it in a clone of the repository")
+        raise ClipkitError(
+            "this needs the sources of the book, which an installed package does not have; run it in a clone of the repository"
+        )
     return ROOT
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+
 from clipkit.errors import ClipkitError, unknown
 from clipkit.paths import shipped, shipped_files
 
 
 def list_cards() -> list[str]:
     """Names of the models with a card, shipped or in `models` of one's own data folder."""
-    return [path.name.removesuffix(".card.json") for path in shipped_files("models", "*.card.json")]
+    return sorted(path.name.removesuffix(".card.json") for path in shipped_files("models", "*.card.json"))
 
 
 def load_card(name: str) -> dict:

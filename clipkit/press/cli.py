@@ -67,7 +67,10 @@ def parser() -> argparse.ArgumentParser:
     ledger = add("ledger", "every claim with its verdict")
     ledger.add_argument("--csv", metavar="FILE", help="write it as CSV (- for the terminal)")
 
-    strip = add("strip", "take the outputs out of notebooks, but for the text of checked cells")
+    strip = add(
+        "strip",
+        "take the outputs out of notebooks, but for the text of checked cells; put in, or renew, the cell that installs the package",
+    )
     strip.add_argument("files", nargs="+", metavar="FILE")
 
     new = add("new", "a notebook with the whole anatomy, from the registry entry")

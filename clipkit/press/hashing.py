@@ -12,6 +12,7 @@ from pathlib import Path
 
 import clipkit
 from clipkit.paths import PACKAGE, shipped_files
+from clipkit.press import install
 from clipkit.press.imports import named_files, reached_files
 from clipkit.registry.papers import Entry
 
@@ -55,9 +56,15 @@ def folder_digest(folder: Path) -> str:
     return total.hexdigest()[:LENGTH]
 
 
+def own_code(notebook) -> list:
+    """The code cells (nbformat nodes) of a page: all but the one that installs, and parameters injected by papermill."""
+    foreign = {"injected-parameters", install.TAG}
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and not foreign & set(cell.metadata.get("tags", []))]
+
+
 def code_cells(notebook) -> list[str]:
-    """Sources of the code cells of a notebook as committed; a parameters cell injected by papermill is left out."""
-    return [c.source for c in notebook.cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])]
+    """Sources of `own_code`."""
+    return [cell.source for cell in own_code(notebook)]
 
 
 def python_source(cells: list[str]) -> str:

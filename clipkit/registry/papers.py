@@ -107,7 +107,7 @@ class Registry:
 
 
 def notebooks_dir() -> Path:
-    """The folder of notebooks: beside CLIPKIT_DATA, so that a test may bring its own pair; a checkout's; else that of the current folder."""
+    """The folder of notebooks: beside CLIPKIT_DATA, so that a test may bring its own pair; else a checkout's; else the current folder's."""
     if named := os.environ.get("CLIPKIT_DATA"):
         beside = Path(named).resolve().parent / "notebooks"
         if beside.is_dir():
