@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable
 
 from clipkit.errors import ClipkitError
+
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # the place is at fault, not the program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,12 +27,15 @@ def _guarded(command: Callable[[], int | None]) -> int:
     except ClipkitError as error:
         print(f"clipkit: {error}", file=sys.stderr)
         return 2
-    except PermissionError as error:
-        print(f"clipkit: {error.filename or 'a file'} cannot be written to or read ({error.strerror}); mind who owns it", file=sys.stderr)
-        return 2
     except BrokenPipeError:  # `clipkit ledger | head` has read enough
         sys.stdout = None
         return 0
+    except OSError as error:
+        if error.errno not in NO_ACCESS:
+            raise
+        hint = "mend its permissions or the disk, or name another place"
+        print(f"clipkit: {error.filename or 'a file'} cannot be used ({error.strerror}); {hint}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         return 130

@@ -13,8 +13,8 @@ import pytest
 
 from clipkit.errors import ClipkitError
 from clipkit.press import pdf
-from clipkit.press.registry import load_registry
 from clipkit.press.settings import load_site
+from clipkit.registry.papers import load_registry
 
 pytest.importorskip("jupyter_book", reason="needs the extra `book`")
 

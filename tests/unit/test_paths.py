@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -12,10 +13,10 @@ import pytest
 
 from clipkit import paths
 from clipkit.errors import ClipkitError
-from clipkit.lab.records import load_records
 from clipkit.models.cards import list_cards, load_card
 from clipkit.press.cli import main
-from clipkit.press.registry import load_registry, notebooks_dir
+from clipkit.registry.papers import load_registry, notebooks_dir
+from clipkit.registry.records import load_records
 
 RECORDS = paths.ROOT / "data" / "records"
 
@@ -115,7 +116,17 @@ def test_a_named_folder_that_cannot_be_written_to_gives_one_clear_error(nowhere,
         paths.writable(nowhere.parent.parent)
 
 
-def test_the_world_is_drawn_and_features_are_computed_without_a_place_for_caches(nowhere):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_command_on_a_read_only_or_full_disk_says_so_in_one_line(number, monkeypatch, capsys, tmp_path):
+    def refuse(self, *_, **__):
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert main(["ledger", "--csv", str(tmp_path / "x.csv")]) == 2
+    assert capsys.readouterr().err.startswith(f"clipkit: {tmp_path / 'x.csv'} cannot be used ({os.strerror(number)})")
+
+
+def test_the_world_is_drawn_without_a_place_for_caches(nowhere):
     from clipkit.world import WorldSpec, render, sample_scenes
     from clipkit.world.sprites import _master
 

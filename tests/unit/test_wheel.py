@@ -19,7 +19,7 @@ import pytest
 from clipkit.errors import DISTRIBUTION
 from clipkit.paths import ROOT
 from clipkit.press import install
-from clipkit.press.registry import load_registry
+from clipkit.registry.papers import load_registry
 
 PAGE = "foundations/judging_claims"
 BUILD = "import setuptools.build_meta as b, sys; b.build_sdist(sys.argv[1])"
