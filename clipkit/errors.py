@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+DISTRIBUTION = "clip-claim-by-claim"  # what pip calls the package: `clipkit` is another project's name there
+
 
 class ClipkitError(Exception):
     """Something the caller can mend; the message says how."""
@@ -14,7 +16,7 @@ class MissingExtra(ClipkitError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 
     def __init__(self, package: str, extra: str):
-        super().__init__(f"{package} is not installed; install it with: pip install 'clipkit[{extra}]'")
+        super().__init__(f"{package} is not installed; install it with: pip install '{DISTRIBUTION}[{extra}]'")
 
 
 def unknown(kind: str, name: object, choices: Iterable[str]) -> ClipkitError:

@@ -11,7 +11,7 @@ import numpy as np
 from clipkit.datasets.base import Dataset
 from clipkit.datasets.images import file_images
 from clipkit.datasets.templates import PHOTO
-from clipkit.errors import ClipkitError, MissingExtra, unknown
+from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra, unknown
 
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}  # where each package keeps them
 
@@ -34,7 +34,8 @@ def load(tail: str, split: str, root: object, seed: int) -> Dataset:
     files = [folders[entry["package"]] / entry["file"] for entry in entries]
     absent = [file.name for file in files if not file.is_file()]
     if absent:
-        raise ClipkitError(f"photos: {', '.join(absent)} not in the installed package; reinstall with: pip install 'clipkit[photos]'")
+        again = f"reinstall with: pip install '{DISTRIBUTION}[photos]'"
+        raise ClipkitError(f"photos: {', '.join(absent)} not in the installed package; {again}")
     return Dataset(
         name="photos",
         split="test",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.paths import data_dir
+from clipkit.paths import shipped
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +24,7 @@ def load_sweep(name: str, root: Path | None = None) -> pandas.DataFrame | None:
     """
     import pandas
 
-    path = (root or data_dir() / "sweeps") / name / ROWS
+    path = root / name / ROWS if root else shipped("sweeps", name, ROWS)
     if not path.is_file():
         return None
     try:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.paths import data_dir
+from clipkit.paths import shipped, shipped_files
 
 
 def list_cards() -> list[str]:
-    """Names of the models with a card in `data/models`."""
-    return sorted(p.name.removesuffix(".card.json") for p in (data_dir() / "models").glob("*.card.json"))
+    """Names of the models with a card, shipped or in `models` of one's own data folder."""
+    return sorted(path.name.removesuffix(".card.json") for path in shipped_files("models", "*.card.json"))
 
 
 def load_card(name: str) -> dict:
     """The card of a shipped model; ClipkitError when there is none or it is not JSON."""
-    path: Path = data_dir() / "models" / f"{name}.card.json"
+    path = shipped("models", f"{name}.card.json")
     if not path.is_file():
         raise unknown("model card", name, list_cards())
     try:

@@ -29,7 +29,7 @@ from clipkit.errors import ClipkitError, unknown
 from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_device
 from clipkit.models.lite_towers import Lite0, SentenceEncoder, WordPieces, packaged_lite0
 from clipkit.models.pixels import normalise, resize_crop
-from clipkit.paths import data_dir
+from clipkit.paths import shipped
 
 IMAGE_SIZE = 192
 TEMPERATURE = 5.0
@@ -125,7 +125,7 @@ def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
     """The map and logit scale of `path`, by default the shipped `data/models/lite_map.safetensors`."""
     from safetensors import SafetensorError, safe_open
 
-    path = path or data_dir() / "models" / "lite_map.safetensors"
+    path = path or shipped("models", "lite_map.safetensors")
     try:
         with safe_open(path, "pt") as file:
             tensors = {k: file.get_tensor(k) for k in ("support", "coefficients")}
@@ -150,5 +150,5 @@ def load_lite(pretrained: str | None = None, device: str = "auto", precision: st
     sentence_map, scale = load_map(path)
     module = LiteModule(network, text, sentence_map, scale).to(where, PRECISIONS[precision])
     module.map.float()  # a sum over a thousand classes, too fine for half precision and too small to matter
-    card_file = data_dir() / "models" / "lite.card.json"
+    card_file = shipped("models", "lite.card.json")
     return LiteEncoder(module, json.loads(card_file.read_text()) if path is None and card_file.is_file() else None)

@@ -32,7 +32,7 @@ from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_d
 from clipkit.models.bpe import load_tokenizer
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.pixels import normalise, resize_crop
-from clipkit.paths import data_dir
+from clipkit.paths import shipped, shipped_files
 
 OPEN_CLIP_KEYS = ("embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_logit_scale", "init_logit_bias")
 
@@ -122,7 +122,9 @@ class NanoEncoder(DualEncoder):
         self.context_length, self._tokenizer, self._merges_hash = 0, None, ""
         if self.has_text:
             self.context_length = int(config["text_cfg"].get("context_length", 77))
-            merges = Path(folder or data_dir() / "models") / config["tokenizer"]["merges"]
+            merges = Path(folder or "") / config["tokenizer"]["merges"]
+            if folder is None or not merges.is_file():
+                merges = shipped("models", config["tokenizer"]["merges"])
             self._tokenizer = load_tokenizer(merges, int(config["tokenizer"].get("context_length", self.context_length)))
             self._merges_hash = hashlib.sha256(merges.read_bytes()).hexdigest()
             vocabulary = config["text_cfg"].get("vocab_size")
@@ -183,9 +185,9 @@ class NanoEncoder(DualEncoder):
 
 
 def shipped_models(folder: str | Path | None = None) -> list[str]:
-    """Names of the models whose weights and configuration lie in `data/models`."""
-    folder = Path(folder or data_dir() / "models")
-    return sorted(p.stem for p in folder.glob("*.safetensors") if (folder / f"{p.stem}.json").is_file())
+    """Names of the models whose weights and configuration lie in `folder`, by default the shipped ones."""
+    weights = Path(folder).glob("*.safetensors") if folder else shipped_files("models", "*.safetensors")
+    return sorted(path.stem for path in weights if path.with_suffix(".json").is_file())
 
 
 def load_nano(
@@ -197,7 +199,7 @@ def load_nano(
     """
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
-    folder = Path(folder or data_dir() / "models")
+    folder = Path(folder) if folder else shipped("models", f"{name}.json").parent
     weights = folder / f"{name}.safetensors"
     if pretrained not in (None, "random", "shipped"):
         weights = Path(pretrained).expanduser()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import data_dir
+from clipkit.paths import shipped
 
 
 def save_part(state: nn.Module | Mapping[str, Tensor], header: Mapping[str, Any], card: dict, folder: str | Path, name: str) -> Path:
@@ -44,7 +44,11 @@ def read_part(kind: str, name: str, folder: str | Path | None = None) -> tuple[P
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(name) if str(name).endswith(".safetensors") else Path(folder or data_dir() / "models") / f"{name}.safetensors"
+    file_name = f"{name}.safetensors"
+    if str(name).endswith(".safetensors"):
+        path = Path(name)
+    else:
+        path = Path(folder) / file_name if folder else shipped("models", file_name)
     try:
         with safe_open(path, "pt") as file:
             header = {key: json.loads(value) for key, value in (file.metadata() or {}).items() if key != "format"}

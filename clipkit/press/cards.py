@@ -50,18 +50,9 @@ def header_card(entry: Entry, rows: list[Row], site: Site, status: dict | None) 
     lines.append(f'<p class="ck-cost">{escape(part.title)} · {cost} (preset {preset}){" · " + escape(made) if made else ""}</p>')
     if rows:
         lines.append(f'<p class="ck-verdicts">{badges(rows, "../ledger.html")}</p>')
-    lines.append(
-        '<p class="ck-links">'
-        + " · ".join(
-            (
-                f'<a href="../notebooks/{entry.slug}.ipynb" download>download</a>',
-                link("Colab", site.colab(entry)),
-                link("Binder", site.binder(entry)),
-                link("source", site.source(in_repository(entry))),
-            )
-        )
-        + "</p>"
-    )
+    download = f'<a href="../notebooks/{entry.slug}.ipynb" download>download</a>'
+    links = [download, *(link(text, url) for text, url in site.links(entry).items())]
+    lines.append(f'<p class="ck-links">{" · ".join(links)}</p>')
     body = "\n".join(lines)
     command = f"papermill {in_repository(entry)} out.ipynb -p preset full"
     return f'<div class="ck-card">\n{body}\n</div>\n\n```bash\n{command}\n```\n'

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable
 
 from clipkit.errors import ClipkitError
+
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # the place is at fault, not the program
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +30,12 @@ def _guarded(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # `clipkit ledger | head` has read enough
         sys.stdout = None
         return 0
+    except OSError as error:
+        if error.errno not in NO_ACCESS:
+            raise
+        hint = "mend its permissions or the disk, or name another place"
+        print(f"clipkit: {error.filename or 'a file'} cannot be used ({error.strerror}); {hint}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         return 130
@@ -64,7 +73,10 @@ def parser() -> argparse.ArgumentParser:
     ledger = add("ledger", "every claim with its verdict")
     ledger.add_argument("--csv", metavar="FILE", help="write it as CSV (- for the terminal)")
 
-    strip = add("strip", "take the outputs out of notebooks, but for the text of checked cells")
+    strip = add(
+        "strip",
+        "take the outputs out of notebooks, but for the text of checked cells; put in, or renew, the cell that installs the package",
+    )
     strip.add_argument("files", nargs="+", metavar="FILE")
 
     new = add("new", "a notebook with the whole anatomy, from the registry entry")

@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import ROOT
+from clipkit.paths import checkout
 from clipkit.registry.papers import Entry, Registry, load_registry
 
 
@@ -155,14 +155,14 @@ def _build(registry: Registry, preset: str, entry: Entry | None = None, strict: 
 def readme(options: Namespace) -> int:
     from clipkit.press.readme import with_table
 
-    path = ROOT / "README.md"
+    path = checkout() / "README.md"
     return _rewrite(path, with_table(path.read_text(encoding="utf-8"), load_registry()), options.check)
 
 
 def bib(options: Namespace) -> int:
     from clipkit.press.bibliography import bibtex
 
-    return _rewrite(ROOT / "book" / "references.bib", bibtex(load_registry()), options.check)
+    return _rewrite(checkout() / "book" / "references.bib", bibtex(load_registry()), options.check)
 
 
 def _rewrite(path: Path, text: str, check: bool) -> int:

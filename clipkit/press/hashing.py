@@ -10,7 +10,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from clipkit.paths import PACKAGE, data_dir
+import clipkit
+from clipkit.paths import PACKAGE, shipped_files
+from clipkit.press import install
 from clipkit.press.imports import named_files, reached_files
 from clipkit.registry.papers import Entry
 
@@ -54,9 +56,15 @@ def folder_digest(folder: Path) -> str:
     return total.hexdigest()[:LENGTH]
 
 
+def own_code(notebook) -> list:
+    """The code cells (nbformat nodes) of a page: all but the one that installs, and parameters injected by papermill."""
+    foreign = {"injected-parameters", install.TAG}
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and not foreign & set(cell.metadata.get("tags", []))]
+
+
 def code_cells(notebook) -> list[str]:
-    """Sources of the code cells of a notebook as committed; a parameters cell injected by papermill is left out."""
-    return [c.source for c in notebook.cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])]
+    """Sources of `own_code`."""
+    return [cell.source for cell in own_code(notebook)]
 
 
 def python_source(cells: list[str]) -> str:
@@ -71,14 +79,11 @@ def _relative(paths: set[Path]) -> dict[str, str]:
 
 def model_files(cells: list[str], parameters: dict) -> dict[str, str]:
     """Hashes of the packaged checkpoints that the code or a parameter names, and of local ones given by path."""
-    folder = data_dir() / "models"
     names = {parameters.get("model"), parameters.get("pretrained")} | string_literals(python_source(cells))
     found = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        relative = path.relative_to(folder)
-        weights = path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin")
-        if path.is_file() and weights and {relative.parts[0], path.stem} & names:
-            found[relative.as_posix()] = file_digest(path)
+    for path in shipped_files("models"):
+        if path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin") and path.stem in names:
+            found[path.name] = file_digest(path)
     local = Path(str(parameters.get("pretrained") or ""))
     if parameters.get("pretrained") and local.is_file():
         found[local.name] = file_digest(local)
@@ -109,18 +114,12 @@ def data_fingerprint(parameters: dict) -> str | None:
 def environment() -> dict[str, str]:
     """Versions that results depend on."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in ("torch", "open_clip_torch", "numpy", "clipkit"):
+    for name in ("torch", "open_clip_torch", "numpy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
-            found[name] = _source_version() if name == "clipkit" else "absent"
-    return found
-
-
-def _source_version() -> str:
-    from clipkit import __version__
-
-    return __version__
+            found[name] = "absent"
+    return {**found, "clipkit": clipkit.__version__}  # not from the metadata: pip knows another project by this name
 
 
 def run_parts(entry: Entry, notebook, parameters: dict) -> dict:

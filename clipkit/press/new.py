@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
+from clipkit.press.install import is_install, with_install
 from clipkit.press.settings import in_repository
 from clipkit.registry.papers import Entry
 
@@ -136,8 +137,8 @@ def new_notebook(entry: Entry):
         code(answer)
         text("```{solution-end}\n```")
     text("## References\n\n```{bibliography}\n:filter: docname in docnames\n```")
-    notebook = v4.new_notebook(cells=cells)
-    for i, cell in enumerate(notebook.cells):
+    notebook = with_install(v4.new_notebook(cells=cells))
+    for i, cell in enumerate(cell for cell in notebook.cells if not is_install(cell)):
         cell["id"] = f"{name[:40]}-{i:02d}"
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return notebook

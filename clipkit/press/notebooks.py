@@ -73,7 +73,13 @@ def check_parameters(notebook, given: dict, page: str) -> None:
 
 
 def stripped(notebook):
-    """The notebook as it is committed: no counters, no outputs but the text of checked cells, no versions; changed in place."""
+    """The notebook as it is committed; changed in place.
+
+    No counters, no outputs but the text of checked cells, no versions; a page gets the cell that installs the package.
+    """
+    from clipkit.press.install import with_install
+
+    with_install(notebook)
     if "language_info" in notebook.metadata:
         notebook.metadata["language_info"] = {"name": notebook.metadata["language_info"]["name"]}
     notebook.metadata = {name: notebook.metadata[name] for name in notebook.metadata if name in ("kernelspec", "language_info")}

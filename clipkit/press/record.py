@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import data_dir
+from clipkit.paths import data_dir, record_dirs
 from clipkit.press import hashing, notebooks
 from clipkit.press.claims import claims_output
-from clipkit.registry.papers import Entry, Registry
+from clipkit.registry.papers import Entry, Registry, notebooks_dir
 
 if TYPE_CHECKING:
     from clipkit.registry.records import Record
@@ -63,17 +63,18 @@ def load_all(registry: Registry) -> dict[str, list[Record]]:
     """All committed records by slug; records of a page that the registry does not know raise ClipkitError."""
     from clipkit.registry.records import load_records
 
-    folders = sorted(path.parent for path in (data_dir() / "records").glob("*/*.json"))
-    return {slug: load_records(registry.entry(slug).slug) for slug in dict.fromkeys(folder.name for folder in folders)}
+    slugs = sorted({path.parent.name for folder in record_dirs() for path in folder.glob("*/*.json")})
+    return {slug: load_records(registry.entry(slug).slug) for slug in slugs}
 
 
 def staleness(entry: Entry, record: Record) -> list[str]:
     """What changed since the record was made, by name; empty when it still stands.
 
-    A checkpoint or data set that is not on this machine cannot be compared and counts as unchanged.
+    A checkpoint or data set that is not on this machine cannot be compared and counts as unchanged; so does
+    the page, where the package is installed without any.
     """
     if not entry.has_notebook:
-        return ["notebook"]
+        return ["notebook"] if notebooks_dir().is_dir() else []
     now = record_hashes(entry, notebooks.read(entry.notebook_path), record.parameters)
     then = record.hashes
     here = {name: now["models"].get(name, was) for name, was in then.get("models", {}).items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import data_dir
+from clipkit.paths import checkout, data_dir, writable
 from clipkit.press import hashing, notebooks, pages
 from clipkit.press.api import api_page
 from clipkit.press.bibliography import bibtex
@@ -58,7 +58,9 @@ def site_dir() -> Path:
 
 def stage(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
     """Fill data/site/src; returns it and the slugs that have a page (a run in `preset` exists)."""
-    folder = Stage(site_dir() / "src")
+    if book == BOOK:
+        checkout()  # or a ClipkitError: an installed package has no book
+    folder = Stage(writable(site_dir() / "src"))
     rows = ledger(registry)
     built: set[str] = set()
     thumbs: dict[str, tuple[str, str]] = {}
@@ -106,7 +108,10 @@ def config(book: Path) -> str:
     """The site's configuration: book/_config.yml with the name, author and repository of book/site.yml."""
     site = load_site(book / "site.yml")
     content = yaml.safe_load((book / "_config.yml").read_text(encoding="utf-8"))
-    content |= {"title": site.title, "author": site.author, "repository": {"url": site.repository, "branch": site.branch}}
+    content |= {"title": site.title, "author": site.author}
+    if site.repository:
+        content["repository"] = {"url": site.repository, "branch": site.branch}
+    content["html"]["use_repository_button"] = bool(site.repository)
     return yaml.safe_dump(content, sort_keys=False)
 
 
@@ -117,11 +122,8 @@ def page_notebook(entry: Entry, executed: Path, status: dict, rows: list[Row]):
     """
     source, run = notebooks.read(entry.notebook_path), notebooks.read(executed)
     if hashing.code_cells(source) == hashing.code_cells(run):
-        outputs = iter([c for c in run.cells if c.cell_type == "code" and "injected-parameters" not in c.metadata.get("tags", [])])
-        for cell in source.cells:
-            if cell.cell_type == "code":
-                ran = next(outputs)
-                cell.outputs, cell.execution_count = ran.outputs, None
+        for cell, ran in zip(hashing.own_code(source), hashing.own_code(run), strict=True):
+            cell.outputs, cell.execution_count = ran.outputs, None
     else:  # stopped half-way through an older version: show what was run
         source = run
         source.cells = [c for c in run.cells if not {"injected-parameters", "papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.lab.sweeps import ROWS, SUMMARY
-from clipkit.paths import data_dir
+from clipkit.paths import data_dir, writable
 from clipkit.press import grid, hashing, notebooks
 from clipkit.press.claims import claims_output
 from clipkit.press.runner import Result, is_fresh, job_for
@@ -131,7 +131,7 @@ def write(made: Plan, folder: Path) -> pandas.DataFrame:
         raise ClipkitError("no combination is finished, so there are no rows to write; mend the failures above and run the same line again")
     table.attrs = _about(made)
     summary = summarise(table)
-    folder.mkdir(parents=True, exist_ok=True)
+    writable(folder)
     _whole(folder / ROWS, lambda path: table.to_parquet(path, index=False))
     _whole(folder / SUMMARY, lambda path: summary.to_csv(path, index=False, float_format="%.4f"))
     from clipkit.press.sweep_picture import picture, shown_arms

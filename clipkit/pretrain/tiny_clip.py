@@ -39,11 +39,11 @@ def small_clip(seed: int, logit_scale: float | None = None, device: str | torch.
     Raises: ClipkitError for a logit scale that is not positive.
     """
     from clipkit.models import NanoEncoder, build_nano, load_tokenizer
-    from clipkit.paths import data_dir
+    from clipkit.paths import shipped
 
     if logit_scale is not None and not logit_scale > 0:
         raise ClipkitError(f"logit_scale must be a positive number, or None to learn it; got {logit_scale}")
-    merges = data_dir() / "models" / "nano_bpe.txt.gz"
+    merges = shipped("models", "nano_bpe.txt.gz")
     vocabulary = load_tokenizer(merges, CONTEXT).vocab_size
     config = {
         "name": "small",

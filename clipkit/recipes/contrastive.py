@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.paths import data_dir
+from clipkit.paths import data_dir, writable
 from clipkit.pretrain.worlds import BIAS, lesson, moving, worlds
 
 # 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
@@ -410,7 +410,7 @@ def main(names: Iterable[str], steps: int | None = None, folder: str | None = No
         raise ClipkitError(f"{steps} steps teach nothing and the schedule needs 50 at least")
     torch.set_num_threads(threads or os.cpu_count() or 1)
     target = Path(folder) if folder else data_dir() / "models"
-    target.mkdir(parents=True, exist_ok=True)
+    writable(target)
     if not (target / VOCABULARY).exists():
         save_bpe(train_bpe(corpus(), 2000), target / VOCABULARY)
     return [make(RECIPES[name], target, steps) for name in names]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.paths import ROOT, data_dir
+from clipkit.paths import ROOT, in_checkout, shipped
 from clipkit.registry.parts import PARTS, Part
 from clipkit.registry.schema import FOUNDATION, PAPER
 
@@ -106,9 +107,12 @@ class Registry:
 
 
 def notebooks_dir() -> Path:
-    """The folder of notebooks: beside the data folder, so that a test may bring its own pair."""
-    beside = data_dir().resolve().parent / "notebooks"
-    return beside if beside.is_dir() else ROOT / "notebooks"
+    """The folder of notebooks: beside CLIPKIT_DATA, so that a test may bring its own pair; else a checkout's; else the current folder's."""
+    if named := os.environ.get("CLIPKIT_DATA"):
+        beside = Path(named).resolve().parent / "notebooks"
+        if beside.is_dir():
+            return beside
+    return (ROOT if in_checkout() else Path.cwd()) / "notebooks"
 
 
 def load_registry(path: Path | str | None = None) -> Registry:
@@ -116,7 +120,7 @@ def load_registry(path: Path | str | None = None) -> Registry:
 
     Raises ClipkitError naming the entry and the field that is wrong.
     """
-    path = Path(path) if path else data_dir() / "papers.yml"
+    path = Path(path) if path else shipped("papers.yml")
     if not path.is_file():
         raise ClipkitError(f"no registry at {path.name}: set CLIPKIT_DATA to a folder that holds papers.yml")
     return _load(path.resolve(), path.stat().st_mtime_ns)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import data_dir
+from clipkit.paths import data_dir, record_dirs, writable
 
 VERSION = 1
 HASHES = ("notebook", "registry", "code", "model", "data")
@@ -150,15 +150,18 @@ class Record:
     def write(self, root: Path | None = None) -> Path:
         """Write under `root` (default data/records); the file appears whole or not at all. Returns its path."""
         path = (root or data_dir() / "records") / self.slug / self.file_name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        writable(path.parent)
         write_json(path, json_ready(self.to_dict(), self.file_name))
         return path
 
 
 def load_records(slug: str, root: Path | None = None) -> list[Record]:
     """All records of a page: the world first, then the rest, by file name."""
-    folder = (root or data_dir() / "records") / slug
-    found = [Record.read(path) for path in sorted(folder.glob("*.json"))]
+    newest: dict[str, Path] = {}
+    for folder in [root] if root else record_dirs():
+        for path in (folder / slug).glob("*.json"):
+            newest.setdefault(path.name, path)  # one's own comes before a shipped one of the same model, data and preset
+    found = [Record.read(newest[name]) for name in sorted(newest)]
     order = list(SCHEMA["properties"]["scale"]["enum"])
     return sorted(found, key=lambda record: order.index(record.scale))
 

@@ -126,9 +126,9 @@ def prepare(model, n_train: int, n_test: int, seed: int, split: str = "test") ->
     """
     from clipkit.datasets import load_dataset
     from clipkit.models import load_tokenizer
-    from clipkit.paths import data_dir
+    from clipkit.paths import shipped
 
-    tokenizer = load_tokenizer(data_dir() / "models" / "nano_bpe.txt.gz", CONTEXT)
+    tokenizer = load_tokenizer(shipped("models", "nano_bpe.txt.gz"), CONTEXT)
     biased, free = SCENES | CUES, SCENES
     wanted = {
         "train": ("train", biased, n_train, 2 * seed),

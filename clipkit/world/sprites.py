@@ -59,8 +59,9 @@ def _art_hash() -> str:
 @cache
 def _master(category: int, mode: str, angle: int, pale: bool) -> tuple[Image.Image, ...]:
     """The drawing at full size, cropped to its ink: (weight L, fixed RGB, alpha L, part L). Kept on disk between processes."""
-    store = cache_dir("world") / _art_hash() / f"{CATEGORIES[category]}-{mode}-{angle}-{int(pale)}.npz"
+    store = None
     try:
+        store = cache_dir("world") / _art_hash() / f"{CATEGORIES[category]}-{mode}-{angle}-{int(pale)}.npz"
         with np.load(store) as saved:
             return tuple(Image.fromarray(saved[k]) for k in ("weight", "fixed", "alpha", "part"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # not there, or damaged: draw it
@@ -71,7 +72,8 @@ def _master(category: int, mode: str, angle: int, pale: bool) -> tuple[Image.Ima
     ys, xs = np.nonzero(alpha)
     window = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)
     layers = {"weight": weight[window], "fixed": fixed[window], "alpha": alpha[window], "part": part[window]}
-    _keep(store, layers)
+    if store is not None:
+        _keep(store, layers)
     return tuple(Image.fromarray(v) for v in layers.values())
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.paths import data_dir
+from clipkit.paths import shipped
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PromptPool:
     @classmethod
     def shipped(cls) -> PromptPool:
         """The book's own pool, `data/prompts/pool.yml`."""
-        return cls.from_yaml(data_dir() / "prompts" / "pool.yml")
+        return cls.from_yaml(shipped("prompts", "pool.yml"))
 
 
 def _imported(source: str) -> Sequence[str]:

@@ -13,6 +13,8 @@ import pytest
 
 from clipkit.errors import ClipkitError
 from clipkit.press import pdf
+from clipkit.press.settings import load_site
+from clipkit.registry.papers import load_registry
 
 pytest.importorskip("jupyter_book", reason="needs the extra `book`")
 
@@ -77,10 +79,21 @@ def test_every_picture_has_alternative_text(html):
 def test_header_card_comes_from_the_registry(site):
     text = (site.index.parent / "few_shot" / "tiny_paper.html").read_text(encoding="utf-8")
     head = text[text.index('class="ck-card"') : text.index('id="the-idea"')]
-    for part in ("Ada Example, Bert Sample and others", "TEST 2024", "arXiv:2401.00001", "Colab", "Binder", "preset quick"):
+    for part in ("Ada Example, Bert Sample and others", "TEST 2024", "arXiv:2401.00001", "preset quick"):
         assert part in head
     assert re.search(r"C1 ✓.holds", head.replace("&nbsp;", "\xa0")) and re.search(r"C2 ✗.fails", head.replace("&nbsp;", "\xa0"))
     assert "ck-card" not in (site.index.parent / "notebooks" / "tiny_paper.ipynb").read_text(encoding="utf-8")
+
+
+def test_links_into_the_repository_are_there_if_it_is_and_the_install_cell_is_not_shown(site):
+    text = (site.index.parent / "few_shot" / "tiny_paper.html").read_text(encoding="utf-8")
+    links = load_site().links(load_registry().entry("tiny_paper"))
+    assert all(f'href="{url}"' in text for url in links.values())
+    assert [name in text for name in ("colab.research", "mybinder.org", "btn-source-repository")] == [
+        name in links for name in ("Colab", "Binder", "source")
+    ]
+    assert "find_spec" not in text
+    assert "find_spec" in (site.index.parent / "notebooks" / "tiny_paper.ipynb").read_text(encoding="utf-8")
 
 
 def test_solutions_are_folded_and_hold_code(site):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import yaml
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT, data_dir
-from clipkit.press import bibliography, readme, toc
+from clipkit.press import bibliography, cards, readme, toc
 from clipkit.press.markup import venue
 from clipkit.press.settings import load_site
+from clipkit.press.stage import config
 from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
@@ -126,15 +129,61 @@ def test_readme_table():
         readme.with_table("no markers", load_registry(TINY))
 
 
-def test_links_come_from_one_setting(tmp_path):
-    (tmp_path / "site.yml").write_text("{title: T, author: A, repository: 'https://github.com/me/fork', branch: dev}", encoding="utf-8")
-    site = load_site(tmp_path / "site.yml")
+FORK = {
+    "source": "https://github.com/me/fork/blob/dev/notebooks/few_shot/tiny_paper.ipynb",
+    "Colab": "https://colab.research.google.com/github/me/fork/blob/dev/notebooks/few_shot/tiny_paper.ipynb",
+    "Binder": "https://mybinder.org/v2/gh/me/fork/dev?labpath=notebooks%2Ffew_shot%2Ftiny_paper.ipynb",
+}
+
+
+def site_of(folder: Path, text: str, remote: str | None = None):
+    """The settings `text` in a fresh repository with the remote `origin`."""
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    if remote:
+        subprocess.run(["git", "-C", folder, "remote", "add", "origin", remote], check=True)
+    (folder / "site.yml").write_text(text, encoding="utf-8")
+    return load_site(folder / "site.yml")
+
+
+def test_links_come_from_one_setting_or_the_remote_and_vanish_without(tmp_path):
     entry = load_registry(TINY).entry("tiny_paper")
-    assert site.colab(entry) == "https://colab.research.google.com/github/me/fork/blob/dev/notebooks/few_shot/tiny_paper.ipynb"
-    assert site.binder(entry) == "https://mybinder.org/v2/gh/me/fork/dev?labpath=notebooks%2Ffew_shot%2Ftiny_paper.ipynb"
-    (tmp_path / "other.yml").write_text("{title: T}", encoding="utf-8")
-    with pytest.raises(ClipkitError, match="needs title, author, repository and branch"):
-        load_site(tmp_path / "other.yml")
+    named = site_of(
+        tmp_path / "a", "{title: T, author: A, repository: 'https://github.com/me/fork', branch: dev}", "git@github.com:x/y.git"
+    )
+    remote = site_of(tmp_path / "b", "{title: T, author: A, branch: dev}", "git@github.com:me/fork.git")
+    assert named.links(entry) == remote.links(entry) == FORK
+    secret = site_of(tmp_path / "c", "{title: T, author: A}", "https://me:password@gitlab.com/me/fork.git")
+    assert secret.links(entry) == {"source": "https://gitlab.com/me/fork/blob/main/notebooks/few_shot/tiny_paper.ipynb"}
+    for number, nowhere in enumerate((None, "/srv/book.git", "http://localhost:3000/me/book.git")):
+        site = site_of(tmp_path / str(number), "{title: T, author: A}", nowhere)
+        assert site.links(entry) == {} and site.repository is None
+        card = cards.header_card(entry, [], site, None)
+        assert "download" in card and not any(word in card for word in ("Colab", "Binder", "source"))
+    assert all(f'href="{url.replace("&", "&amp;")}"' in cards.header_card(entry, [], named, None) for url in FORK.values())
+
+
+def test_settings_of_the_site_are_checked(tmp_path):
+    with pytest.raises(ClipkitError, match="needs title and author"):
+        site_of(tmp_path / "a", "{title: T}")
+    with pytest.raises(ClipkitError, match="is no address on the web"):
+        site_of(tmp_path / "b", "{title: T, author: A, repository: here}")
+
+
+def test_the_button_to_the_repository_is_there_only_with_one(tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / "_config.yml").write_text((ROOT / "book" / "_config.yml").read_text(encoding="utf-8"), encoding="utf-8")
+    for text, there in (("{title: T, author: A, repository: 'https://github.com/me/fork'}", True), ("{title: T, author: A}", False)):
+        (tmp_path / "site.yml").write_text(text, encoding="utf-8")
+        load_site.cache_clear()
+        made = yaml.safe_load(config(tmp_path))
+        assert made["html"]["use_repository_button"] is there and ("repository" in made) is there
+
+
+def test_doctests():
+    from clipkit.press import settings
+
+    assert doctest.testmod(settings).failed == 0
 
 
 @pytest.mark.skipif(not (data_dir() / "papers.yml").is_file(), reason="needs the registry")
