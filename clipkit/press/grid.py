@@ -12,6 +12,7 @@ from clipkit.lab.notebook import literals
 from clipkit.lab.settings import settle
 from clipkit.press import hashing, notebooks
 from clipkit.registry.records import portable
+from clipkit.syntax import python_source
 
 RANGE = re.compile(r"([+-]?\d+)\.\.([+-]?\d+)")
 COLUMNS = ("arm", "value", "key")  # of the table of rows; a parameter cannot be called so
@@ -108,7 +109,7 @@ def settled(notebook, given: Mapping[str, object]) -> dict[str, object]:
 
 def presets_of(notebook) -> dict | None:
     """The page's table of presets, `PRESETS = {...}`, when it is written out as a literal."""
-    for node in ast.parse(hashing.python_source(hashing.code_cells(notebook))).body:
+    for node in ast.parse(python_source(hashing.code_cells(notebook))).body:
         names = [target.id for target in node.targets if isinstance(target, ast.Name)] if isinstance(node, ast.Assign) else []
         if "PRESETS" in names:
             try:

@@ -6,26 +6,19 @@ import ast
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import clipkit
+from clipkit.definitions import Reached, reached, reached_by
 from clipkit.paths import PACKAGE, shipped_files
 from clipkit.press import install
-from clipkit.press.imports import named_files, reached_files
+from clipkit.press.notebooks import PRESETS
 from clipkit.registry.papers import Entry
+from clipkit.syntax import python_source
 
-# Files of the lab that draw or lay out: a page is run anew when they change, but no recorded number can.
-DRAWING = frozenset(
-    f"clipkit/lab/{name}.py"
-    for name in (
-        "caption_sheet", "class_change", "clouds", "dumbbells", "figures", "forest", "known_unknown", "label_maps", "neighbours",
-        "palette", "phrase_sheet", "pictures", "plots", "reliability", "scatter", "score_panels", "tables", "task_panels",
-        "verdict_picture",
-    )
-)  # fmt: skip
-DOORS = frozenset(("clipkit/datasets/__init__.py", "clipkit/models/__init__.py"))  # define load_dataset and load_model; others only export
 LENGTH = 16  # hexadecimal digits kept of a SHA-256: 64 bits are plenty to notice a change
 
 
@@ -67,32 +60,17 @@ def code_cells(notebook) -> list[str]:
     return [cell.source for cell in own_code(notebook)]
 
 
-def python_source(cells: list[str]) -> str:
-    """Code cells as one Python text; IPython's `%magic` and `!shell` lines become comments."""
-    lines = "\n".join(cells).splitlines()
-    return "\n".join(f"pass  # {line}" if line.lstrip()[:1] in ("%", "!") else line for line in lines) + "\n"
-
-
-def _relative(paths: set[Path]) -> dict[str, str]:
-    return {path.relative_to(PACKAGE.parent).as_posix(): file_digest(path) for path in sorted(paths)}
-
-
-def model_files(cells: list[str], parameters: dict) -> dict[str, str]:
-    """Hashes of the packaged checkpoints that the code or a parameter names, and of local ones given by path."""
-    names = {parameters.get("model"), parameters.get("pretrained")} | string_literals(python_source(cells))
+def model_files(strings: Iterable[str], parameters: dict) -> dict[str, str]:
+    """Hashes of the packaged checkpoints that the code's strings or a parameter name, and of local ones given by path."""
+    names = {parameters.get("model"), parameters.get("pretrained"), *strings}
     found = {}
     for path in shipped_files("models"):
-        if path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin") and path.stem in names:
+        if path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin") and {path.stem, path.stem.partition("_")[0]} & names:
             found[path.name] = file_digest(path)
     local = Path(str(parameters.get("pretrained") or ""))
     if parameters.get("pretrained") and local.is_file():
         found[local.name] = file_digest(local)
     return found
-
-
-def string_literals(source: str) -> set[str]:
-    """All string constants of a Python text."""
-    return {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def data_path(parameters: dict) -> Path | None:
@@ -123,46 +101,96 @@ def environment() -> dict[str, str]:
 
 
 def run_parts(entry: Entry, notebook, parameters: dict) -> dict:
-    """Everything an executed page depends on, named, so that a re-run can say why."""
+    """Everything an executed page depends on, named, so that a re-run can say why.
+
+    `definitions`: digest -> name of all that any of its cells reaches, figures and tables too.
+    """
     cells = code_cells(notebook)
+    found = reached(python_source(cells), given=parameters)
     return {
         "notebook": digest(cells),
         "parameters": {key: parameters[key] for key in sorted(parameters)},
         "registry": digest(entry.code_text()),
-        "files": _relative(reached_files(python_source(cells))),
-        "models": model_files(cells, parameters),
+        "definitions": dict(found.digests),
+        "models": model_files(found.strings, parameters),
         "data": data_fingerprint(parameters),
         "versions": environment(),
     }
 
 
 def record_parts(entry: Entry, notebook, parameters: dict) -> dict:
-    """What a record is tied to: code cells, the tests fixed in the registry, models, data, the clipkit files imported by name.
+    """What a record is tied to: what its experiment reaches, the tests fixed in the registry, models and data.
 
-    Files that only draw are left out (`DRAWING`).
+    `definitions`: digest -> name. Figures, captions and prose are not among them, nor is where anything lives.
     """
-    cells = code_cells(notebook)
+    found = experiment(code_cells(notebook), parameters)
     return {
-        "notebook": digest(cells),
+        "definitions": dict(found.digests),
         "registry": digest([[claim.id, claim.test] for claim in entry.claims]),
-        "files": numeric(_relative(named_files(python_source(cells)))),
-        "models": model_files(cells, parameters),
+        "models": model_files(found.strings, parameters),
         "data": data_fingerprint(parameters),
     }
 
 
-def numeric(files: dict[str, str]) -> dict[str, str]:
-    """The files that numbers can depend on: all but those that only draw, and a room's list of what it exports."""
-    return {name: found for name, found in files.items() if name not in DRAWING and (name in DOORS or not name.endswith("/__init__.py"))}
+def experiment(cells: list[str], parameters: dict, package: Path = PACKAGE) -> Reached:
+    """What the functions given to `run.over_seeds` reach, and the seeding; all that any cell reaches where there are none.
+
+    Statements after the last `over_seeds` cannot matter to it. `lab.start` and its `Run` are not followed: a record holds
+    the parameters they settle, and what they report is read from the numbers. Of a table of presets only this one counts.
+    """
+    from clipkit.lab.run import Run, start
+    from clipkit.lab.seeds import seed_everything
+
+    tree = ast.parse(python_source(cells))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "over_seeds"]
+    if not calls:
+        return reached(tree, given=parameters, package=package)
+    runs = {getattr(call.func.value, "id", "") for call in calls}
+    last = max(call.lineno for call in calls)
+    tree.body = [_Preset(parameters).visit(node) for node in tree.body if node.lineno <= last and _called_on(node) not in runs]
+    roots = [value for call in calls for value in (*call.args[:1], *(k.value for k in call.keywords if k.arg == "experiment"))]
+    found = [reached(tree, root, given=parameters, without=(start, Run), package=package) for root in roots]
+    return Reached.of(*found, reached_by(seed_everything, package=package))
+
+
+def _called_on(node: ast.stmt) -> str | None:
+    """`run` of a statement `run.uses(...)`, which only notes something; None of any other statement."""
+    function = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
+    return function.value.id if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) else None
+
+
+class _Preset(ast.NodeTransformer):
+    """Leaves of a dictionary of presets the one that a run is of."""
+
+    def __init__(self, parameters: dict):
+        self.preset = parameters.get("preset")
+
+    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
+        names = [getattr(key, "value", None) for key in node.keys]
+        if self.preset in names and len(names) > 1 and set(names) <= set(PRESETS):
+            node.keys, node.values = [ast.Constant(self.preset)], [node.values[names.index(self.preset)]]
+        return self.generic_visit(node)
 
 
 def differences(old: dict, new: dict) -> list[str]:
-    """Names of what changed between two sets of parts: `notebook`, `clipkit/world/rasterizer.py`, ..."""
+    """Names of what changed between two sets of parts: `notebook`, `clipkit.dense.metrics.mean_iou`, ...
+
+    Of definitions, those that are new; when there are none but some are gone, their names as far as `old` has them.
+    """
     changed = []
     for key in new:
         before, now = old.get(key), new[key]
-        if isinstance(now, dict) and isinstance(before, dict):
+        if key == "definitions":
+            known = before if isinstance(before, dict) else {it: f"a definition ({it})" for it in before or ()}
+            fresh, gone = ({name for it, name in a.items() if it not in b} for a, b in ((now, known), (known, now)))
+            changed += sorted(fresh) or [f"no longer used: {name}" for name in sorted(gone)]
+        elif isinstance(now, dict) and isinstance(before, dict):
             changed += [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
         elif before != now:
             changed.append(key)
     return changed
+
+
+def key(parts: dict) -> str:
+    """One hash of all parts; of the definitions their digests only, so that moving code does not change it."""
+    return digest({**parts, "definitions": sorted(parts["definitions"])})

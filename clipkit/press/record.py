@@ -35,7 +35,7 @@ def make_record(entry: Entry, executed, status: dict) -> Record:
     for claim_id in payload["claims"]:
         entry.claim(claim_id)
     source = notebooks.read(entry.notebook_path)
-    parameters = {**notebooks.parameters(source), **status["parameters"]}
+    parameters = {**payload["parameters"], **notebooks.parameters(source), **status["parameters"]}
     return Record.from_output(
         payload,
         hashes=record_hashes(entry, source, parameters),
@@ -46,17 +46,9 @@ def make_record(entry: Entry, executed, status: dict) -> Record:
 
 
 def record_hashes(entry: Entry, notebook, parameters: dict) -> dict:
-    """What a record is tied to: five hashes, and the files behind `code` and `model` so that a change has a name."""
+    """What a record is tied to: digests of the definitions that its experiment reaches, of the tests, the models, the data."""
     parts = hashing.record_parts(entry, notebook, parameters)
-    return {
-        "notebook": parts["notebook"],
-        "registry": parts["registry"],
-        "code": hashing.digest(parts["files"]),
-        "model": hashing.digest(parts["models"]) if parts["models"] else None,
-        "data": parts["data"],
-        "files": parts["files"],
-        "models": parts["models"],
-    }
+    return {**parts, "definitions": sorted(parts["definitions"])}
 
 
 def load_all(registry: Registry) -> dict[str, list[Record]]:
@@ -68,20 +60,17 @@ def load_all(registry: Registry) -> dict[str, list[Record]]:
 
 
 def staleness(entry: Entry, record: Record) -> list[str]:
-    """What changed since the record was made, by name; empty when it still stands.
+    """What changed since the record was made, by name (`clipkit.dense.metrics.mean_iou`); empty when it still stands.
 
     A checkpoint or data set that is not on this machine cannot be compared and counts as unchanged; so does
     the page, where the package is installed without any.
     """
     if not entry.has_notebook:
         return ["notebook"] if notebooks_dir().is_dir() else []
-    now = record_hashes(entry, notebooks.read(entry.notebook_path), record.parameters)
-    then = record.hashes
-    here = {name: now["models"].get(name, was) for name, was in then.get("models", {}).items()}
-    changed = [key for key in ("notebook", "registry") if now[key] != then[key]]
-    changed += hashing.differences({"files": hashing.numeric(then.get("files", {}))}, {"files": now["files"]})
-    changed += hashing.differences({"models": then.get("models", {})}, {"models": here})
-    return changed + (["data"] if now["data"] and now["data"] != then["data"] else [])
+    now, then = hashing.record_parts(entry, notebooks.read(entry.notebook_path), record.parameters), record.hashes
+    now["models"] = {name: now["models"].get(name, was) for name, was in then["models"].items()}
+    now["data"] = now["data"] or then["data"]
+    return hashing.differences(then, now)
 
 
 def stale_records(registry: Registry) -> list[tuple[Record, list[str]]]:

@@ -64,7 +64,7 @@ def job_for(entry: Entry, parameters: dict, output: Path | None = None, forked: 
         output=str(output or run_path(entry.slug, parameters.get("preset", "quick"))),
         parameters=parameters,
         parts=parts,
-        key=hashing.digest(parts),
+        key=hashing.key(parts),
         forked=can_fork() if forked is None else forked,
     )
 

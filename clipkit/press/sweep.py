@@ -161,7 +161,7 @@ def _about(made: Plan) -> dict:
         "common": portable(made.common),
         "combinations": len(made.jobs),
         "finished": sum(map(is_fresh, made.jobs)),
-        "hashes": {name: parts[name] for name in ("notebook", "registry", "files")},
+        "hashes": {"registry": parts["registry"], "definitions": sorted(parts["definitions"])},
         "versions": hashing.environment(),
         "date": date.today().isoformat(),
     }

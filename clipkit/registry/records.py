@@ -18,8 +18,7 @@ from pathlib import Path
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir, record_dirs, writable
 
-VERSION = 1
-HASHES = ("notebook", "registry", "code", "model", "data")
+VERSION = 2
 _TEXT = {"type": "string", "minLength": 1}
 _MAYBE_TEXT = {"type": ["string", "null"]}
 _MAYBE_NUMBER = {"type": ["number", "null"]}
@@ -38,6 +37,17 @@ _CLAIM = {
         "margin": {"type": "number", "exclusiveMinimum": 0},
         "unit": {"type": "string"},
         "values": {"type": "array", "items": {"type": "number"}},
+    },
+    "additionalProperties": False,
+}
+_HASHES = {  # of what the record is tied to
+    "type": "object",
+    "required": ["definitions", "registry", "models", "data"],
+    "properties": {
+        "definitions": {"type": "array", "items": _TEXT, "uniqueItems": True},  # all that the experiment reaches, sorted
+        "registry": _TEXT,
+        "models": {"type": "object", "additionalProperties": _TEXT},  # checkpoint file -> hash
+        "data": _MAYBE_TEXT,
     },
     "additionalProperties": False,
 }
@@ -71,7 +81,7 @@ SCHEMA = {
         "claims": {"type": "object", "additionalProperties": _CLAIM},
         "skipped": {"type": "object", "additionalProperties": _TEXT},
         "device": _TEXT,
-        "hashes": {"type": "object", "required": list(HASHES), "properties": dict.fromkeys(HASHES, _MAYBE_TEXT)},
+        "hashes": _HASHES,
         "versions": {"type": "object", "additionalProperties": {"type": "string"}},
         "seconds": {"type": "number", "minimum": 0},
         "peak_memory_mb": {"type": "number", "minimum": 0},
@@ -108,8 +118,7 @@ class Record:
         """A record from a notebook's structured output and what only the press knows."""
         known = {f.name for f in fields(cls)}
         measured = {name: value for name, value in payload.items() if name in known}
-        missing = dict.fromkeys(name for name in HASHES if name not in hashes)
-        extra = {"hashes": {**hashes, **missing}, "versions": dict(versions), "seconds": float(seconds), "date": date}
+        extra = {"hashes": dict(hashes), "versions": dict(versions), "seconds": float(seconds), "date": date}
         return cls.from_dict({**measured, **extra}, "the notebook's output")
 
     @classmethod
