@@ -183,7 +183,7 @@ class _Tree:
             return f"<{'.'.join([target, *rest])}>", []
         if isinstance(target, tuple):
             return f"<{'.'.join([target[1], *rest])}>", [target]
-        return f"<{'.'.join([target.name.rpartition('.')[2], *rest])}>", [] if rest and rest[0].startswith("__") else self.whole(target)
+        return f"<{'.'.join(['module', *rest])}>", [] if rest and rest[0].startswith("__") else self.whole(target)
 
     def whole(self, module: Module) -> list[_Place]:
         """All that a module defines or imports from the package: it is handed on, or asked for something by `getattr`."""

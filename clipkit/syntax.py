@@ -46,7 +46,8 @@ class Definition:
         if isinstance(node, list):
             for one in node:
                 self.write(one, local)
-                self.text.append(",")
+                if not isinstance(one, (ast.Import, ast.ImportFrom)):
+                    self.text.append(",")
         elif not isinstance(node, ast.AST):
             self.text.append(repr(node))
         elif isinstance(node, (ast.Name, ast.Attribute)):

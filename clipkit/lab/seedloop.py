@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipkit.definitions import DATA
 from clipkit.errors import ClipkitError
 from clipkit.lab.notebook import cells
 from clipkit.lab.seeds import seed_everything
@@ -98,7 +99,7 @@ def store_path(slug: str, parameters: Mapping, experiment: Callable, extra: obje
     """Where the finished seeds of exactly this experiment wait.
 
     The name holds a digest of the parameters, the notebook's cells so far (as a set: running a cell twice changes
-    nothing), the experiment's source, clipkit's files, and `extra` (fingerprints of model and data). The number of
+    nothing), the experiment's source, clipkit's files of code and data, and `extra` (fingerprints of model and data). The number of
     seeds is left out: more seeds continue where fewer stopped.
     """
     try:
@@ -112,5 +113,5 @@ def store_path(slug: str, parameters: Mapping, experiment: Callable, extra: obje
 
 
 def _package_state() -> list:
-    found = ((path, path.stat()) for path in sorted(PACKAGE.rglob("*.py")))
+    found = ((path, path.stat()) for path in sorted(PACKAGE.rglob("*")) if path.suffix in (".py", *DATA))
     return [[path.relative_to(PACKAGE).as_posix(), stat.st_size, stat.st_mtime_ns] for path, stat in found]

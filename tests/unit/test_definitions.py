@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import textwrap
 from pathlib import Path
@@ -12,7 +13,8 @@ from clipkit import definitions
 from clipkit.definitions import reached, reached_by
 from clipkit.errors import ClipkitError
 from clipkit.press import hashing, notebooks
-from clipkit.press.registry import load_registry
+from clipkit.registry.papers import load_registry
+from clipkit.syntax import Module, python_source
 
 PACKAGE = {
     "__init__.py": """
@@ -107,11 +109,11 @@ PACKAGE = {
         from importlib import import_module
         _NAMES = {"one": "plain", "two": "special"}
         def door(name):
-            return import_module(f"pkg.sets.{_NAMES[name.partition(':')[0]]}").load(name)
+            return import_module(f"pkg.datasets.{_NAMES[name.partition(':')[0]]}").load(name)
     """,
-    "sets/__init__.py": "",
-    "sets/plain.py": "def load(name):\n    return [1]\n",
-    "sets/special.py": "def load(name):\n    return [2]\n",
+    "datasets/__init__.py": "",
+    "datasets/plain.py": "def load(name):\n    return [1]\n",
+    "datasets/special.py": "def load(name):\n    return [2]\n",
 }
 NOTEBOOK = """
 import numpy as np
@@ -136,8 +138,8 @@ def at_level(x):
     return x + LEVEL, title
 
 def experiment(seed):
-    values = [x for x in range(seed)]
-    found = {"mean": m.mean_of(values), "net": net.fit(seed), "one": first(late.last(seed)), "words": len(words())}
+    values = [x for x in range(seed + run.n)]
+    found = {"mean": m.mean_of(values), "net": net.fit(seed), "first": first(late.last(seed)), "words": len(words())}
     return found | {"level": at_level(seed)[0], "way": m.chosen(seed, "fast"), "data": door(dataset), "names": len(names())}
 
 runs = run.over_seeds(experiment)
@@ -188,7 +190,7 @@ STALE = {
     "a table changed after its definition": ("named.py", "= 2", "= 3", "pkg.named.NAMED"),
     "through an import inside a function": ("deep.py", "start=0", "start=1", "pkg.deep.total"),
     "a data file": ("words.json", "red", "green", "pkg/words.json"),
-    "the chosen data set": ("sets/plain.py", "[1]", "[3]", "pkg.sets.plain.load"),
+    "the chosen data set": ("datasets/plain.py", "[1]", "[3]", "pkg.datasets.plain.load"),
     "when an error is raised": ("deep.py", "if not len(values)", "if len(values) < 2", "pkg.deep.total"),
 }
 
@@ -205,11 +207,15 @@ def test_a_change_of_what_the_experiment_does_is_noticed_and_named(desk, kind):
     ("old", "new", "changed"),
     [
         ("LEVEL = 3", "LEVEL = 4", "notebook.LEVEL"),
-        ("range(seed)", "range(seed + 1)", "notebook.experiment"),
+        ("range(seed + run.n)", "range(seed + 2 * run.n)", "notebook.experiment"),
         ("x + LEVEL, title", "x - LEVEL, title", "notebook.at_level"),
         ('"full": {"n": 5}', '"full": {"n": 6}', "notebook.PRESETS"),
         ("net = Net()", "net = Net()\nnet.size = 5", "notebook.net"),
-        ("from pkg.eager import first, late", "from pkg.eager import late\nfrom pkg.eager.late import last as first", "notebook.experiment"),
+        (
+            "from pkg.eager import first, late",
+            "from pkg.eager import late\nfrom pkg.eager.late import last as first",
+            "notebook.experiment",
+        ),
     ],
 )
 def test_a_change_of_what_a_cell_computes_is_noticed_and_named(desk, old, new, changed):
@@ -230,7 +236,7 @@ def test_a_change_of_what_a_cell_computes_is_noticed_and_named(desk, old, new, c
         ("deep.py", "no values in {values!r}", "give at least one value, not {values!r}"),
         ("nets.py", "'''A net.'''", "'''Some net.'''"),
         ("plots.py", "return title, x", "return x, title"),
-        ("sets/special.py", "[2]", "[3]"),
+        ("datasets/special.py", "[2]", "[3]"),
     ],
 )
 def test_words_layout_and_what_is_not_reached_change_nothing(desk, name, old, new):
@@ -262,7 +268,7 @@ def test_moving_a_file_changes_names_and_no_digest(desk):
     (desk.package / "low").mkdir()
     (desk.package / "low" / "__init__.py").write_text("")
     (desk.package / "deeper.py").rename(desk.package / "low" / "sums.py")
-    desk.edit("deep.py", "from pkg.deeper import add", "from pkg.low import sums")
+    desk.edit("deep.py", "    from pkg.deeper import add", "    import math\n    from pkg.low import sums")
     desk.edit("deep.py", "add(values, start=0)", "sums.add(values, start=0)")
     after = desk.found()
     assert set(after) == set(before) and set(after.values()) - set(before.values()) == {"pkg.low.sums.add"}
@@ -270,17 +276,20 @@ def test_moving_a_file_changes_names_and_no_digest(desk):
 
 def test_a_method_reached_through_another_alias_is_the_same(desk):
     before = desk.found()
-    desk.say("import numpy as np\nfrom pkg import door\nfrom pkg import measure as m", "from pkg import door\nfrom pkg.measure import chosen, mean_of")
+    desk.say(
+        "import numpy as np\nfrom pkg import door\nfrom pkg import measure as m",
+        "from pkg import door\nfrom pkg.measure import chosen, mean_of",
+    )
     desk.cells = [desk.cells[0].replace("m.mean_of", "mean_of").replace("m.chosen", "chosen")]
     assert desk.found() == before
 
 
 def test_the_data_set_given_chooses_the_loader(desk):
-    loader = lambda **given: {n for n in desk.found(**given).values() if ".sets." in n}  # noqa: E731
-    assert loader() == {"pkg.sets.plain.load"}
+    loader = lambda **given: {n for n in desk.found(**given).values() if ".datasets." in n}  # noqa: E731
+    assert loader() == {"pkg.datasets.plain.load"}
     desk.say('dataset = "one"', 'dataset = "two:x"')
-    assert loader(dataset="two:x") == {"pkg.sets.special.load"}
-    assert loader(dataset="unheard of") == {"pkg.sets.plain.load", "pkg.sets.special.load"}
+    assert loader(dataset="two:x") == {"pkg.datasets.special.load"}
+    assert loader(dataset="unheard of") == {"pkg.datasets.plain.load", "pkg.datasets.special.load"}
 
 
 @pytest.mark.parametrize("call", ["lambda seed: at_level(seed)", "partial(at_level, x=1)", "experiment=at_level", "net.fit"])
@@ -302,9 +311,9 @@ def test_an_unknown_root_is_told():
 
 
 def test_strings_that_ask_for_checkpoints():
-    code = 'from clipkit.models.segmenters import load_segmenter\nsam, other = load_segmenter(), "nano-dino"'
+    code = 'from clipkit.models.shipped_segmenter import load_segmenter\nsam, other = load_segmenter(), "nano-dino"'
     assert {"nano-sam", "nano-dino"} <= reached(code, "sam").strings
-    assert "nano-vqa" not in reached("from clipkit.pretrain.recipes import RECIPES\nx = RECIPES", "x").strings
+    assert "nano-vqa" not in reached("from clipkit.recipes.contrastive import RECIPES\nx = RECIPES", "x").strings
 
 
 def helper(x):
@@ -359,7 +368,7 @@ def test_every_page_has_an_experiment_and_no_drawing_in_it(pages):
 
 
 def test_what_was_in_no_records_hash_is_now(pages):
-    assert {"clipkit.dense.metrics.mean_iou", "clipkit.dense.trident.Windowed"} <= pages["trident"]
+    assert "clipkit.dense.metrics.mean_iou" in pages["trident"]
     assert {"clipkit.robust.clipn.clipn_loss", "clipkit.lab.seeds.seed_everything"} <= pages["clipn"]
     assert any(name.endswith(".fit_no_tower") for name in pages["clipn"])
     methods = {name.rpartition(".")[2] for name in pages["few_shot_shootout"]}
@@ -368,10 +377,15 @@ def test_what_was_in_no_records_hash_is_now(pages):
 
 def test_no_reference_into_the_package_is_left_open():
     tree = definitions._tree(definitions.PACKAGE, definitions._stamp(definitions.PACKAGE))
-    left = []
+    left, modules = [], []
     for path in sorted(definitions.PACKAGE.rglob("*.py")):
         name = ".".join((definitions.PACKAGE.name, *path.relative_to(definitions.PACKAGE).with_suffix("").parts))
-        module = tree.module(name.removesuffix(".__init__"))
+        modules.append(tree.module(name.removesuffix(".__init__")))
+    for entry in load_registry().entries:
+        if entry.has_notebook:
+            code = python_source(hashing.code_cells(notebooks.read(entry.notebook_path)))
+            modules.append(Module.of(ast.parse(code), entry.slug, None))
+    for module in modules:
         for one in module.definitions:
             texts = [tree.follow(module, one, *piece)[0] for piece in one.text if isinstance(piece, tuple)]
             left += [(module.name, text) for text in texts if text.startswith(f"<{definitions.PACKAGE.name}.")]

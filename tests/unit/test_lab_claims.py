@@ -44,7 +44,8 @@ RUNS = pd.DataFrame(
     {"gda": [80.0, 81.0, 82.0, 80.0, 81.0], "tip_adapter": [78.0, 78.5, 79.0, 78.0, 78.5], "nearest_mean": [70.0, 90.0, 70.0, 70.0, 70.0]},
     index=pd.Index(range(5), name="seed"),
 )
-FACTS = {"hashes": {"notebook": "a", "code": "b"}, "versions": {"torch": "2"}, "seconds": 12.0, "date": "2025-01-02"}
+HASHES = {"definitions": ["0a", "1b"], "registry": "c", "models": {"nano.json": "d"}, "data": None}
+FACTS = {"hashes": HASHES, "versions": {"torch": "2"}, "seconds": 12.0, "date": "2025-01-02"}
 
 
 @pytest.fixture(autouse=True)

@@ -1,39 +1,15 @@
-"""What a page stands on: names followed to files, hashes that change when they should and only then."""
+"""What a run and a record are tied to: hashes that change when they should and only then."""
 
 from __future__ import annotations
+
+import ast
 
 import nbformat.v4 as v4
 import pytest
 
-from clipkit.paths import PACKAGE
-from clipkit.press import hashing, imports, notebooks
-
-
-def names(paths) -> set[str]:
-    return {path.relative_to(PACKAGE).as_posix() for path in paths}
-
-
-def test_a_name_is_followed_to_the_file_that_defines_it():
-    assert names(imports.named_files("from clipkit.zeroshot import zeroshot_weights")) == {"zeroshot/classifier.py"}
-    assert names(imports.named_files("from clipkit.press import entry")) == {"press/registry.py"}
-    assert names(imports.named_files("from clipkit import lab\nlab.judge([1], 'better', 1)")) >= {"lab/verdict.py"}
-    assert names(imports.named_files("import clipkit.press.toc as t\nt.toc")) == {"press/toc.py"}
-    assert names(imports.named_files("import numpy\nx = numpy.zeros(3)")) == set()
-
-
-def test_an_attribute_through_a_room_does_not_bring_the_whole_room():
-    found = names(imports.named_files("from clipkit import lab\nrun = lab.holm([0.1])"))
-    assert "lab/stats.py" in found and "lab/pictures.py" not in found
-
-
-def test_reached_files_are_transitive_and_include_data_beside():
-    found = names(imports.reached_files("from clipkit.press.toc import toc"))
-    assert {"press/toc.py", "press/registry.py", "press/schema.py", "errors.py", "paths.py"} <= found
-    assert "press/kernel.py" not in found
-
-
-def test_lazy_exports_are_found():
-    assert "models/__init__.py" in names(imports.named_files("from clipkit import load_model"))
+from clipkit.press import hashing, notebooks
+from clipkit.registry.papers import load_registry
+from clipkit.syntax import python_source
 
 
 def page(*cells, parameters="preset = 'quick'\nseed = 0"):
@@ -42,8 +18,8 @@ def page(*cells, parameters="preset = 'quick'\nseed = 0"):
 
 
 def test_magics_do_not_break_the_reading():
-    source = hashing.python_source(["%matplotlib inline\n!ls\nx = 1", "from clipkit.press.toc import toc"])
-    assert names(imports.named_files(source)) == {"press/toc.py"}
+    source = python_source(["%matplotlib inline\n!ls\nx = 1", "from clipkit.press.toc import toc"])
+    assert [type(node).__name__ for node in ast.parse(source).body] == ["Pass", "Pass", "Assign", "ImportFrom"]
 
 
 def test_injected_parameters_are_not_the_pages_code():
@@ -67,31 +43,44 @@ def test_folder_digest_depends_on_content_not_on_place(tmp_path):
 
 
 def test_packaged_checkpoints_named_by_parameter_or_code(tmp_path, monkeypatch):
+    entry = load_registry().entry("trident")
     monkeypatch.setenv("CLIPKIT_DATA", str(tmp_path))
     (tmp_path / "models").mkdir()
-    for name in ("nano", "nano-biased", "other"):
+    for name in ("nano", "nano-biased", "nano-sam", "lite_map", "other"):
         (tmp_path / "models" / f"{name}.safetensors").write_bytes(name.encode())
-    found = hashing.model_files(["m = load_model('nano-biased')"], {"model": "nano"})
-    assert set(found) == {"nano.safetensors", "nano-biased.safetensors"}
+    notebook = page("m, s = load_model('nano-biased'), load_segmenter()", "def experiment(seed):\n    return m, s")
+    notebook.cells.insert(
+        0, v4.new_code_cell("from clipkit import load_model\nfrom clipkit.models.shipped_segmenter import load_segmenter")
+    )
+    notebook.cells.append(v4.new_code_cell("runs = run.over_seeds(experiment)\nother = load_model('other')"))
+    stems = lambda **given: {name.partition(".")[0] for name in hashing.record_parts(entry, notebook, given)["models"]}  # noqa: E731
+    assert stems(model="nano") == {"nano", "nano-biased", "nano-sam"}
+    assert stems(model="lite") == {"nano-biased", "nano-sam", "lite_map"}
+    assert "other.safetensors" in hashing.run_parts(entry, notebook, {"model": "nano"})["models"]
 
 
-def test_files_that_only_draw_do_not_make_a_record_stale():
-    """Nothing that computes may be among them, and whatever of the lab draws must be."""
-    lab = PACKAGE / "lab"
-    sources = {f"clipkit/lab/{path.name}": path.read_text(encoding="utf-8") for path in lab.glob("*.py") if path.name != "__init__.py"}
-    draws = {name for name, text in sources.items() if "matplotlib" in text or "seaborn" in text}
-    assert draws <= hashing.DRAWING <= set(sources)
-    computes = ("claims", "partial", "records", "run", "seedloop", "seeds", "settings", "stats", "verdict")
-    computing = {f"clipkit/lab/{name}.py" for name in computes}
-    assert not computing & hashing.DRAWING
-    files = {f"clipkit/{name}.py": "1" for name in ("lab/plots", "lab/stats", "lab/__init__", "models/__init__")}
-    assert set(hashing.numeric(files)) == {"clipkit/registry/stats.py", "clipkit/models/__init__.py"}
+def test_a_run_is_tied_to_its_figures_and_a_record_is_not():
+    figure = "from clipkit import lab\nlab.bars(runs, title='one')"
+    notebook = page("def experiment(seed):\n    return {'a': seed}", "runs = run.over_seeds(experiment)", figure)
+    entry = load_registry().entry("trident")
+    run, record = (f(entry, notebook, {"preset": "quick"}) for f in (hashing.run_parts, hashing.record_parts))
+    assert "clipkit.lab.plots.bars" in run["definitions"].values()
+    assert set(record["definitions"].values()) == {"notebook.experiment", "clipkit.lab.seeds.seed_everything", "clipkit.lab.seeds.LARGEST"}
+    notebook.cells[-1].source = figure.replace("one", "two")
+    assert hashing.record_parts(entry, notebook, {"preset": "quick"}) == record
+    assert hashing.key(hashing.run_parts(entry, notebook, {"preset": "quick"})) != hashing.key(run)
+    notebook.cells.insert(1, v4.new_markdown_cell("Other words."))
+    assert hashing.record_parts(entry, notebook, {"preset": "quick"}) == record
 
 
 def test_differences_have_names():
-    old = {"notebook": "a", "files": {"x.py": "1", "y.py": "2"}}
-    new = {"notebook": "a", "files": {"x.py": "1", "y.py": "3", "z.py": "4"}}
-    assert hashing.differences(old, new) == ["y.py", "z.py"]
+    old = {"registry": "a", "models": {"x": "1", "y": "2"}, "definitions": ["1", "2"]}
+    new = {"registry": "a", "models": {"x": "1", "y": "3", "z": "4"}, "definitions": {"1": "m.f", "3": "m.g", "4": "m.g"}}
+    assert hashing.differences(old, new) == ["y", "z", "m.g"]
+    assert hashing.differences(old, {"definitions": {"1": "m.f"}}) == ["no longer used: a definition (2)"]
+    assert hashing.differences({"definitions": {"1": "m.f", "2": "n.f"}}, {"definitions": {"1": "m.f"}}) == ["no longer used: n.f"]
+    assert hashing.differences({"definitions": ["1"]}, {"definitions": {"1": "moved.f"}}) == []
+    assert hashing.key({"definitions": {"1": "m.f"}}) == hashing.key({"definitions": {"1": "moved.f"}})
 
 
 @pytest.mark.parametrize("text", ["3", "-2", "1e-3", "0.5", "True", "False", "None", "folder:../x", "ViT-B-32", "", "nan", "1_000", "true"])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +18,8 @@ import pytest
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
+from clipkit.press import hashing, notebooks, record, runner
 from clipkit.press import ledger as books
-from clipkit.press import notebooks, record, runner
 from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
@@ -101,7 +102,7 @@ def test_status_says_what_it_cost(ran):
     _, results, _ = ran
     status = runner.read_status(results["tiny_paper"].output)
     assert status["seconds"] > 0 and status["peak_mb"] > 20
-    assert "clipkit/lab/run.py" in status["parts"]["files"]
+    assert {"clipkit.lab.run.start", "notebook.experiment"} <= set(status["parts"]["definitions"].values())
     assert json.dumps(status).count(str(ROOT)) == 0  # nothing of the machine
 
 
@@ -150,7 +151,7 @@ def test_record_holds_the_seeds_and_no_place(recorded):
     text = next((data / "records" / "tiny_paper").glob("*.json")).read_text(encoding="utf-8")
     assert len(made.seeds) == 6 and set(made.claims) == {"C1", "C2"}
     assert str(data) not in text and str(ROOT) not in text
-    assert made.versions["torch"] and made.hashes["notebook"]
+    assert made.versions["torch"] and made.hashes["definitions"]
 
 
 def test_a_record_goes_stale_with_the_code_and_says_why(recorded):
@@ -160,12 +161,14 @@ def test_a_record_goes_stale_with_the_code_and_says_why(recorded):
     text = entry.notebook_path.read_text(encoding="utf-8")
     try:
         entry.notebook_path.write_text(text.replace("< 0.5", "< 0.6"), encoding="utf-8")
-        assert record.staleness(entry, made) == ["notebook"]
+        assert record.staleness(entry, made) == ["notebook.experiment"]
         assert all(row.stale for row in books.ledger(registry) if row.record)
     finally:
         entry.notebook_path.write_text(text, encoding="utf-8")
-    made.hashes["files"]["clipkit/lab/run.py"] = "0"
-    assert record.staleness(entry, made) == ["clipkit/lab/run.py"]
+    parts = hashing.record_parts(entry, notebooks.read(entry.notebook_path), made.parameters)
+    seeding = next(it for it, name in parts["definitions"].items() if name.endswith(".seed_everything"))
+    before = replace(made, hashes={**made.hashes, "definitions": ["0", *(it for it in made.hashes["definitions"] if it != seeding)]})
+    assert record.staleness(entry, before) == ["clipkit.lab.seeds.seed_everything"]
 
 
 def test_ledger_judges_the_recorded_seeds(recorded):
