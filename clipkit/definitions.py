@@ -93,7 +93,7 @@ def reached_by(
     while isinstance(function, partial) or hasattr(function, "__wrapped__"):
         function = function.func if isinstance(function, partial) else function.__wrapped__
     tree = _tree(package, _stamp(package))
-    first = function.__qualname__.partition(".")[0]
+    first = getattr(function, "__qualname__", "").partition(".")[0]
     if (module := tree.module(function.__module__)) is not None and first in module.by_name:
         return tree.reach([(module, one) for one in module.by_name[first]], given, without)
     try:
@@ -138,10 +138,11 @@ class _Tree:
                 if id(one) in seen:
                     continue
                 seen.add(id(one))
-                digest, places, data = self.link(module, one)
+                digest, places = self.link(module, one)
                 if one.names or one.lines[1]:  # an expression asked for is no definition
                     digests[digest] = f"{module.name}.{one.names[0] if one.names else f'line {one.lines[0]}'}"
-                digests |= {_digest(f"{path.name} {path.read_bytes()!r}"): f"{path.parent.name}/{path.name}" for path in data}
+                for path in _files(module, one):
+                    digests[_digest(f"{path.name} {path.read_bytes()!r}")] = f"{path.parent.name}/{path.name}"
                 if not module.opens_others:  # its tables name everything there is
                     strings |= one.strings
                     loads |= one.loads if module.path else one.strings
@@ -151,8 +152,8 @@ class _Tree:
             todo = [(m, d) for m, name in opened for d in m.by_name[name] if id(d) not in seen]
         return Reached(digests, frozenset(loads))
 
-    def link(self, module: Module, one: Definition) -> tuple[str, list[_Place], list[Path]]:
-        """A definition's digest, the places that it refers to, and the files that it names."""
+    def link(self, module: Module, one: Definition) -> tuple[str, list[_Place]]:
+        """A definition's digest, and the places that it refers to."""
         if module.path is None or id(one) not in self.linked:
             text, places = [], []
             for piece in one.text:
@@ -160,14 +161,15 @@ class _Tree:
                     piece, found = self.follow(module, one, *piece)
                     places += found
                 text.append(piece)
-            found = _digest(" ".join(text)), places, _files(module, one)
+            found = _digest(" ".join(text)), places
             if module.path is None:  # cells come and go
                 return found
             self.linked[id(one)] = found
         return self.linked[id(one)]
 
     def follow(self, module: Module, one: Definition, name: str, *attributes: str) -> tuple[str, list[_Place]]:
-        """What a reference is written as, and the places that it leads to."""
+        """What a reference is written as, and the places that it leads to: two when a name is imported and then bound anew."""
+        also = self.imported(module, *module.imports[name]) if name in module.by_name and name in module.imports else None
         if name in one.imports:
             target = self.imported(module, *one.imports[name])
         elif name in module.by_name:
@@ -182,7 +184,7 @@ class _Tree:
         if isinstance(target, str):
             return f"<{'.'.join([target, *rest])}>", []
         if isinstance(target, tuple):
-            return f"<{'.'.join([target[1], *rest])}>", [target]
+            return f"<{'.'.join([target[1], *rest])}>", [target, *([also] if isinstance(also, tuple) else [])]
         return f"<{'.'.join(['module', *rest])}>", [] if rest and rest[0].startswith("__") else self.whole(target)
 
     def whole(self, module: Module) -> list[_Place]:

@@ -300,6 +300,11 @@ def test_every_way_to_hand_over_an_experiment_is_followed(desk, call):
     assert "notebook.experiment" not in names and "pkg.deeper.add" not in names
 
 
+def test_a_name_imported_and_bound_anew_leads_to_both(desk):
+    desk.say("net = Net()", "first = cache(first)\nnet = Net()")
+    assert {"notebook.first", "pkg.eager.early.first"} <= set(desk.found().values())
+
+
 def test_a_page_without_an_experiment_counts_whole(desk):
     desk.say("run.over_seeds(experiment)", "None")
     assert {"pkg.plots.draw", "notebook.title", "pkg.deeper.add"} <= set(desk.found().values())
@@ -333,8 +338,9 @@ def test_function_objects_are_roots_too():
     assert {"clipkit.dense.metrics.mean_iou", "clipkit.dense.metrics.confusion"} <= names
     assert set(reached_by(functools.partial(build, 1)).digests.values()) == {"notebook.build", "notebook.helper"}
     assert reached_by(helper).digests.keys() == reached("def helper(x):\n    return x + 1", "helper").digests.keys()
-    with pytest.raises(ClipkitError, match="the source of"):
-        reached_by(len)
+    for sourceless in (len, functools.partial(print)):
+        with pytest.raises(ClipkitError, match="the source of"):
+            reached_by(sourceless)
 
 
 def test_a_function_of_a_cell_is_followed_through_all_cells(tmp_path):
