@@ -23,7 +23,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import PACKAGE, data_dir
+from clipkit.paths import PACKAGE, shipped
 from clipkit.syntax import Definition, Module, python_source
 
 LENGTH = 10  # hexadecimal digits kept of a SHA-256: a page has some hundred definitions
@@ -240,11 +240,11 @@ class _Tree:
 
 
 def _files(module: Module, one: Definition) -> list[Path]:
-    """Files that a definition names: beside its module, or in a folder of `data` that it names as well (checkpoints are the press's)."""
+    """Files that a definition names: beside its module, or in a shipped folder that it names as well (checkpoints are the press's)."""
     names = [text for text in one.strings if text.endswith(DATA) and Path(text).name == text]
     if module.path is None or not names:
         return []
-    folders = [module.path.parent, *(data_dir() / text for text in one.strings if text.isidentifier() and text != "models")]
+    folders = [module.path.parent, *(shipped(text) for text in one.strings if text.isidentifier() and text != "models")]
     return sorted(path for folder in folders for name in names if (path := folder / name).is_file())
 
 
