@@ -113,7 +113,7 @@ def ledger(options: Namespace) -> None:
 
 
 def new(options: Namespace) -> None:
-    from clipkit.press.new import write_new
+    from clipkit.press.scaffold import write_new
 
     path = write_new(load_registry().entry(options.slug))
     print(f"{path}\nNext: write the page, then: clipkit page {options.slug}")

@@ -3,7 +3,7 @@
 Two engines are registered. `clipkit` starts a kernel in the usual way but ignores every kernelspec on the
 machine: "python3" is the interpreter that runs this line, with no kernel installed or a foreign one in its place.
 `clipkit-forked` hands the notebook to a child forked before any socket was opened; when its parent has imported
-torch and the rest (see `warm`), the child has them too.
+torch and the rest (see `preload`), the child has them too.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, MissingExtra
+from clipkit.press.assemble import assemble, site_dir
+from clipkit.press.registry import Registry
 from clipkit.press.site import sphinx_build
-from clipkit.press.stage import site_dir, stage
-from clipkit.registry.papers import Registry
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -43,7 +43,7 @@ def build_pdf(registry: Registry, preset: str = "quick") -> Path:
     chromium = browser()
     if find_spec("playwright") is None:
         raise MissingExtra("playwright", "test")
-    source, _ = stage(registry, preset)
+    source, _ = assemble(registry, preset)
     sphinx_build(source, "singlehtml")
     page, target = site_dir() / "_build" / "singlehtml" / "index.html", site_dir() / "_build" / "clip-claim-by-claim.pdf"
     print_page(page, target, chromium)

@@ -138,7 +138,7 @@ def _context(forked: bool):
     if not forked:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["clipkit.press.warm"])
+    context.set_forkserver_preload(["clipkit.press.preload"])
     return context
 
 

@@ -1,4 +1,4 @@
-"""Staging: the sources of the site, put together in data/site/src from the book, the runs and the registry.
+"""The sources of the site, put together in data/site/src from the book, the runs and the registry.
 
 Nothing is written that has not changed, so that Sphinx rebuilds only what it must.
 """
@@ -30,7 +30,7 @@ NOT_COPIED = ("_build", "vendor", "site.yml", "_config.yml", "_toc.yml", "refere
 
 
 @dataclass
-class Stage:
+class SourceFolder:
     """A folder being filled; remembers what belongs in it, so that `finish` can remove the rest."""
 
     root: Path
@@ -56,11 +56,9 @@ def site_dir() -> Path:
     return data_dir() / "site"
 
 
-def stage(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
+def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
     """Fill data/site/src; returns it and the slugs that have a page (a run in `preset` exists)."""
-    if book == BOOK:
-        checkout()  # or a ClipkitError: an installed package has no book
-    folder = Stage(writable(site_dir() / "src"))
+    folder = SourceFolder(site_dir() / "src")
     rows = ledger(registry)
     built: set[str] = set()
     thumbs: dict[str, tuple[str, str]] = {}
