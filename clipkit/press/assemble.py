@@ -19,8 +19,9 @@ from clipkit.paths import checkout, data_dir, writable
 from clipkit.press import hashing, notebooks, pages
 from clipkit.press.api import api_page
 from clipkit.press.bibliography import bibtex
-from clipkit.press.cards import failed_note, header_card
-from clipkit.press.ledger import Row, ledger, to_csv
+from clipkit.press.cards import header_card
+from clipkit.press.ledger import Row, ledger, to_csv, to_json
+from clipkit.press.registry import Entry, Registry
 from clipkit.press.runner import read_status, run_path
 from clipkit.press.settings import BOOK, load_site
 from clipkit.press.toc import page_path, toc
@@ -98,6 +99,7 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
     folder.write("_config.yml", config(book))
     folder.write("_ext/alt.json", json.dumps(alts, indent=1, sort_keys=True))
     folder.write("extra/ledger.csv", to_csv(rows))
+    folder.write("extra/ledger.json", to_json(rows))
     folder.finish()
     return folder.root, built
 
@@ -125,7 +127,7 @@ def page_notebook(entry: Entry, executed: Path, status: dict, rows: list[Row]):
     else:  # stopped half-way through an older version: show what was run
         source = run
         source.cells = [c for c in run.cells if not {"injected-parameters", "papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]
-    card = header_card(entry, rows, load_site(), status) + ("" if status["ok"] else "\n" + failed_note(status))
+    card = header_card(entry, rows, load_site(), status)
     first = source.cells[0] if source.cells else None
     if first is None or first.cell_type != "markdown" or not first.source.lstrip().startswith("# "):
         raise ClipkitError(f"{entry.slug}: the first cell must be Markdown and begin with the title (`# ...`)")

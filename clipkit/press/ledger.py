@@ -7,8 +7,7 @@ the world says nothing about photographs.
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,34 +18,9 @@ from clipkit.press.record import load_all, staleness
 from clipkit.registry.papers import ClaimSpec, Entry, Registry
 
 if TYPE_CHECKING:
-    from clipkit.registry.records import Record
+    import pandas
 
-COLUMNS = (
-    "slug",
-    "claim",
-    "text",
-    "paper_value",
-    "paper_metric",
-    "paper_benchmark",
-    "paper_model",
-    "paper_source",
-    "scale",
-    "model",
-    "dataset",
-    "preset",
-    "estimate",
-    "low",
-    "high",
-    "seeds",
-    "unit",
-    "kind",
-    "margin",
-    "verdict",
-    "p_value",
-    "p_holm",
-    "stale",
-    "date",
-)
+    from clipkit.lab.records import Record
 
 
 @dataclass(frozen=True)
@@ -69,6 +43,11 @@ class Row:
     @property
     def unit(self) -> str:
         return (self.claim.test or {}).get("unit", "")
+
+    @property
+    def shown(self) -> str:
+        """The verdict, or that it is stale."""
+        return "stale" if self.stale else self.verdict
 
     @property
     def row_id(self) -> str:
@@ -160,39 +139,65 @@ def counts(rows: list[Row], alpha: float = 0.05) -> dict[str, int]:
     return found
 
 
-def row_fields(row: Row) -> dict:
-    """A row as flat values, in the order of COLUMNS."""
+def table(rows: list[Row]) -> pandas.DataFrame:
+    """The ledger as one tidy table, a row a claim and scale; what is not there is missing (NaN, None or NA by type)."""
+    import pandas
+
+    made = pandas.DataFrame([_fields(row) for row in rows])
+    return made.astype({"seeds": "Int64"} | dict.fromkeys(("estimate", "low", "high", "margin", "p_value", "p_holm"), "float64"))
+
+
+def _fields(row: Row) -> dict:
     paper, test, record = row.claim.paper, row.claim.test or {}, row.record
-    values = (
-        (row.entry.slug, row.claim.id, row.claim.text)
-        + tuple(paper.get(key) for key in ("value", "metric", "benchmark", "model", "source"))
-        + (row.scale, record.model if record else None, record.dataset["name"] if record else None, record.preset if record else None)
-        + (row.estimate, row.low, row.high, row.seeds or None, test.get("unit"), test.get("kind"), test.get("margin"))
-        + (row.verdict, row.p, row.p_holm, row.stale, record.date if record else None)
-    )
-    return dict(zip(COLUMNS, values, strict=True))
+    return {
+        "slug": row.entry.slug,
+        "claim": row.claim.id,
+        "text": row.claim.text,
+        **{f"paper_{key}": paper.get(key) for key in ("value", "metric", "benchmark", "model", "source")},
+        "scale": row.scale,
+        "model": record and record.model,
+        "dataset": record and record.dataset["name"],
+        "preset": record and record.preset,
+        "estimate": row.estimate,
+        "low": row.low,
+        "high": row.high,
+        "seeds": row.seeds or None,
+        **{key: test.get(key) for key in ("unit", "kind", "margin")},
+        "verdict": row.verdict,
+        "p_value": row.p,
+        "p_holm": row.p_holm,
+        "stale": row.stale,
+        "date": record and record.date,
+        "untestable": row.claim.untestable,
+        "part": row.entry.part,
+        "id": row.row_id,
+    }
+
+
+def records_of(made: pandas.DataFrame) -> list[dict]:
+    """The table's rows as dictionaries of plain values, None for what is missing."""
+    return made.astype(object).where(made.notna(), None).to_dict("records")
 
 
 def to_csv(rows: list[Row]) -> str:
     """The whole ledger as CSV text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row_fields(row) for row in rows)
-    return text.getvalue()
+    return table(rows).to_csv(index=False, lineterminator="\n")
+
+
+def to_json(rows: list[Row]) -> str:
+    """The whole ledger as a JSON list, an object a row."""
+    return json.dumps(records_of(table(rows)), ensure_ascii=False, indent=1) + "\n"
 
 
 def to_text(rows: list[Row]) -> str:
     """A table for the terminal."""
+    from clipkit.lab.tables import to_text
     from clipkit.press.markup import number, span
 
-    head = ("page", "claim", "scale", "paper", "ours", "verdict")
-    table = [head]
+    lines = []
     for row in rows:
         ours = f"{number(row.estimate, row.unit)} {span(row.low, row.high)}".strip() if row.estimate is not None else ""
         verdict = row.verdict + (" (stale)" if row.stale else "")
-        table.append((row.entry.slug, row.claim.id, row.scale, str(row.claim.paper.get("value") or ""), ours, verdict))
-    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+        lines.append((row.entry.slug, row.claim.id, row.scale, str(row.claim.paper.get("value") or ""), ours, verdict))
     total = ", ".join(f"{count} {name}" for name, count in counts(rows).items())
-    return "\n".join([*lines, "", total])
+    return to_text(("page", "claim", "scale", "paper", "ours", "verdict"), lines) + f"\n\n{total}"
