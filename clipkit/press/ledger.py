@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -139,39 +139,43 @@ def counts(rows: list[Row], alpha: float = 0.05) -> dict[str, int]:
     return found
 
 
+COLUMNS: dict[str, Callable[[Row], object]] = {
+    "slug": lambda row: row.entry.slug,
+    "claim": lambda row: row.claim.id,
+    "text": lambda row: row.claim.text,
+    "paper_value": lambda row: row.claim.paper.get("value"),
+    "paper_metric": lambda row: row.claim.paper.get("metric"),
+    "paper_benchmark": lambda row: row.claim.paper.get("benchmark"),
+    "paper_model": lambda row: row.claim.paper.get("model"),
+    "paper_source": lambda row: row.claim.paper.get("source"),
+    "scale": lambda row: row.scale,
+    "model": lambda row: row.record and row.record.model,
+    "dataset": lambda row: row.record and row.record.dataset["name"],
+    "preset": lambda row: row.record and row.record.preset,
+    "estimate": lambda row: row.estimate,
+    "low": lambda row: row.low,
+    "high": lambda row: row.high,
+    "seeds": lambda row: row.seeds or None,
+    "unit": lambda row: (row.claim.test or {}).get("unit"),
+    "kind": lambda row: (row.claim.test or {}).get("kind"),
+    "margin": lambda row: (row.claim.test or {}).get("margin"),
+    "verdict": lambda row: row.verdict,
+    "p_value": lambda row: row.p,
+    "p_holm": lambda row: row.p_holm,
+    "stale": lambda row: row.stale,
+    "date": lambda row: row.record and row.record.date,
+    "untestable": lambda row: row.claim.untestable,
+    "part": lambda row: row.entry.part,
+    "id": lambda row: row.row_id,
+}
+NUMBERS = {"seeds": "Int64"} | dict.fromkeys(("estimate", "low", "high", "margin", "p_value", "p_holm"), "float64")
+
+
 def table(rows: list[Row]) -> pandas.DataFrame:
     """The ledger as one tidy table, a row a claim and scale; what is not there is missing (NaN, None or NA by type)."""
     import pandas
 
-    made = pandas.DataFrame([_fields(row) for row in rows])
-    return made.astype({"seeds": "Int64"} | dict.fromkeys(("estimate", "low", "high", "margin", "p_value", "p_holm"), "float64"))
-
-
-def _fields(row: Row) -> dict:
-    paper, test, record = row.claim.paper, row.claim.test or {}, row.record
-    return {
-        "slug": row.entry.slug,
-        "claim": row.claim.id,
-        "text": row.claim.text,
-        **{f"paper_{key}": paper.get(key) for key in ("value", "metric", "benchmark", "model", "source")},
-        "scale": row.scale,
-        "model": record and record.model,
-        "dataset": record and record.dataset["name"],
-        "preset": record and record.preset,
-        "estimate": row.estimate,
-        "low": row.low,
-        "high": row.high,
-        "seeds": row.seeds or None,
-        **{key: test.get(key) for key in ("unit", "kind", "margin")},
-        "verdict": row.verdict,
-        "p_value": row.p,
-        "p_holm": row.p_holm,
-        "stale": row.stale,
-        "date": record and record.date,
-        "untestable": row.claim.untestable,
-        "part": row.entry.part,
-        "id": row.row_id,
-    }
+    return pandas.DataFrame({name: [value(row) for row in rows] for name, value in COLUMNS.items()}).astype(NUMBERS)
 
 
 def records_of(made: pandas.DataFrame) -> list[dict]:
