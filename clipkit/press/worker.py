@@ -97,7 +97,7 @@ def _execute(job: Job, output: Path) -> dict | None:
                 job.source,
                 str(output),
                 parameters=job.parameters,
-                engine_name="clipkit-forked" if job.forked else "clipkit",
+                engine_name="clipkit",
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
