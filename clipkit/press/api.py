@@ -6,9 +6,10 @@ Read from the source without importing it, so the page costs nothing and shows e
 from __future__ import annotations
 
 import ast
+from html import escape
 from pathlib import Path
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from clipkit.paths import PACKAGE
 from clipkit.press.markup import render
@@ -66,15 +67,16 @@ def _block(node: ast.FunctionDef | ast.ClassDef) -> dict:
     methods = (
         [part for part in node.body if isinstance(part, ast.FunctionDef) and _is_public(part)] if isinstance(node, ast.ClassDef) else []
     )
-    return {"name": node.name, "head": _head(node), "text": _text(node), "methods": [(f".{_head(m)}", _text(m)) for m in methods]}
+    return {"name": node.name, "head": _head(node), "text": _text(node), "methods": [(_head(method), _text(method)) for method in methods]}
 
 
-def _head(node: ast.FunctionDef | ast.ClassDef) -> str:
+def _head(node: ast.FunctionDef | ast.ClassDef) -> Markup:
     if isinstance(node, ast.ClassDef):
-        return f"class {node.name}"
-    return f"{node.name}({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "")
+        return Markup(f"class {node.name}")
+    head = f"{node.name}({ast.unparse(node.args)})" + (f" -> {ast.unparse(node.returns)}" if node.returns else "")
+    return Markup(escape(head, quote=False))
 
 
 def _text(node: ast.FunctionDef | ast.ClassDef) -> Markup:
-    lines = str(escape(ast.get_docstring(node))).splitlines()
+    lines = escape(ast.get_docstring(node), quote=False).splitlines()
     return Markup("\n".join(line if line.strip() else "&#8203;" for line in lines))  # an empty line would end the HTML block

@@ -55,9 +55,7 @@ def print_page(page: Path, target: Path, chromium: str) -> None:
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as playwright:
-        engine = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+        engine = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
             tab = engine.new_page(color_scheme="light")
             tab.set_default_timeout(600_000)
