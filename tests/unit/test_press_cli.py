@@ -19,6 +19,8 @@ from clipkit.paths import PACKAGE
 from clipkit.press import api, cards, markup, pages
 from clipkit.press.cli import main
 from clipkit.press.ledger import ledger
+from clipkit.press.registry import load_registry
+from clipkit.press.runner import Result
 from clipkit.press.settings import load_site
 from clipkit.registry.papers import load_registry
 
@@ -72,18 +74,23 @@ def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments
 def test_every_command_has_its_help(desk, capsys):
     assert main(["--help"]) == 0
     listed = re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)
-    assert set(listed) == set("run record sweep ledger strip new book page pdf readme bib papers features pretrain".split())
+    assert " ".join(listed) == "run record sweep ledger strip new book page pdf readme bib papers features pretrain"
     for name in listed:
         assert main([name, "-h"]) == 0 and f"Usage: clipkit {name}" in capsys.readouterr().out
 
 
 def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):
     seen = []
-    monkeypatch.setattr("clipkit.press.runner.run_jobs", lambda jobs, *rest: seen.append((jobs, rest)) or [])
-    assert main(["run", "tiny_paper", "-p", "seed", "-3", "--parameter", "pretrained", "None", "-p", "seed", "4", "--jobs", "2"]) == 0
+
+    def run_jobs(jobs, *rest):
+        seen.append((jobs, rest))
+        return [Result(job.name, "failed", "on purpose") for job in jobs]
+
+    monkeypatch.setattr("clipkit.press.runner.run_jobs", run_jobs)
+    assert main(["run", "tiny_paper", "-p", "seed", "-3", "--parameter", "pretrained", "None", "-p", "seed", "4", "--jobs", "2"]) == 1
     ((job,), rest) = seen[0]
     assert job.parameters == {"preset": "quick", "seed": 4, "pretrained": None} and rest == (2, False)
-    assert main(["record", "tiny_paper", "--force"]) == 0
+    assert main(["record", "tiny_paper", "--force"]) == 1
     ((job,), rest) = seen[1]
     assert job.parameters == {"preset": "full"} and rest == (1, True)
 
