@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
+from clipkit.press.markup import VERDICTS, number, span
 from clipkit.press.record import load_all, staleness
 from clipkit.registry.papers import ClaimSpec, Entry, Registry
 
@@ -131,7 +132,7 @@ def counts(rows: list[Row], alpha: float = 0.05) -> dict[str, int]:
     """Numbers for the top of the ledger: claims, each verdict, stale rows, and how many `holds` survive Holm's adjustment."""
     verdicts = Counter(row.verdict for row in rows)
     found = {"claims": len({(row.entry.slug, row.claim.id) for row in rows})}
-    found |= {name: verdicts[name] for name in ("holds", "fails", "inconclusive", "too few seeds", "not run", "not tested")}
+    found |= {name: verdicts[name] for name in VERDICTS}
     held = [row for row in rows if row.verdict == "holds"]
     # no spread over seeds leaves no p-value; such a row is counted as surviving, and its interval shows why
     found["holds after Holm"] = sum(row.p_holm is None or row.p_holm < alpha for row in held)
@@ -196,7 +197,6 @@ def to_json(rows: list[Row]) -> str:
 def to_text(rows: list[Row]) -> str:
     """A table for the terminal."""
     from clipkit.lab.tables import to_text
-    from clipkit.press.markup import number, span
 
     lines = []
     for row in rows:

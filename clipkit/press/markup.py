@@ -18,14 +18,7 @@ from clipkit.press.registry import Entry
 from clipkit.press.settings import in_repository
 
 SYMBOL = {"holds": "✓", "fails": "✗", "inconclusive": "≈", "too few seeds": "…", "stale": "↻", "not run": "·", "not tested": "–"}
-VERDICTS = ("holds", "fails", "inconclusive", "too few seeds", "not run", "not tested")  # also the order in which they sort
-SOURCE = {
-    "abstract": "abstract",
-    "paper": "paper",
-    "official_repository": "official repository",
-    "secondary": "secondary source",
-    "unverified": "unverified",
-}
+VERDICTS = tuple(name for name in SYMBOL if name != "stale")  # also the order in which they sort
 ACTIVE = re.compile(r"[\\`*_\[\]{}<>$|~]|&(?=#?\w+;)")  # what Markdown would act on inside a line
 
 
@@ -45,7 +38,7 @@ def _environment() -> Environment:
         finalize=lambda value: " ".join(value.splitlines()) if type(value) is str else value,
     )
     made.filters |= {"md": markdown, "dashed": lambda text: text.replace(" ", "-")}
-    made.globals |= {"SYMBOL": SYMBOL, "VERDICTS": VERDICTS, "SOURCE": SOURCE, "parts": BY_ID, "in_repository": in_repository}
+    made.globals |= {"SYMBOL": SYMBOL, "VERDICTS": VERDICTS, "parts": BY_ID, "in_repository": in_repository}
     made.globals |= {"number": number, "span": span, "authors": authors, "venue": venue, "duration": duration}
     return made
 

@@ -22,7 +22,7 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
     entries = {entry.slug: entry for entry in registry.entries}
     parts_by_name = [(part.id, part.title) for part in registry.parts()]
     makers: dict[str, Callable[[str | None], str]] = {
-        "counts": lambda _: render("counts.md", figures=figures(registry, rows, built)),
+        "counts": lambda _: render("counts.md", registry=registry, total=books.counts(rows), built=built),
         "gallery": lambda _: render("gallery.md", registry=registry, rows=rows, built=built, thumbs=thumbs, parts_by_name=parts_by_name),
         "part": lambda part: render("part.md", entries=registry.of_part(part), rows=rows, built=built),
         "page": lambda slug: render("page.md", slug=slug, entry=entries.get(slug), built=built),
@@ -37,21 +37,6 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
         return makers[name](argument)
 
     return MARKER.sub(replace, text)
-
-
-def figures(registry: Registry, rows: list[Row], built: set[str]) -> list[tuple[int, str]]:
-    """The book in numbers."""
-    total = books.counts(rows)
-    done = sum(entry.slug in built for entry in registry.papers())
-    return [
-        (len(registry.papers()), "papers"),
-        (done, "with a page"),
-        (len(built) - done, "pages of our own"),
-        (total["claims"], "claims"),
-        (total["holds"], "hold"),
-        (total["fails"], "fail"),
-        (total["inconclusive"], "inconclusive"),
-    ]
 
 
 def ledger_table(registry: Registry, rows: list[Row], built: set[str]) -> str:
