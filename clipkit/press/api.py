@@ -14,7 +14,7 @@ from markupsafe import Markup
 from clipkit.paths import PACKAGE
 from clipkit.press.markup import render
 
-HIDDEN = ("press", "errors", "paths", "compat", "__init__", "__main__")
+HIDDEN = ("press", "studies", "errors", "paths", "compat", "__init__", "__main__")
 
 
 def api_page() -> str:

@@ -21,7 +21,6 @@ from clipkit.press.api import api_page
 from clipkit.press.bibliography import bibtex
 from clipkit.press.cards import header_card
 from clipkit.press.ledger import Row, ledger, to_csv, to_json
-from clipkit.press.registry import Entry, Registry
 from clipkit.press.runner import read_status, run_path
 from clipkit.press.settings import BOOK, load_site
 from clipkit.press.toc import page_path, toc

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clipkit.press.ledger import Row
 from clipkit.press.markup import render
-from clipkit.press.registry import Entry
 from clipkit.press.settings import Site
+from clipkit.registry.papers import Entry
 
 SHOWN = ("python", "torch", "open_clip_torch")
 

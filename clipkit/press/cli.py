@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
-from clipkit.press.registry import Entry, Registry, load_registry
+from clipkit.registry.papers import Entry, Registry, load_registry
 
 if TYPE_CHECKING:
     from clipkit.press.runner import Result
@@ -315,6 +315,14 @@ def papers() -> None:
 
 
 @app.command()
+def size() -> None:
+    """Count the lines of the package by room and page, against their budgets."""
+    from clipkit.press.size import table
+
+    print(table())
+
+
+@app.command()
 def features(
     model: str = "nano",
     pretrained: str | None = None,
@@ -344,7 +352,7 @@ def pretrain(
     threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
 ) -> None:
     """Train the book's small models from their recipes."""
-    from clipkit.pretrain.recipes import RECIPES, main
+    from clipkit.recipes.contrastive import RECIPES, main
 
     if not names:
         for recipe in RECIPES.values():

@@ -21,7 +21,7 @@ from clipkit.registry.papers import ClaimSpec, Entry, Registry
 if TYPE_CHECKING:
     import pandas
 
-    from clipkit.lab.records import Record
+    from clipkit.registry.records import Record
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from clipkit.press.parts import BY_ID
-from clipkit.press.registry import Entry
 from clipkit.press.settings import in_repository
+from clipkit.registry.papers import Entry
+from clipkit.registry.parts import BY_ID
 
 SYMBOL = {"holds": "✓", "fails": "✗", "inconclusive": "≈", "too few seeds": "…", "stale": "↻", "not run": "·", "not tested": "–"}
 VERDICTS = tuple(name for name in SYMBOL if name != "stale")  # also the order in which they sort

@@ -9,7 +9,7 @@ from clipkit.errors import unknown
 from clipkit.press import ledger as books
 from clipkit.press.ledger import Row
 from clipkit.press.markup import VERDICTS, render
-from clipkit.press.registry import Registry
+from clipkit.registry.papers import Registry
 
 MARKER = re.compile(r"<!-- clipkit:([a-z_]+)(?: ([a-z0-9_]+))? -->")
 

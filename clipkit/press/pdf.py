@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.press.assemble import assemble, site_dir
-from clipkit.press.registry import Registry
 from clipkit.press.site import sphinx_build
+from clipkit.registry.papers import Registry
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clipkit.errors import ClipkitError
 from clipkit.press.markup import render
-from clipkit.press.registry import Registry
+from clipkit.registry.papers import Registry
 
 START, END = "<!-- papers:start -->", "<!-- papers:end -->"
 

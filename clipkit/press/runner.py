@@ -15,8 +15,8 @@ from pathlib import Path
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir, writable
 from clipkit.press import hashing, notebooks
-from clipkit.press.registry import Entry
 from clipkit.press.worker import Job, partial_path, run_job, status_path, write_failure
+from clipkit.registry.papers import Entry
 
 EXPECTED = {"smoke": 8.0, "quick": 30.0, "full": 300.0}  # seconds, until a page has been run once
 

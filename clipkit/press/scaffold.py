@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clipkit.errors import ClipkitError
 from clipkit.press.markup import render
-from clipkit.press.registry import Entry
+from clipkit.registry.papers import Entry
 
 CELL = re.compile(r"^\+\+\+ ?(code)? ?(\w+)?\n(.*?)(?=^\+\+\+|\Z)", re.M | re.S)
 

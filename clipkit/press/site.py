@@ -13,7 +13,7 @@ from pathlib import Path
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.press.assemble import assemble, site_dir
 from clipkit.press.optimise_site import optimise_site
-from clipkit.press.registry import Registry
+from clipkit.registry.papers import Registry
 
 WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b: ?")
 

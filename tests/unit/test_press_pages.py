@@ -14,11 +14,11 @@ import pytest
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from clipkit.lab.records import Record
 from clipkit.press import api, cards, markup, pages, readme
 from clipkit.press import ledger as books
-from clipkit.press.registry import ClaimSpec, Entry, Registry
 from clipkit.press.settings import Site
+from clipkit.registry.papers import ClaimSpec, Entry, Registry
+from clipkit.registry.records import Record
 
 HOSTILE = [
     "<script>alert(1)</script>",
