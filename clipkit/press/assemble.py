@@ -58,7 +58,9 @@ def site_dir() -> Path:
 
 def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
     """Fill data/site/src; returns it and the slugs that have a page (a run in `preset` exists)."""
-    folder = SourceFolder(site_dir() / "src")
+    if book == BOOK:
+        checkout()  # or a ClipkitError: an installed package has no book
+    folder = SourceFolder(writable(site_dir() / "src"))
     rows = ledger(registry)
     built: set[str] = set()
     thumbs: dict[str, tuple[str, str]] = {}

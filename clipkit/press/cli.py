@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,12 +12,13 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import ROOT
+from clipkit.paths import checkout
 from clipkit.registry.papers import Entry, Registry, load_registry
 
 if TYPE_CHECKING:
     from clipkit.press.runner import Result
 
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # the place is at fault, not the program
 Slug = Annotated[str, Argument(metavar="SLUG", help="page of the registry")]
 Slugs = Annotated[list[str] | None, Argument(metavar="SLUG", help="pages of the registry")]
 Preset = Annotated[Literal["smoke", "quick", "full"], Option()]
@@ -38,6 +40,12 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # `clipkit ledger | head` has read enough
             sys.stdout = None
             return 0
+        except OSError as error:
+            if error.errno not in NO_ACCESS:
+                raise
+            hint = "mend its permissions or the disk, or name another place"
+            print(f"clipkit: {error.filename or 'a file'} cannot be used ({error.strerror}); {hint}", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
             return 130
@@ -213,7 +221,7 @@ def ledger(
 
 @app.command()
 def strip(files: Annotated[list[Path], Argument(metavar="FILE")]) -> None:
-    """Take the outputs out of notebooks, but for the text of checked cells."""
+    """Take the outputs out of notebooks, but for the text of checked cells; put in, or renew, the cell that installs the package."""
     import nbformat
 
     from clipkit.press import notebooks
@@ -281,7 +289,7 @@ def readme(check: Check = False) -> int:
     """Rewrite the README's table of papers."""
     from clipkit.press.readme import with_table
 
-    path = ROOT / "README.md"
+    path = checkout() / "README.md"
     return _rewrite(path, with_table(path.read_text(encoding="utf-8"), load_registry()), check)
 
 
@@ -290,7 +298,7 @@ def bib(check: Check = False) -> int:
     """Rewrite book/references.bib."""
     from clipkit.press.bibliography import bibtex
 
-    return _rewrite(ROOT / "book" / "references.bib", bibtex(load_registry()), check)
+    return _rewrite(checkout() / "book" / "references.bib", bibtex(load_registry()), check)
 
 
 def _rewrite(path: Path, text: str, check: bool) -> int:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
+from clipkit.press.install import with_install
 from clipkit.press.markup import render
 from clipkit.registry.papers import Entry
 
@@ -25,6 +26,7 @@ def new_notebook(entry: Entry):
     for place, (code, tag, source) in enumerate(CELL.findall(text)):
         make = v4.new_code_cell if code else v4.new_markdown_cell
         notebook.cells.append(make(source.strip(), id=f"{name[:40]}-{place:02d}", metadata={"tags": [tag]} if tag else {}))
+    with_install(notebook)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return notebook
 
