@@ -1,126 +1,370 @@
-"""The command line, `clipkit COMMAND`: what each command does is in `commands`."""
+"""The command line, `clipkit COMMAND`: a function a command, its arguments the options, its docstring the help."""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import sys
-from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from typer import Argument, Option, Typer, TyperException
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from clipkit.errors import ClipkitError
+from clipkit.paths import checkout
+from clipkit.registry.papers import Entry, Registry, load_registry
+
+if TYPE_CHECKING:
+    from clipkit.press.runner import Result
+
+NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # the place is at fault, not the program
+Slug = Annotated[str, Argument(metavar="SLUG", help="page of the registry")]
+Slugs = Annotated[list[str] | None, Argument(metavar="SLUG", help="pages of the registry")]
+Preset = Annotated[Literal["smoke", "quick", "full"], Option()]
+Parameters = Annotated[list[tuple] | None, Option("-p", "--parameter", metavar="NAME VALUE", help="as papermill's -p")]
+Jobs = Annotated[int, Option(metavar="N", help="so many notebooks at a time")]
+Force = Annotated[bool, Option("--force", help="run even what is up to date")]
+Check = Annotated[bool, Option("--check", help="only say whether it is up to date")]
+
+
+class Commands(TyperGroup):
+    """Turns what a command raises into one line and an exit code."""
+
+    def invoke(self, ctx) -> int:
+        try:
+            return super().invoke(ctx) or 0
+        except ClipkitError as error:
+            print(f"clipkit: {error}", file=sys.stderr)
+            return 2
+        except BrokenPipeError:  # `clipkit ledger | head` has read enough
+            sys.stdout = None
+            return 0
+        except OSError as error:
+            if error.errno not in NO_ACCESS:
+                raise
+            hint = "mend its permissions or the disk, or name another place"
+            print(f"clipkit: {error.filename or 'a file'} cannot be used ({error.strerror}); {hint}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+            return 130
+
+
+app = Typer(
+    cls=Commands,
+    help="Run, record and print the book; see `clipkit COMMAND --help`.",
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # the place is at fault, not the program
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 well, 1 a notebook failed, 2 something the caller can mend, 130 interrupted."""
-    from clipkit.press import commands
+    """Run one command; returns the exit code: 0 well, 1 a notebook failed, 2 something the caller can mend, 130 interrupted.
 
-    arguments = sys.argv[1:] if arguments is None else arguments
-    parsed = parser().parse_args(arguments)
-    return _guarded(lambda: getattr(commands, parsed.command.replace("-", "_"))(parsed))
-
-
-def _guarded(command: Callable[[], int | None]) -> int:
+    Raises SystemExit(2), after one line that says why, for a command or an option that does not exist.
+    """
+    commands = get_command(app)
+    for command in commands.commands.values():
+        for option in command.params:
+            if option.name == "parameter":
+                option.nargs = 2  # typer has no annotation for an option that may be repeated and takes two words
     try:
-        return command() or 0
-    except ClipkitError as error:
-        print(f"clipkit: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `clipkit ledger | head` has read enough
-        sys.stdout = None
-        return 0
-    except OSError as error:
-        if error.errno not in NO_ACCESS:
-            raise
-        hint = "mend its permissions or the disk, or name another place"
-        print(f"clipkit: {error.filename or 'a file'} cannot be used ({error.strerror}); {hint}", file=sys.stderr)
-        return 2
+        return commands(arguments, prog_name="clipkit", standalone_mode=False) or 0
+    except TyperException as error:
+        print(f"clipkit: {' '.join(error.format_message().split()).rstrip('.')}; see: clipkit --help", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _given(preset: str, parameter: list[tuple[str, str]] | None) -> dict:
+    from clipkit.press.notebooks import typed
+
+    return {"preset": preset, **{name: typed(value) for name, value in parameter or ()}}
+
+
+def _told(results: list[Result]) -> int:
+    """Print what became of the jobs; returns the exit code."""
+    from clipkit.press.runner import summary
+
+    print(summary(results))
+    return int(not all(result.ok for result in results))
+
+
+@app.command()
+def run(
+    slugs: Slugs = None,
+    everything: Annotated[bool, Option("--all", help="every page that has a notebook")] = False,
+    preset: Preset = "quick",
+    parameter: Parameters = None,
+    jobs: Jobs = 1,
+    force: Force = False,
+) -> int:
+    """Run notebooks; what is up to date is skipped."""
+    from clipkit.press.runner import job_for, require_notebooks, run_jobs
+
+    if not slugs and not everything:
+        raise ClipkitError("name the pages to run, or say --all")
+    registry = load_registry()
+    entries = registry.finished() if everything else require_notebooks([registry.entry(slug) for slug in slugs])
+    return _told(run_jobs([job_for(entry, _given(preset, parameter)) for entry in entries], jobs, force))
+
+
+@app.command()
+def record(
+    slugs: Slugs = None,
+    stale: Annotated[bool, Option("--stale", help="run again the records that no longer match the code")] = False,
+    list_stale: Annotated[bool, Option("--list-stale", help="only list them")] = False,
+    preset: Preset = "full",
+    parameter: Parameters = None,
+    jobs: Jobs = 1,
+    force: Force = False,
+) -> int:
+    """Run pages and keep the numbers in data/records."""
+    from clipkit.press import notebooks
+    from clipkit.press import record as records
+    from clipkit.press.runner import job_for, read_status, require_notebooks, run_jobs
+
+    registry, wanted = load_registry(), []
+    if stale or list_stale:
+        found = records.stale_records(registry)
+        for old, changed in found:
+            print(f"stale: {old.slug} {old.file_name}: changed {', '.join(changed)}")
+        if list_stale or not found:
+            print(f"{len(found)} stale records")
+            return 0
+        for old, _ in found:
+            entry = registry.entry(old.slug)
+            given = records.rerun_parameters(entry, old)
+            if given is None:
+                print(f"skipped: {old.slug} {old.file_name} needs its data: clipkit record {old.slug} -p dataset folder:PATH ...")
+            else:
+                wanted.append((entry, given))
+    elif slugs:
+        wanted = [(entry, _given(preset, parameter)) for entry in require_notebooks([registry.entry(slug) for slug in slugs])]
+    else:
+        raise ClipkitError("name the pages to record, or say --stale")
+    results = run_jobs([job_for(entry, given, records.record_output(entry.slug, given)) for entry, given in wanted], jobs, force)
+    code = _told(results)
+    for (entry, _), result in zip(wanted, results, strict=True):
+        if result.ok:
+            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output))
+            verdicts = ", ".join(f"{claim} {found['verdict']}" for claim, found in made.claims.items())
+            print(f"recorded {entry.slug}/{made.write().name}: {verdicts}")
+    return code
+
+
+GRID = "NAME=VALUE,VALUE or NAME=FIRST..LAST, for instance: --grid model=nano,lite shots=1,2,4 seed=0..4"
+
+
+@app.command()
+def sweep(
+    slug: Slug,
+    grid: Annotated[list[str], Option(metavar="AXIS [AXIS]...", help=GRID)],
+    more: Annotated[list[str] | None, Argument(metavar="AXIS", hidden=True)] = None,  # behind the first; an option takes one word
+    scheduler: Annotated[str | None, Option(metavar="ADDRESS", help="run on the workers of this Dask scheduler (tcp://host:port)")] = None,
+    arms: Annotated[
+        str | None, Option(metavar="ARM,ARM", help="what summary and plot show (default: the arms that the page's claims name)")
+    ] = None,
+    out: Annotated[
+        Path | None, Option(metavar="FOLDER", help="where table, summary and plot go (default: data/runs/sweeps/SLUG-table)")
+    ] = None,
+    preset: Preset = "quick",
+    parameter: Parameters = None,
+    jobs: Jobs = 1,
+    force: Force = False,
+) -> int:
+    """Run one page for every combination of a grid of parameters; the rows go into one parquet file."""
+    from clipkit.press import sweep as sweeps
+    from clipkit.press.runner import require_notebooks, run_jobs
+
+    (entry,) = require_notebooks([load_registry().entry(slug)])
+    made = sweeps.plan(entry, [*grid, *(more or ())], _given(preset, parameter), arms.split(",") if arms else [])
+    folder = out or sweeps.default_folder(entry)
+    try:
+        if scheduler:
+            from clipkit.press.cluster import run_on_cluster
+
+            results = run_on_cluster(made.jobs, scheduler, force)
+        else:
+            results = run_jobs(made.jobs, jobs, force)
     except KeyboardInterrupt:
-        print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
+        if not sweeps.rows(made).empty:
+            sweeps.write(made, folder)
+        raise
+    code = _told(sweeps.checked(results))
+    print(sweeps.overview(sweeps.write(made, folder), made))
+    print(f"{folder / sweeps.ROWS}, {sweeps.SUMMARY} and {sweeps.PICTURE} beside it")
+    return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands with their options."""
-    top = argparse.ArgumentParser(prog="clipkit", description="Run, record and print the book; see `clipkit COMMAND --help`.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+@app.command()
+def ledger(
+    csv: Annotated[str | None, Option(metavar="FILE", help="write it as CSV (- for the terminal)")] = None,
+    json: Annotated[str | None, Option(metavar="FILE", help="write it as JSON (- for the terminal)")] = None,
+) -> None:
+    """Every claim with its verdict."""
+    from clipkit.press import ledger as books
 
-    def add(name: str, text: str, slugs: str | None = None) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        if slugs:
-            sub.add_argument("slugs", nargs=slugs, metavar="SLUG", help="page of the registry")
-        return sub
-
-    run = add("run", "run notebooks; what is up to date is skipped", "*")
-    run.add_argument("--all", action="store_true", help="every page that has a notebook")
-    _running(run)
-
-    record = add("record", "run pages and keep the numbers in data/records", "*")
-    record.add_argument("--stale", action="store_true", help="run again the records that no longer match the code")
-    record.add_argument("--list-stale", action="store_true", help="only list them")
-    _running(record, preset="full")
-
-    sweep = add("sweep", "run one page for every combination of a grid of parameters; the rows go into one parquet file")
-    sweep.add_argument("slug", metavar="SLUG", help="page of the registry")
-    grid = "NAME=VALUE,VALUE or NAME=FIRST..LAST, for instance: --grid model=nano,lite shots=1,2,4 seed=0..4"
-    sweep.add_argument("--grid", nargs="+", required=True, metavar="AXIS", help=grid)
-    sweep.add_argument("--scheduler", metavar="ADDRESS", help="run on the workers of this Dask scheduler (tcp://host:port)")
-    sweep.add_argument("--arms", metavar="ARM,ARM", help="what summary and plot show (default: the arms that the page's claims name)")
-    sweep.add_argument("--out", metavar="FOLDER", help="where table, summary and plot go (default: data/runs/sweeps/SLUG-table)")
-    _running(sweep)
-
-    ledger = add("ledger", "every claim with its verdict")
-    ledger.add_argument("--csv", metavar="FILE", help="write it as CSV (- for the terminal)")
-
-    strip = add(
-        "strip",
-        "take the outputs out of notebooks, but for the text of checked cells; put in, or renew, the cell that installs the package",
-    )
-    strip.add_argument("files", nargs="+", metavar="FILE")
-
-    new = add("new", "a notebook with the whole anatomy, from the registry entry")
-    new.add_argument("slug", metavar="SLUG")
-
-    book = add("book", "run every notebook, build the site, print where to open it")
-    _running(book)
-    book.add_argument("--no-run", action="store_true", help="build from the runs that exist")
-    book.add_argument("--strict", action="store_true", help="a warning of the site's builder is a failure")
-
-    pdf = add("pdf", "the whole book as one PDF, from the runs that exist (needs chromium)")
-    pdf.add_argument("--preset", default="quick")
-
-    page = add("page", "run and rebuild one page")
-    page.add_argument("slug", metavar="SLUG")
-    _running(page)
-
-    for name, text in (("readme", "rewrite the README's table of papers"), ("bib", "rewrite book/references.bib")):
-        add(name, text).add_argument("--check", action="store_true", help="only say whether it is up to date")
-    add("papers", "check the registry and list its pages")
-
-    features = add("features", "extract and cache the features of a data set")
-    features.add_argument("--model", default="nano")
-    features.add_argument("--pretrained", default=None)
-    features.add_argument("--dataset", default="world")
-    features.add_argument("--split", default="test")
-    features.add_argument("--n", type=int, default=None, help="so many images at most")
-    features.add_argument("--batch", type=int, default=256)
-    features.add_argument("--device", default="auto")
-
-    pretrain = add("pretrain", "train the book's small models from their recipes")
-    pretrain.add_argument("names", nargs="*", metavar="NAME", help="recipes; none lists them")
-    pretrain.add_argument("--steps", type=int, default=None, help="other than the recipe's, for a trial")
-    pretrain.add_argument("--folder", default=None, help="where checkpoint and card go (default: data/models)")
-    pretrain.add_argument("--threads", type=int, default=None, help="cores to use (default: all)")
-    return top
+    rows = books.ledger(load_registry())
+    for target, text in ((csv, books.to_csv), (json, books.to_json)):
+        if target == "-":
+            print(text(rows), end="")
+        elif target:
+            Path(target).write_text(text(rows), encoding="utf-8")
+            print(target)
+    if not csv and not json:
+        print(books.to_text(rows))
 
 
-def _running(sub: argparse.ArgumentParser, preset: str = "quick") -> None:
-    sub.add_argument("--preset", default=preset, choices=("smoke", "quick", "full"))
-    sub.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="as papermill's -p")
-    sub.add_argument("--jobs", type=int, default=1, metavar="N", help="so many notebooks at a time")
-    sub.add_argument("--force", action="store_true", help="run even what is up to date")
+@app.command()
+def strip(files: Annotated[list[Path], Argument(metavar="FILE")]) -> None:
+    """Take the outputs out of notebooks, but for the text of checked cells; put in, or renew, the cell that installs the package."""
+    import nbformat
+
+    from clipkit.press import notebooks
+
+    for path in files:
+        notebook = notebooks.read(path)
+        before = nbformat.writes(notebook)
+        after = nbformat.writes(notebooks.stripped(notebook))
+        if after != before:
+            path.write_text(after.rstrip("\n") + "\n", encoding="utf-8")
+            print(f"{path}: stripped")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@app.command()
+def new(slug: Slug) -> None:
+    """Write a notebook with the whole anatomy, from the registry entry."""
+    from clipkit.press.scaffold import write_new
+
+    print(f"{write_new(load_registry().entry(slug))}\nNext: write the page, then: clipkit page {slug}")
+
+
+@app.command()
+def book(
+    preset: Preset = "quick",
+    parameter: Parameters = None,
+    jobs: Jobs = 1,
+    force: Force = False,
+    no_run: Annotated[bool, Option("--no-run", help="build from the runs that exist")] = False,
+    strict: Annotated[bool, Option("--strict", help="a warning of the site's builder is a failure")] = False,
+) -> int:
+    """Run every notebook, build the site, print where to open it."""
+    code = 0 if no_run else run([], True, preset, parameter, jobs, force)
+    return max(code, _build(load_registry(), preset, strict=strict))
+
+
+@app.command()
+def page(slug: Slug, preset: Preset = "quick", parameter: Parameters = None, jobs: Jobs = 1, force: Force = False) -> int:
+    """Run and rebuild one page."""
+    code = run([slug], False, preset, parameter, jobs, force)
+    registry = load_registry()
+    return max(code, _build(registry, preset, registry.entry(slug)))
+
+
+def _build(registry: Registry, preset: str, entry: Entry | None = None, strict: bool = False) -> int:
+    from clipkit.press.site import build
+
+    built = build(registry, preset)
+    for line in built.warnings:
+        print(line, file=sys.stderr)
+    at = built.index.parent / entry.part / f"{entry.slug}.html" if entry else built.index
+    print(f"{len(built.pages)} pages, {len(built.warnings)} warnings. Open {at}")
+    return int(strict and bool(built.warnings))
+
+
+@app.command()
+def pdf(preset: Preset = "quick") -> None:
+    """Print the whole book as one PDF, from the runs that exist (needs chromium)."""
+    from clipkit.press.pdf import build_pdf
+
+    print(f"Open {build_pdf(load_registry(), preset)}")
+
+
+@app.command()
+def readme(check: Check = False) -> int:
+    """Rewrite the README's table of papers."""
+    from clipkit.press.readme import with_table
+
+    path = checkout() / "README.md"
+    return _rewrite(path, with_table(path.read_text(encoding="utf-8"), load_registry()), check)
+
+
+@app.command()
+def bib(check: Check = False) -> int:
+    """Rewrite book/references.bib."""
+    from clipkit.press.bibliography import bibtex
+
+    return _rewrite(checkout() / "book" / "references.bib", bibtex(load_registry()), check)
+
+
+def _rewrite(path: Path, text: str, check: bool) -> int:
+    current = path.is_file() and path.read_text(encoding="utf-8") == text
+    if not check and not current:
+        path.write_text(text, encoding="utf-8")
+    print(f"{path.name} {'is up to date' if current else 'is out of date' if check else 'rewritten'}")
+    return int(check and not current)
+
+
+@app.command()
+def papers() -> None:
+    """Check the registry and list its pages."""
+    registry = load_registry()
+    for part in registry.parts():
+        print(part.title)
+        for entry in registry.of_part(part.id):
+            tested = sum(claim.test is not None for claim in entry.claims)
+            print(f"  {'page   ' if entry.has_notebook else 'planned'} {entry.slug:32} {tested}/{len(entry.claims)} claims  {entry.title}")
+    done = sum(entry.has_notebook for entry in registry.papers())
+    print(f"{len(registry.papers())} papers, {done} with a page; {len(registry.foundations())} pages of our own")
+
+
+@app.command()
+def size() -> None:
+    """Count the lines of the package by room and page, against their budgets."""
+    from clipkit.press.size import table
+
+    print(table())
+
+
+@app.command()
+def features(
+    model: str = "nano",
+    pretrained: str | None = None,
+    dataset: str = "world",
+    split: str = "test",
+    n: Annotated[int | None, Option(help="so many images at most")] = None,
+    batch: int = 256,
+    device: str = "auto",
+) -> None:
+    """Extract and cache the features of a data set."""
+    from clipkit.datasets import load_dataset
+    from clipkit.features import extract
+    from clipkit.models import load_model
+
+    clip = load_model(model, pretrained, device=device)
+    found = extract(clip, load_dataset(dataset, split=split, n=n), batch=batch)
+    print(f"{found.image.shape[0]} features of {found.image.shape[1]} numbers; {len(found.skipped)} images skipped")
+    for path, reason in found.skipped[:10]:
+        print(f"  skipped {path}: {reason}")
+
+
+@app.command()
+def pretrain(
+    names: Annotated[list[str] | None, Argument(metavar="NAME", help="recipes; none lists them")] = None,
+    steps: Annotated[int | None, Option(help="other than the recipe's, for a trial")] = None,
+    folder: Annotated[str | None, Option(help="where checkpoint and card go (default: data/models)")] = None,
+    threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
+) -> None:
+    """Train the book's small models from their recipes."""
+    from clipkit.recipes.contrastive import RECIPES, main
+
+    if not names:
+        for recipe in RECIPES.values():
+            print(f"{recipe.name:18}{recipe.note}")
+        return
+    for card in main(names, steps, folder, threads):
+        print(card["name"], card["percent"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.press.runner import Bar, Result, expected_seconds, fresh_and_todo, learn, outcome
 from clipkit.press.task import remote
-from clipkit.press.worker import Job, status_path, write_json
+from clipkit.press.worker import Job, partial_path, status_path, write_json
 
 PATIENCE = "10s"  # for the scheduler to answer; workers are waited for as long as it takes, for a queue may hold them
 
@@ -83,9 +83,8 @@ def _take(future, job: Job) -> Result:
         output = Path(job.output)
         output.parent.mkdir(parents=True, exist_ok=True)
         if notebook is not None:
-            partial = output.with_name(output.stem + ".partial.ipynb")
-            partial.write_text(notebook, encoding="utf-8")
-            partial.replace(output)
+            partial_path(output).write_text(notebook, encoding="utf-8")
+            partial_path(output).replace(output)
         write_json(status_path(output), status)
         return outcome(job, 0)
     if future.status == "error":

@@ -1,9 +1,9 @@
 """Kernels for papermill: always the running interpreter, and forked from a warm process where that is possible.
 
-Two engines are registered. `clipkit` starts a kernel in the usual way but ignores every kernelspec on the
-machine: "python3" is the interpreter that runs this line, with no kernel installed or a foreign one in its place.
-`clipkit-forked` hands the notebook to a child forked before any socket was opened; when its parent has imported
-torch and the rest (see `warm`), the child has them too.
+The engine `clipkit` ignores every kernelspec on the machine: "python3" is the interpreter that runs this line, with
+no kernel installed or a foreign one in its place. After `fork_kernel` it hands the notebook to a child forked before
+any socket was opened; when its parent has imported torch and the rest (see `preload`), the child has them too. A page
+in `smoke` then costs a quarter of the time, for most of it went into importing.
 """
 
 from __future__ import annotations
@@ -36,13 +36,6 @@ class OwnKernelSpecs(KernelSpecManager):
         return KernelSpec(**spec)
 
 
-class OwnKernelManager(AsyncKernelManager):
-    kernel_spec_manager_class = Type(OwnKernelSpecs)
-
-    def _kernel_spec_manager_default(self):
-        return OwnKernelSpecs(parent=self)
-
-
 class ForkedKernel:
     """A child process that waits for a connection file and then becomes an IPython kernel.
 
@@ -61,10 +54,10 @@ class ForkedKernel:
             _become_kernel(reader)
         os.close(reader)
 
-    def launch(self, argv: list[str], env: dict[str, str], cwd: str | None) -> None:
+    def launch(self, argv: list[str], env: dict[str, str], cwd: str) -> None:
         """Send the child on its way; `argv` is what follows `-m ipykernel_launcher`."""
         with os.fdopen(self._writer, "w") as pipe:
-            json.dump({"argv": argv, "env": env, "cwd": cwd or os.getcwd()}, pipe)
+            json.dump({"argv": argv, "env": env, "cwd": cwd}, pipe)
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -123,48 +116,45 @@ def _become_kernel(reader: int) -> None:
         os._exit(code)
 
 
-class ForkedProvisioner(LocalProvisioner):
-    """Gives the connection file to a `ForkedKernel` instead of starting a command."""
+class Provisioner(LocalProvisioner):
+    """Gives the connection file to a `ForkedKernel`; where none was forked, starts a command in the usual way."""
 
     forked: ForkedKernel | None = None  # the one kernel of this process, made by `fork_kernel`
 
     async def launch_kernel(self, cmd, **kwargs):
-        env = {**(kwargs.get("env") or os.environ), "MPLBACKEND": INLINE}
-        forked, ForkedProvisioner.forked = ForkedProvisioner.forked, None
-        if forked is None:  # a restart, or nothing was forked: the usual way
+        forked, Provisioner.forked = Provisioner.forked, None
+        if forked is None:  # also at a restart
             return await super().launch_kernel(cmd, **kwargs)
-        forked.launch(cmd[cmd.index("-f") :], env, kwargs.get("cwd"))
+        self.cwd = kwargs.get("cwd") or os.getcwd()
+        forked.launch(cmd[cmd.index("-f") :], {**(kwargs.get("env") or os.environ), "MPLBACKEND": INLINE}, self.cwd)
         self.process = forked
         self.pid = self.pgid = forked.pid
-        self.cwd = kwargs.get("cwd") or os.getcwd()
         return self.connection_info
 
 
-class ForkedKernelManager(OwnKernelManager):
+class OwnKernelManager(AsyncKernelManager):
+    kernel_spec_manager_class = Type(OwnKernelSpecs)
+
+    def _kernel_spec_manager_default(self):
+        return OwnKernelSpecs(parent=self)
+
     async def _async_pre_start_kernel(self, **kw):
         if self.provisioner is None:
-            self.kernel_id = self.kernel_id or "forked"
-            self.provisioner = ForkedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+            self.kernel_id = self.kernel_id or "clipkit"
+            self.provisioner = Provisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
         return await super()._async_pre_start_kernel(**kw)
 
 
 class OwnEngine(NBClientEngine):
-    manager = OwnKernelManager
-
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, **kwargs):
-        kwargs["kernel_manager_class"] = cls.manager
+        kwargs["kernel_manager_class"] = OwnKernelManager
         return super().execute_managed_notebook(nb_man, "python3", **kwargs)
 
 
-class ForkedEngine(OwnEngine):
-    manager = ForkedKernelManager
-
-
 papermill_engines.register("clipkit", OwnEngine)
-papermill_engines.register("clipkit-forked", ForkedEngine)
 
 
 def fork_kernel() -> None:
-    """Fork this process's kernel now; the next notebook run with engine `clipkit-forked` uses it."""
-    ForkedProvisioner.forked = ForkedKernel()
+    """Fork this process's kernel now; the next notebook run with engine `clipkit` uses it."""
+    Provisioner.forked = ForkedKernel()

@@ -7,46 +7,21 @@ the world says nothing about photographs.
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
+from clipkit.press.markup import VERDICTS, number, span
 from clipkit.press.record import load_all, staleness
 from clipkit.registry.papers import ClaimSpec, Entry, Registry
 
 if TYPE_CHECKING:
-    from clipkit.registry.records import Record
+    import pandas
 
-COLUMNS = (
-    "slug",
-    "claim",
-    "text",
-    "paper_value",
-    "paper_metric",
-    "paper_benchmark",
-    "paper_model",
-    "paper_source",
-    "scale",
-    "model",
-    "dataset",
-    "preset",
-    "estimate",
-    "low",
-    "high",
-    "seeds",
-    "unit",
-    "kind",
-    "margin",
-    "verdict",
-    "p_value",
-    "p_holm",
-    "stale",
-    "date",
-)
+    from clipkit.registry.records import Record
 
 
 @dataclass(frozen=True)
@@ -69,6 +44,11 @@ class Row:
     @property
     def unit(self) -> str:
         return (self.claim.test or {}).get("unit", "")
+
+    @property
+    def shown(self) -> str:
+        """The verdict, or that it is stale."""
+        return "stale" if self.stale else self.verdict
 
     @property
     def row_id(self) -> str:
@@ -152,7 +132,7 @@ def counts(rows: list[Row], alpha: float = 0.05) -> dict[str, int]:
     """Numbers for the top of the ledger: claims, each verdict, stale rows, and how many `holds` survive Holm's adjustment."""
     verdicts = Counter(row.verdict for row in rows)
     found = {"claims": len({(row.entry.slug, row.claim.id) for row in rows})}
-    found |= {name: verdicts[name] for name in ("holds", "fails", "inconclusive", "too few seeds", "not run", "not tested")}
+    found |= {name: verdicts[name] for name in VERDICTS}
     held = [row for row in rows if row.verdict == "holds"]
     # no spread over seeds leaves no p-value; such a row is counted as surviving, and its interval shows why
     found["holds after Holm"] = sum(row.p_holm is None or row.p_holm < alpha for row in held)
@@ -160,39 +140,68 @@ def counts(rows: list[Row], alpha: float = 0.05) -> dict[str, int]:
     return found
 
 
-def row_fields(row: Row) -> dict:
-    """A row as flat values, in the order of COLUMNS."""
-    paper, test, record = row.claim.paper, row.claim.test or {}, row.record
-    values = (
-        (row.entry.slug, row.claim.id, row.claim.text)
-        + tuple(paper.get(key) for key in ("value", "metric", "benchmark", "model", "source"))
-        + (row.scale, record.model if record else None, record.dataset["name"] if record else None, record.preset if record else None)
-        + (row.estimate, row.low, row.high, row.seeds or None, test.get("unit"), test.get("kind"), test.get("margin"))
-        + (row.verdict, row.p, row.p_holm, row.stale, record.date if record else None)
-    )
-    return dict(zip(COLUMNS, values, strict=True))
+COLUMNS: dict[str, Callable[[Row], object]] = {
+    "slug": lambda row: row.entry.slug,
+    "claim": lambda row: row.claim.id,
+    "text": lambda row: row.claim.text,
+    "paper_value": lambda row: row.claim.paper.get("value"),
+    "paper_metric": lambda row: row.claim.paper.get("metric"),
+    "paper_benchmark": lambda row: row.claim.paper.get("benchmark"),
+    "paper_model": lambda row: row.claim.paper.get("model"),
+    "paper_source": lambda row: row.claim.paper.get("source"),
+    "scale": lambda row: row.scale,
+    "model": lambda row: row.record and row.record.model,
+    "dataset": lambda row: row.record and row.record.dataset["name"],
+    "preset": lambda row: row.record and row.record.preset,
+    "estimate": lambda row: row.estimate,
+    "low": lambda row: row.low,
+    "high": lambda row: row.high,
+    "seeds": lambda row: row.seeds or None,
+    "unit": lambda row: (row.claim.test or {}).get("unit"),
+    "kind": lambda row: (row.claim.test or {}).get("kind"),
+    "margin": lambda row: (row.claim.test or {}).get("margin"),
+    "verdict": lambda row: row.verdict,
+    "p_value": lambda row: row.p,
+    "p_holm": lambda row: row.p_holm,
+    "stale": lambda row: row.stale,
+    "date": lambda row: row.record and row.record.date,
+    "untestable": lambda row: row.claim.untestable,
+    "part": lambda row: row.entry.part,
+    "id": lambda row: row.row_id,
+}
+NUMBERS = {"seeds": "Int64"} | dict.fromkeys(("estimate", "low", "high", "margin", "p_value", "p_holm"), "float64")
+
+
+def table(rows: list[Row]) -> pandas.DataFrame:
+    """The ledger as one tidy table, a row a claim and scale; what is not there is missing (NaN, None or NA by type)."""
+    import pandas
+
+    return pandas.DataFrame({name: [value(row) for row in rows] for name, value in COLUMNS.items()}).astype(NUMBERS)
+
+
+def records_of(made: pandas.DataFrame) -> list[dict]:
+    """The table's rows as dictionaries of plain values, None for what is missing."""
+    return made.astype(object).where(made.notna(), None).to_dict("records")
 
 
 def to_csv(rows: list[Row]) -> str:
     """The whole ledger as CSV text."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row_fields(row) for row in rows)
-    return text.getvalue()
+    return table(rows).to_csv(index=False, lineterminator="\n")
+
+
+def to_json(rows: list[Row]) -> str:
+    """The whole ledger as a JSON list, an object a row."""
+    return json.dumps(records_of(table(rows)), ensure_ascii=False, indent=1) + "\n"
 
 
 def to_text(rows: list[Row]) -> str:
     """A table for the terminal."""
-    from clipkit.press.markup import number, span
+    from clipkit.lab.tables import to_text
 
-    head = ("page", "claim", "scale", "paper", "ours", "verdict")
-    table = [head]
+    lines = []
     for row in rows:
         ours = f"{number(row.estimate, row.unit)} {span(row.low, row.high)}".strip() if row.estimate is not None else ""
         verdict = row.verdict + (" (stale)" if row.stale else "")
-        table.append((row.entry.slug, row.claim.id, row.scale, str(row.claim.paper.get("value") or ""), ours, verdict))
-    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+        lines.append((row.entry.slug, row.claim.id, row.scale, str(row.claim.paper.get("value") or ""), ours, verdict))
     total = ", ".join(f"{count} {name}" for name, count in counts(rows).items())
-    return "\n".join([*lines, "", total])
+    return to_text(("page", "claim", "scale", "paper", "ours", "verdict"), lines) + f"\n\n{total}"

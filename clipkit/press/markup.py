@@ -1,27 +1,55 @@
-"""Small pieces of HTML and Markdown that several generated pages share."""
+"""Templates of what is printed from the registry, and how the book writes numbers, names and times.
+
+Templates lie in `templates/`. Every value is escaped as HTML; the filter `md` is for values that stand in Markdown
+text, where `$`, `*` or `[` would mean something.
+"""
 
 from __future__ import annotations
 
 import re
-from html import escape
+from functools import cache
+from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from clipkit.press.settings import in_repository
 from clipkit.registry.papers import Entry
+from clipkit.registry.parts import BY_ID
 
 SYMBOL = {"holds": "✓", "fails": "✗", "inconclusive": "≈", "too few seeds": "…", "stale": "↻", "not run": "·", "not tested": "–"}
-SOURCE_WORDS = {
-    "abstract": "abstract",
-    "paper": "paper",
-    "official_repository": "official repository",
-    "secondary": "secondary source",
-    "unverified": "unverified",
-}
+VERDICTS = tuple(name for name in SYMBOL if name != "stale")  # also the order in which they sort
+ACTIVE = re.compile(r"[\\`*_\[\]{}<>$|~]|&(?=#?\w+;)")  # what Markdown would act on inside a line
 
 
-def badge(text: str, verdict: str, href: str = "") -> str:
-    """A verdict in a word and a sign, so that it does not depend on colour; a link when `href` is given."""
-    css = f"ck-badge ck-{verdict.replace(' ', '-')}"
-    label = f"{escape(text)} {SYMBOL.get(verdict, '')}&nbsp;{escape(verdict)}".strip()
-    return f'<a class="{css}" href="{href}">{label}</a>' if href else f'<span class="{css}">{label}</span>'
+def render(template: str, **values: object) -> str:
+    """The text of a template; strings among `values` are escaped, and kept on one line, for an empty line ends a block of HTML."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: " ".join(value.splitlines()) if type(value) is str else value,
+    )
+    made.filters |= {"md": markdown, "dashed": lambda text: text.replace(" ", "-")}
+    made.globals |= {"SYMBOL": SYMBOL, "VERDICTS": VERDICTS, "parts": BY_ID, "in_repository": in_repository}
+    made.globals |= {"number": number, "span": span, "authors": authors, "venue": venue, "duration": duration}
+    return made
+
+
+def markdown(text: object) -> Markup:
+    """Text that Markdown prints as it is.
+
+    >>> print(markdown("a_b costs $3 <b>"))
+    a\\_b costs \\$3 \\<b\\>
+    """
+    return Markup(ACTIVE.sub(r"\\\g<0>", " ".join(str(text).split())))
 
 
 def number(value: float | None, unit: str = "", signed: bool = True) -> str:
@@ -51,16 +79,6 @@ def venue(entry: Entry) -> str:
     """Where and when it came out: the venue with its own year if it names one, else with the year of the registry."""
     where = entry.venue or "preprint"
     return where if re.search(r"\b(19|20)\d\d\b", where) or not entry.year else f"{where} {entry.year}"
-
-
-def paper_number(claim) -> str:
-    """The paper's number with what it was measured on and where it was read; a dash when it gives none."""
-    paper = claim.paper
-    if not paper or paper.get("value") in (None, ""):
-        return "–"
-    where = ", ".join(str(paper[key]) for key in ("metric", "benchmark", "model") if paper.get(key))
-    source = SOURCE_WORDS[paper["source"]]
-    return f"<strong>{escape(str(paper['value']))}</strong> {escape(where)} <em>({source})</em>"
 
 
 def duration(seconds: float | None) -> str:

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, MissingExtra
+from clipkit.press.assemble import assemble, site_dir
 from clipkit.press.site import sphinx_build
-from clipkit.press.stage import site_dir, stage
 from clipkit.registry.papers import Registry
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -43,7 +43,7 @@ def build_pdf(registry: Registry, preset: str = "quick") -> Path:
     chromium = browser()
     if find_spec("playwright") is None:
         raise MissingExtra("playwright", "test")
-    source, _ = stage(registry, preset)
+    source, _ = assemble(registry, preset)
     sphinx_build(source, "singlehtml")
     page, target = site_dir() / "_build" / "singlehtml" / "index.html", site_dir() / "_build" / "clip-claim-by-claim.pdf"
     print_page(page, target, chromium)
@@ -55,9 +55,7 @@ def print_page(page: Path, target: Path, chromium: str) -> None:
     from playwright.sync_api import Error, sync_playwright
 
     with sync_playwright() as playwright:
-        engine = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
+        engine = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         try:
             tab = engine.new_page(color_scheme="light")
             tab.set_default_timeout(600_000)

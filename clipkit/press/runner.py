@@ -15,7 +15,7 @@ from pathlib import Path
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir, writable
 from clipkit.press import hashing, notebooks
-from clipkit.press.worker import Job, run_job, status_path, write_json
+from clipkit.press.worker import Job, partial_path, run_job, status_path, write_failure
 from clipkit.registry.papers import Entry
 
 EXPECTED = {"smoke": 8.0, "quick": 30.0, "full": 300.0}  # seconds, until a page has been run once
@@ -128,7 +128,7 @@ def _run(todo: list[Job], n_jobs: int, results: dict[str, Result], progress: boo
         for process, job, _ in running.values():
             process.terminate()
             process.join(5)
-            Path(job.output).with_name(Path(job.output).stem + ".partial.ipynb").unlink(missing_ok=True)
+            partial_path(job.output).unlink(missing_ok=True)
         raise
     finally:
         bar.close()
@@ -138,7 +138,7 @@ def _context(forked: bool):
     if not forked:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["clipkit.press.warm"])
+    context.set_forkserver_preload(["clipkit.press.preload"])
     return context
 
 
@@ -148,12 +148,9 @@ def outcome(job: Job, exitcode: int | None) -> Result:
     if exitcode != 0 or status is None or status["key"] != job.key:
         how = f"signal {-exitcode}" if exitcode and exitcode < 0 else f"exit code {exitcode}"
         why = f"its worker was killed ({how}); too little memory? Run it again with --jobs 1"
-        partial = Path(job.output).with_name(Path(job.output).stem + ".partial.ipynb")
-        if partial.exists():
-            partial.replace(job.output)
-        write = {"slug": job.slug, "ok": False, "error": {"cell": None, "line": "", "error": why}, "key": job.key}
-        Path(job.output).parent.mkdir(parents=True, exist_ok=True)
-        write_json(status_path(job.output), {**write, "parameters": job.parameters, "parts": job.parts, "seconds": None, "peak_mb": None})
+        if partial_path(job.output).exists():
+            partial_path(job.output).replace(job.output)
+        write_failure(job, why)
         return Result(job.name, "killed", why, output=Path(job.output))
     if status["ok"]:
         return Result(job.name, "ran", "", status["seconds"], status["peak_mb"], Path(job.output))

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.press.slim import slim
-from clipkit.press.stage import site_dir, stage
+from clipkit.press.assemble import assemble, site_dir
+from clipkit.press.optimise_site import optimise_site
 from clipkit.registry.papers import Registry
 
 WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b: ?")
@@ -45,8 +45,8 @@ def sphinx_build(source: Path, builder: str = "html") -> str:
 
 def build(registry: Registry, preset: str = "quick") -> Built:
     """Stage and build; returns where to open the site. Raises ClipkitError when Sphinx stops without one."""
-    source, pages = stage(registry, preset)
+    source, pages = assemble(registry, preset)
     log = sphinx_build(source)
-    slim(site_dir() / "_build" / "html")
+    optimise_site(site_dir() / "_build" / "html")
     warnings = [line.replace(str(source) + os.sep, "") for line in log.splitlines() if WARNING.search(line)]
     return Built(site_dir() / "_build" / "html" / "index.html", pages, warnings)

@@ -16,7 +16,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from clipkit.press.worker import Job, run_job, status_path
+from clipkit.press.worker import Job, run_job, status_path, write_failure
 
 
 def remote(job: Job, notebook: str) -> tuple[str | None, dict]:
@@ -55,9 +55,7 @@ def main() -> None:
     if differs:
         shown = ", ".join(differs[:5]) + (f" and {len(differs) - 5} more" if len(differs) > 5 else "")
         told = f"a worker differs from the caller in: {shown}; give it the same checkout, packages and data"
-        error = {"cell": None, "line": "", "error": told}
-        empty = {"seconds": 0.0, "peak_mb": 0, "parameters": job.parameters, "parts": job.parts}
-        status_path(job.output).write_text(json.dumps({"slug": job.slug, "ok": False, "error": error, "key": job.key, **empty}))
+        write_failure(job, told, seconds=0.0, peak_mb=0)
         return
     run_job(job)
 

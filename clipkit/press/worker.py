@@ -37,11 +37,24 @@ def status_path(output: Path | str) -> Path:
     return Path(output).with_suffix(".json")
 
 
+def partial_path(output: Path | str) -> Path:
+    """Where a notebook is written while it runs."""
+    return Path(output).with_suffix(".partial.ipynb")
+
+
 def write_json(path: Path, value: dict) -> None:
     """Write whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def write_failure(job: Job, why: str, seconds: float | None = None, peak_mb: int | None = None) -> None:
+    """The status of a job that no notebook of its own tells about."""
+    failed = {"slug": job.slug, "ok": False, "error": {"cell": None, "line": "", "error": why}, "key": job.key}
+    about = {"seconds": seconds, "peak_mb": peak_mb, "parameters": job.parameters, "parts": job.parts}
+    Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+    write_json(status_path(job.output), failed | about)
 
 
 def run_job(job: Job, environ: dict[str, str] | None = None) -> None:
@@ -63,7 +76,7 @@ def run_job(job: Job, environ: dict[str, str] | None = None) -> None:
     started = time.perf_counter()
     output = Path(job.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(output.stem + ".partial.ipynb")
+    partial = partial_path(output)
     error = _execute(job, partial)
     if partial.exists():
         partial.replace(output)
@@ -97,7 +110,7 @@ def _execute(job: Job, output: Path) -> dict | None:
                 job.source,
                 str(output),
                 parameters=job.parameters,
-                engine_name="clipkit-forked" if job.forked else "clipkit",
+                engine_name="clipkit",
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from clipkit.paths import ROOT, data_dir
-from clipkit.press import new, notebooks
+from clipkit.press import notebooks, scaffold
 from clipkit.press.anatomy import faults
 from clipkit.registry.papers import load_registry
 
@@ -45,7 +45,7 @@ def test_the_fixture_is_a_page(fixture):
 @pytest.mark.parametrize("slug", ["tiny_paper", "planned_paper", "tiny_world"])
 def test_a_new_notebook_is_a_page(slug):
     registry = load_registry(FIXTURES / "data" / "papers.yml")
-    notebook = new.new_notebook(registry.entry(slug))
+    notebook = scaffold.new_notebook(registry.entry(slug))
     nbformat.validate(notebook)
     assert faults(registry.entry(slug), notebook, bibliography_keys(registry)) == []
     for cell in notebook.cells:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from clipkit.paths import PACKAGE
 from clipkit.press import api, cards, markup, pages
 from clipkit.press.cli import main
 from clipkit.press.ledger import ledger
+from clipkit.press.runner import Result
 from clipkit.press.settings import load_site
 from clipkit.registry.papers import load_registry
 
@@ -47,16 +50,90 @@ def test_what_the_caller_can_mend_is_one_line_and_exit_code_2(desk, capsys, argu
     assert told.startswith("clipkit: ") and message in told and told.count("\n") == 1
 
 
-def test_unknown_preset_and_command_are_refused(desk, capsys):
-    for arguments in (["run", "--all", "--preset", "fast"], ["fly"]):
-        with pytest.raises(SystemExit, match="2"):
-            main(arguments)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--all", "--preset", "fast"], "'fast' is not one of 'smoke', 'quick', 'full'"),
+        (["fly"], "No such command 'fly'"),
+        (["run", "--all", "--fast"], "No such option: --fast"),
+        (["run", "tiny_paper", "-p", "seed"], "requires 2 arguments"),
+        (["run", "tiny_paper", "--jobs", "many"], "Invalid value for '--jobs'"),
+        (["sweep", "tiny_paper"], "Missing option '--grid'"),
+        (["new"], "Missing argument 'SLUG'"),
+        ([], "Missing command"),
+    ],
+)
+def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    out, told = capsys.readouterr()
+    assert told.startswith("clipkit: ") and message in told and told.count("\n") == 1 and not out
+
+
+def test_every_command_has_its_help(desk, capsys):
+    assert main(["--help"]) == 0
+    listed = re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)
+    assert " ".join(listed) == "run record sweep ledger strip new book page pdf readme bib papers size features pretrain"
+    for name in listed:
+        assert main([name, "-h"]) == 0 and f"Usage: clipkit {name}" in capsys.readouterr().out
+
+
+def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):
+    seen = []
+
+    def run_jobs(jobs, *rest):
+        seen.append((jobs, rest))
+        return [Result(job.name, "failed", "on purpose") for job in jobs]
+
+    monkeypatch.setattr("clipkit.press.runner.run_jobs", run_jobs)
+    assert main(["run", "tiny_paper", "-p", "seed", "-3", "--parameter", "pretrained", "None", "-p", "seed", "4", "--jobs", "2"]) == 1
+    ((job,), rest) = seen[0]
+    assert job.parameters == {"preset": "quick", "seed": 4, "pretrained": None} and rest == (2, False)
+    assert main(["record", "tiny_paper", "--force"]) == 1
+    ((job,), rest) = seen[1]
+    assert job.parameters == {"preset": "full"} and rest == (1, True)
+
+
+def test_a_grid_takes_several_words(desk, monkeypatch):
+    seen = []
+
+    def plan(entry, words, common, arms):
+        seen.append((entry.slug, words, common, arms))
+        raise ClipkitError("seen")
+
+    monkeypatch.setattr("clipkit.press.sweep.plan", plan)
+    assert main(["sweep", "tiny_paper", "--grid", "model=nano,lite", "seed=0..4", "--arms", "mean,zero", "--preset", "smoke"]) == 2
+    assert seen == [("tiny_paper", ["model=nano,lite", "seed=0..4"], {"preset": "smoke"}, ["mean", "zero"])]
+
+
+def test_an_interrupt_and_a_closed_pipe(desk, monkeypatch, capsys):
+    def interrupted(registry):
+        raise KeyboardInterrupt
+
+    def closed(registry):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("clipkit.press.ledger.ledger", interrupted)
+    assert main(["ledger"]) == 130 and "what was finished is kept" in capsys.readouterr().err
+    monkeypatch.setattr("clipkit.press.ledger.ledger", closed)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # is put back afterwards
+    assert main(["ledger"]) == 0 and sys.stdout is None
+
+
+@pytest.mark.parametrize("module", ["clipkit", "clipkit.press"])
+def test_it_runs_as_a_module(desk, module):
+    done = subprocess.run([sys.executable, "-m", module, "papers"], cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert done.returncode == 0 and "2 papers, 1 with a page" in done.stdout
+    done = subprocess.run([sys.executable, "-m", module, "fly"], cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
 
 
 def test_papers_and_ledger_print(desk, capsys):
     assert main(["papers"]) == 0 and "2 papers, 1 with a page; 1 pages of our own" in capsys.readouterr().out
     assert main(["ledger"]) == 0 and "4 claims" in capsys.readouterr().out
     assert main(["ledger", "--csv", str(desk / "x.csv")]) == 0 and (desk / "x.csv").read_text().startswith("slug,claim")
+    capsys.readouterr()
+    assert main(["ledger", "--json", "-"]) == 0 and len(json.loads(capsys.readouterr().out)) == 4
 
 
 def test_new_writes_a_notebook_that_parses(desk, capsys):

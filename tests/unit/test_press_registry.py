@@ -14,9 +14,9 @@ import yaml
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT, data_dir
 from clipkit.press import bibliography, cards, readme, toc
+from clipkit.press.assemble import config
 from clipkit.press.markup import venue
 from clipkit.press.settings import load_site
-from clipkit.press.stage import config
 from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"

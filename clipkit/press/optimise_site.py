@@ -18,7 +18,7 @@ LARGE = 200_000  # bytes of a PNG above which a photograph is looked for
 QUALITY = 88
 
 
-def slim(html: Path) -> None:
+def optimise_site(html: Path) -> None:
     """Make a built site (folder of HTML files) lighter, in place; a second call changes nothing."""
     pages = sorted(html.rglob("*.html"))
     icons = html / "_static" / "scripts" / "fontawesome.js"

@@ -1,4 +1,4 @@
-"""Staging: the sources of the site, put together in data/site/src from the book, the runs and the registry.
+"""The sources of the site, put together in data/site/src from the book, the runs and the registry.
 
 Nothing is written that has not changed, so that Sphinx rebuilds only what it must.
 """
@@ -19,8 +19,8 @@ from clipkit.paths import checkout, data_dir, writable
 from clipkit.press import hashing, notebooks, pages
 from clipkit.press.api import api_page
 from clipkit.press.bibliography import bibtex
-from clipkit.press.cards import failed_note, header_card
-from clipkit.press.ledger import Row, ledger, to_csv
+from clipkit.press.cards import header_card
+from clipkit.press.ledger import Row, ledger, to_csv, to_json
 from clipkit.press.runner import read_status, run_path
 from clipkit.press.settings import BOOK, load_site
 from clipkit.press.toc import page_path, toc
@@ -30,7 +30,7 @@ NOT_COPIED = ("_build", "vendor", "site.yml", "_config.yml", "_toc.yml", "refere
 
 
 @dataclass
-class Stage:
+class SourceFolder:
     """A folder being filled; remembers what belongs in it, so that `finish` can remove the rest."""
 
     root: Path
@@ -56,11 +56,11 @@ def site_dir() -> Path:
     return data_dir() / "site"
 
 
-def stage(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
+def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
     """Fill data/site/src; returns it and the slugs that have a page (a run in `preset` exists)."""
     if book == BOOK:
         checkout()  # or a ClipkitError: an installed package has no book
-    folder = Stage(writable(site_dir() / "src"))
+    folder = SourceFolder(writable(site_dir() / "src"))
     rows = ledger(registry)
     built: set[str] = set()
     thumbs: dict[str, tuple[str, str]] = {}
@@ -100,6 +100,7 @@ def stage(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple
     folder.write("_config.yml", config(book))
     folder.write("_ext/alt.json", json.dumps(alts, indent=1, sort_keys=True))
     folder.write("extra/ledger.csv", to_csv(rows))
+    folder.write("extra/ledger.json", to_json(rows))
     folder.finish()
     return folder.root, built
 
@@ -127,7 +128,7 @@ def page_notebook(entry: Entry, executed: Path, status: dict, rows: list[Row]):
     else:  # stopped half-way through an older version: show what was run
         source = run
         source.cells = [c for c in run.cells if not {"injected-parameters", "papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]
-    card = header_card(entry, rows, load_site(), status) + ("" if status["ok"] else "\n" + failed_note(status))
+    card = header_card(entry, rows, load_site(), status)
     first = source.cells[0] if source.cells else None
     if first is None or first.cell_type != "markdown" or not first.source.lstrip().startswith("# "):
         raise ClipkitError(f"{entry.slug}: the first cell must be Markdown and begin with the title (`# ...`)")
