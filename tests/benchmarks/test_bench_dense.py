@@ -1,13 +1,6 @@
-"""Dense modes against a plain hook loop, and mean IoU against scikit-learn and a loop over classes.
-
-Run with: pytest tests/benchmarks/test_bench_dense.py --benchmark-enable --benchmark-group-by=group
-Nothing here asserts on time. Each case asserts that it computed the same numbers, and the ratio of the two goes into the report of
-ours, from turns taken one after the other in the same process.
-"""
+"""Dense modes against a plain hook loop, mean IoU against scikit-learn and a loop over classes, boundary IoU against scipy's erosion."""
 
 from __future__ import annotations
-
-import time
 
 import pytest
 import torch
@@ -16,24 +9,7 @@ import torch.nn.functional as F
 from clipkit import load_model
 from clipkit.dense import boundary_iou, mean_iou, project, value_maps
 
-pytest.importorskip("pytest_benchmark")
 MODES = ("maskclip", "clearclip", "sclip", "vv")
-
-
-def seconds(function, *arguments) -> float:
-    start = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - start
-
-
-def ratio(theirs, ours, *arguments) -> float:
-    turns = sorted(seconds(theirs, *arguments) / seconds(ours, *arguments) for _ in range(5))
-    return round(turns[2], 2)
-
-
-@pytest.fixture(scope="module")
-def nano():
-    return load_model("nano", device="cpu").freeze(), torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 @torch.no_grad()
@@ -72,24 +48,21 @@ def hooks(model, x):
     return out
 
 
-@pytest.mark.benchmark(group="four dense modes of 64 pictures")
-def test_hooks(benchmark, nano):
-    assert len(benchmark.pedantic(hooks, nano, rounds=3, warmup_rounds=1)) == len(MODES)
+def test_modes(pair, size):
+    nano, x = load_model("nano", device="cpu").freeze(), torch.randn(size(64, 4), 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
+    def same(found, wanted):
+        assert len(found) == len(MODES)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
 
-@pytest.mark.benchmark(group="four dense modes of 64 pictures")
-def test_modes(benchmark, nano):
-    found = benchmark.pedantic(ours, nano, rounds=3, warmup_rounds=1)
-    for a, b in zip(found, hooks(*nano), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-4)
-    if benchmark.enabled:
-        benchmark.extra_info["hook loop / value_maps"] = ratio(hooks, ours, *nano)
+    pair("four dense modes of 64 pictures", lambda: ours(nano, x), lambda: hooks(nano, x), "a forward pass and a hook a mode", same)
 
 
 @pytest.fixture(scope="module")
-def maps():
+def maps(size):
+    """(predicted, truth, number of classes): a million pixels, 150 classes."""
     g = torch.Generator().manual_seed(0)
-    truth = torch.randint(0, 150, (16, 32, 32), generator=g).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    truth = torch.randint(0, 150, (size(16, 8), 32, 32), generator=g).repeat_interleave(8, 1).repeat_interleave(8, 2)
     return torch.where(torch.rand(truth.shape, generator=g) < 0.7, truth, truth.roll(5, 2)), truth, 150
 
 
@@ -111,22 +84,13 @@ def scikit_learn(predicted, truth, n):
     return (hit / union)[m.sum(1) > 0].mean()
 
 
-def mean(predicted, truth, n):
-    return mean_iou(predicted, truth, n).mean
+def equal_means(ours, theirs):
+    assert ours.mean == pytest.approx(theirs)
 
 
-@pytest.mark.benchmark(group="mean IoU, 150 classes, a million pixels")
-@pytest.mark.parametrize("peer", [by_class, scikit_learn])
-def test_peers(benchmark, maps, peer):
-    assert benchmark.pedantic(peer, maps, rounds=2) == pytest.approx(mean(*maps))
-
-
-@pytest.mark.benchmark(group="mean IoU, 150 classes, a million pixels")
-def test_mean_iou(benchmark, maps):
-    assert benchmark.pedantic(mean, maps, rounds=3, warmup_rounds=1) == pytest.approx(by_class(*maps))
-    if benchmark.enabled:
-        benchmark.extra_info["loop over classes / mean_iou"] = ratio(by_class, mean, *maps)
-        benchmark.extra_info["scikit-learn / mean_iou"] = ratio(scikit_learn, mean, *maps)
+@pytest.mark.parametrize(("peer", "name"), [(by_class, "a loop over classes"), (scikit_learn, "scikit-learn's confusion matrix")])
+def test_mean_iou(pair, maps, peer, name):
+    pair("mean IoU, 150 classes, a million pixels", lambda: mean_iou(*maps), lambda: peer(*maps), name, equal_means)
 
 
 def erosion(predicted, truth, n, distance=7):
@@ -144,10 +108,7 @@ def erosion(predicted, truth, n, distance=7):
     return sum(ious) / len(ious)
 
 
-@pytest.mark.benchmark(group="boundary IoU, 10 classes, 8 pictures")
-def test_boundary_iou(benchmark, maps):
-    few = tuple(m[:8, ::2, ::2] % 10 for m in maps[:2]) + (10,)
-    found = lambda p, t, n: boundary_iou(p, t, n, distance=7).mean  # noqa: E731
-    assert benchmark.pedantic(found, few, rounds=3) == pytest.approx(erosion(*few))
-    if benchmark.enabled:
-        benchmark.extra_info["scipy erosion / boundary_iou"] = ratio(erosion, found, *few)
+def test_boundary_iou(pair, size, maps):
+    few = tuple(m[: size(8, 2), ::2, ::2] % 10 for m in maps[:2]) + (10,)
+    name = "boundary IoU, 10 classes, 8 pictures"
+    pair(name, lambda: boundary_iou(*few, distance=7), lambda: erosion(*few), "scipy's binary erosion", equal_means)

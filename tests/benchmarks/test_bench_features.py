@@ -1,7 +1,6 @@
 """Feature extraction from a folder of JPEG files, against a plain open_clip loop, and read again from the cache.
 
-Run with: pytest tests/benchmarks/test_bench_features.py --benchmark-enable --benchmark-group-by=group
-Nothing here asserts on time; each case asserts that it computed the same features.
+Extraction decodes in threads while it encodes, so its pairs are timed by the wall clock, and torch may use all cores on both sides.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ from PIL import Image
 from clipkit.datasets import load_dataset
 from clipkit.features import extract
 
-pytest.importorskip("pytest_benchmark")
-IMAGES, BATCH = 96, 32
+BATCH = 32
 # a ViT of two layers at the usual resolution: decoding decides; and a bigger one, where encoding does
 MODELS = {"tiny": {"layers": 2, "width": 64}, "small": {"layers": 8, "width": 256}}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(size, tmp_path_factory) -> Path:
     """JPEG files of 500 x 375 pixels with the detail of a photograph (smooth shapes and some noise)."""
     root = tmp_path_factory.mktemp("jpegs")
     rng = np.random.default_rng(0)
-    for i in range(IMAGES):
+    for i in range(size(96, 8)):
         coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((500, 375), Image.Resampling.BICUBIC)
         noisy = np.asarray(coarse, np.int16) + rng.integers(-12, 13, (375, 500, 3))
         file = root / f"class{i % 4}" / f"{i:04d}.jpg"
@@ -49,7 +47,9 @@ def model(request, tmp_path_factory):
     file = tmp_path_factory.mktemp("config") / f"{name}.json"
     file.write_text(json.dumps({"embed_dim": 128, "vision_cfg": vision, "text_cfg": text}))
     import_open_clip().add_model_config(file)
-    return load_model(name, "random")
+    loaded = load_model(name, "random")
+    loaded.fingerprint  # noqa: B018  hashing the weights is paid once a model, not once a data set
+    return loaded
 
 
 @torch.no_grad()
@@ -62,35 +62,23 @@ def plain_loop(model, files: list[str]) -> torch.Tensor:
     return torch.cat(features)
 
 
-@pytest.fixture
-def fresh_cache(tmp_path_factory, monkeypatch):
-    """A function that makes the cache empty, digests of files included."""
-    return lambda: monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+@pytest.mark.parametrize("cached", [False, True])
+def test_extract(pair, model, folder, cached, tmp_path_factory, monkeypatch):
+    def empty_cache():
+        """Digests of files included."""
+        monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
 
+    def ours():
+        return extract(model, load_dataset(f"folder:{folder}"), BATCH)
 
-@pytest.mark.benchmark(group="features")
-def test_plain_loop(benchmark, model, folder):
+    def same(found, wanted):
+        assert found.cached == cached
+        torch.testing.assert_close(found.image, wanted, rtol=0, atol=1e-5)
+
+    empty_cache()
+    if cached:
+        ours()
+    name = f"features of 96 JPEG files, {model.name}, {'from the cache' if cached else 'first time'}"
     files = load_dataset(f"folder:{folder}").images.items
-    features = benchmark.pedantic(plain_loop, (model, files), rounds=3, warmup_rounds=1)
-    assert features.shape == (IMAGES, model.embed_dim)
-
-
-@pytest.mark.benchmark(group="features")
-def test_extract_first_time(benchmark, model, folder, fresh_cache):
-    model.fingerprint  # noqa: B018  hashing the weights is paid once a model, not once a data set
-
-    def setup():
-        fresh_cache()
-        return (model, load_dataset(f"folder:{folder}"), BATCH), {}
-
-    features = benchmark.pedantic(extract, setup=setup, rounds=3, warmup_rounds=1)
-    reference = plain_loop(model, load_dataset(f"folder:{folder}").images.items)
-    torch.testing.assert_close(features.image, reference, rtol=0, atol=1e-5)
-
-
-@pytest.mark.benchmark(group="features")
-def test_extract_from_cache(benchmark, model, folder, fresh_cache):
-    fresh_cache()
-    first = extract(model, load_dataset(f"folder:{folder}"), BATCH)
-    again = benchmark.pedantic(lambda: extract(model, load_dataset(f"folder:{folder}"), BATCH), rounds=5)
-    assert again.cached and torch.equal(again.image, first.image)
+    setup = None if cached else empty_cache
+    pair(name, ours, lambda: plain_loop(model, files), "a plain open_clip loop", same, clock="wall", setup=setup)

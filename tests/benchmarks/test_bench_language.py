@@ -1,12 +1,12 @@
 """Writing and scoring with small sequence-to-sequence models, and agreement over many pairs; against plain peers.
 
-Run with: pytest tests/benchmarks/test_bench_language.py --benchmark-enable --benchmark-group-by=group
-Nothing here asserts on time; each case asserts that it computed the same. The peers: decoding that reads the whole text again at
-each word; the loop of BARTScore's released code (batches of four in the order given, every source read anew); and a comparison
-of every ε with every pair.
+The peers: decoding that reads the whole text again at each word; the loop of BARTScore's released code (batches of four in the order
+given, every source read anew); and a comparison of every ε with every pair.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,9 +16,6 @@ from clipkit.language import Seq2Seq, Seq2SeqScorer, caption_vocabulary
 from clipkit.score.agreement import pairwise_accuracy
 from clipkit.studies.bartscore_hypotheses import judged_texts
 
-pytest.importorskip("pytest_benchmark")
-BENCH = {"rounds": 3, "warmup_rounds": 1}
-
 
 @pytest.fixture(scope="module")
 def writer():
@@ -27,8 +24,8 @@ def writer():
 
 
 @pytest.fixture(scope="module")
-def data():
-    return judged_texts(40, 3)
+def data(size):
+    return judged_texts(size(40, 4), 3)
 
 
 def again_and_again(writer, sources, length):
@@ -54,33 +51,26 @@ def as_released(writer, sources, texts):
     return np.array(out)
 
 
-@pytest.mark.benchmark(group="write 48 words, 64 texts")
-def test_with_the_cache(benchmark, writer, data):
-    sources = writer.tokens([data.sources[i % 40] for i in range(64)])
-    memory, mask = writer.encode(sources)
+def equal(ours, theirs):
+    assert torch.equal(ours, theirs)
+
+
+def test_writing(pair, size, writer, data):
+    sources, length = writer.tokens((data.sources * 16)[: size(64, 4)]), size(48, 12)
     never = len(writer.vocabulary)  # no word ends the text: all are as long as they may be
-    got = benchmark.pedantic(lambda: writer.decoder.generate(memory, 1, never, 48, memory_mask=mask), **BENCH)
-    assert torch.equal(got, again_and_again(writer, sources, 48))
+
+    def with_the_cache():
+        memory, mask = writer.encode(sources)
+        return writer.decoder.generate(memory, 1, never, length, memory_mask=mask)
+
+    pair("write 64 texts of 48 words", with_the_cache, lambda: again_and_again(writer, sources, length), "without a cache", equal)
 
 
-@pytest.mark.benchmark(group="write 48 words, 64 texts")
-def test_without_the_cache(benchmark, writer, data):
-    sources = writer.tokens([data.sources[i % 40] for i in range(64)])
-    got = benchmark.pedantic(lambda: again_and_again(writer, sources, 48), **BENCH)
-    assert got.shape == (64, 48)
-
-
-@pytest.mark.benchmark(group="score 320 texts of 40 sources")
-def test_scorer(benchmark, writer, data):
-    scorer = Seq2SeqScorer(writer)
-    got = benchmark.pedantic(lambda: scorer.logprob(data.source_of, data.texts), **BENCH)
-    np.testing.assert_allclose(got, as_released(writer, data.source_of, data.texts), atol=1e-4)
-
-
-@pytest.mark.benchmark(group="score 320 texts of 40 sources")
-def test_scoring_as_released(benchmark, writer, data):
-    got = benchmark.pedantic(lambda: as_released(writer, data.source_of, data.texts), **BENCH)
-    assert got.shape == (320,)
+def test_scoring(pair, writer, data):
+    scorer, given = Seq2SeqScorer(writer), (data.source_of, data.texts)
+    same = partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
+    name = "score 320 texts of 40 sources"
+    pair(name, lambda: scorer.logprob(*given), lambda: as_released(writer, *given), "BARTScore's released loop", same)
 
 
 def graded(n):
@@ -99,17 +89,22 @@ def every_eps(truth, metric):
     return best
 
 
-@pytest.mark.benchmark(group="pairwise accuracy, ties calibrated, 120 items")
-def test_pairwise_accuracy(benchmark):
-    found = benchmark.pedantic(lambda: pairwise_accuracy(*graded(120)), **BENCH)
-    assert found.accuracy == pytest.approx(every_eps(*graded(120)))
+def test_pairwise_accuracy(pair, size):
+    given = graded(size(120, 40))
+
+    def same(ours, accuracy):
+        assert ours.accuracy == pytest.approx(accuracy) and accuracy > 0.5
+
+    name = "pairwise accuracy, 120 items, ties calibrated"
+    pair(name, lambda: pairwise_accuracy(*given), lambda: every_eps(*given), "every ε with every pair", same)
 
 
-@pytest.mark.benchmark(group="pairwise accuracy, ties calibrated, 120 items")
-def test_every_eps(benchmark):
-    assert benchmark.pedantic(lambda: every_eps(*graded(120)), **BENCH) > 0.5
+def test_pairwise_accuracy_grows_with_the_pairs(pair, size):
+    n = size(300, 30)
+    few, many = graded(n), graded(10 * n)
 
+    def all_pairs(ours, theirs):
+        assert (ours.pairs, theirs.pairs) == (n * (n - 1) // 2, 10 * n * (10 * n - 1) // 2)
 
-@pytest.mark.benchmark(group="pairwise accuracy, ties calibrated, 3,000 items")
-def test_pairwise_accuracy_of_many(benchmark):
-    assert benchmark.pedantic(lambda: pairwise_accuracy(*graded(3000)), **BENCH).pairs == 4_498_500
+    name = f"pairwise accuracy, {n} items, ties calibrated"
+    pair(name, lambda: pairwise_accuracy(*few), lambda: pairwise_accuracy(*many), f"{10 * n:,} items, 100 × the pairs", all_pairs)

@@ -1,20 +1,13 @@
-"""CLIPN's loss with its gradient and its scores, beside the same equations written down as they stand.
-
-Run with: pytest tests/benchmarks/test_bench_robust.py --benchmark-enable --benchmark-group-by=group
-Nothing here asserts on time; each case asserts that it computed the same value.
-"""
+"""CLIPN's loss with its gradient and its scores, beside the same equations written down as they stand."""
 
 from __future__ import annotations
 
-import pytest
 import torch
 from torch.nn import functional as F
 
 from clipkit.robust import clipn_loss, clipn_scores
 
-pytest.importorskip("pytest_benchmark")
-PAIRS, PICTURES, CLASSES, DIMENSIONS, SCALE = 1024, 2000, 1000, 512, 30.0
-BENCH = {"rounds": 5, "warmup_rounds": 1}
+DIMENSIONS, SCALE = 512, 30.0
 
 
 def unit(n: int, seed: int) -> torch.Tensor:
@@ -37,25 +30,27 @@ def scores_as_written(x, yes, no, scale):
     return share.gather(1, logits.argmax(1, keepdim=True))[:, 0], (share * logits.softmax(1)).sum(1)
 
 
-def step(loss) -> float:
-    f, g, no = (unit(PAIRS, seed).requires_grad_() for seed in range(3))
-    value = loss(f, g, no, SCALE)
-    value.backward()
-    return value.item()
+def test_loss(pair, size):
+    given = [unit(size(1024, 64), seed) for seed in range(3)]
 
+    def step(loss):
+        tensors = [x.clone().requires_grad_() for x in given]
+        value = loss(*tensors, SCALE)
+        value.backward()
+        return value.detach(), *(x.grad for x in tensors)
 
-@pytest.mark.benchmark(group="clipn loss and gradient")
-@pytest.mark.parametrize("name", ["clipkit", "as_written"])
-def test_loss(benchmark, name):
-    loss = {"clipkit": lambda *a: clipn_loss(*a)["total"], "as_written": loss_as_written}[name]
-    value = benchmark.pedantic(step, (loss,), **BENCH)
-    assert value == pytest.approx(loss_as_written(*(unit(PAIRS, seed) for seed in range(3)), SCALE).item(), rel=1e-4)
-
-
-@pytest.mark.benchmark(group="clipn scores")
-@pytest.mark.parametrize("name", ["clipkit", "as_written"])
-def test_scores(benchmark, name):
-    given = unit(PICTURES, 0), unit(CLASSES, 1), unit(CLASSES, 2), SCALE
-    found = benchmark.pedantic({"clipkit": clipn_scores, "as_written": scores_as_written}[name], given, **BENCH)
-    for ours, theirs in zip(found[:2], scores_as_written(*given), strict=True):
+    def same(ours, theirs):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+    ours = lambda *a: clipn_loss(*a)["total"]  # noqa: E731
+    pair("CLIPN loss and gradient", lambda: step(ours), lambda: step(loss_as_written), "the paper's equations", same)
+
+
+def test_scores(pair, size):
+    classes = size(1000, 50)
+    given = unit(2 * classes, 0), unit(classes, 1), unit(classes, 2), SCALE
+
+    def same(ours, theirs):
+        torch.testing.assert_close(tuple(ours[:2]), theirs, rtol=1e-4, atol=1e-6)
+
+    pair("CLIPN scores", lambda: clipn_scores(*given), lambda: scores_as_written(*given), "the paper's equations", same)

@@ -1,11 +1,12 @@
 """Scores of all pictures with all texts, against plain peers.
 
-Run with: pytest tests/benchmarks/test_bench_score.py --benchmark-enable --benchmark-group-by=group
-Nothing here asserts on time; each case asserts that it computed the same. The peers: the loop of the released VQAScore code, which
-looks at the picture again for every pair and batches pairs as they come; and Winoground's accuracies by a loop over dicts.
+The peers: the loop of the released VQAScore code, which looks at the picture again for every pair and batches pairs as they come; and
+Winoground's accuracies by a loop over dicts.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,20 +17,6 @@ from clipkit.recipes.vqa_lessons import ANSWERS, question_vocabulary
 from clipkit.score.nano_vqa import NanoVQA, patch_tokens
 from clipkit.score.vqascore import DEFAULT_QUESTION, NanoAnswerer, VQAScore
 from clipkit.score.winoground_tasks import quadruples, winoground
-
-pytest.importorskip("pytest_benchmark")
-BENCH = {"rounds": 3, "warmup_rounds": 1}
-
-
-@pytest.fixture(scope="module")
-def scorer():
-    torch.manual_seed(0)
-    return VQAScore(NanoAnswerer(NanoVQA(question_vocabulary(), ANSWERS, layers=3).eval(), load_model("nano", device="cpu")))
-
-
-@pytest.fixture(scope="module")
-def tasks():
-    return quadruples(4, 3)
 
 
 def as_released(scorer, images, texts, batch=16):
@@ -46,16 +33,14 @@ def as_released(scorer, images, texts, batch=16):
     return out
 
 
-@pytest.mark.benchmark(group="VQAScore, 32 pictures x 32 texts")
-def test_pictures_seen_once(benchmark, scorer, tasks):
-    got = benchmark.pedantic(scorer, (tasks.images, tasks.texts), **BENCH)
-    torch.testing.assert_close(got[:2], as_released(scorer, tasks.images[:2], tasks.texts), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.benchmark(group="VQAScore, 32 pictures x 32 texts")
-def test_pair_by_pair(benchmark, scorer, tasks):
-    got = benchmark.pedantic(as_released, (scorer, tasks.images, tasks.texts), **BENCH)
-    assert got.shape == (32, 32)
+def test_vqascore(pair, size):
+    torch.manual_seed(0)
+    scorer = VQAScore(NanoAnswerer(NanoVQA(question_vocabulary(), ANSWERS, layers=3).eval(), load_model("nano", device="cpu")))
+    tasks = quadruples(4, 3)
+    images, texts = tasks.images[: size(16, 2)], tasks.texts
+    same = partial(torch.testing.assert_close, atol=1e-4, rtol=1e-4)
+    name = f"VQAScore, {len(images)} pictures × {len(texts)} texts"
+    pair(name, lambda: scorer(images, texts), lambda: as_released(scorer, images, texts), "the released loop", same)
 
 
 def by_dicts(scores):
@@ -67,16 +52,11 @@ def by_dicts(scores):
     return 100 * right / len(scores)
 
 
-@pytest.fixture(scope="module")
-def scores():
-    return np.random.default_rng(0).random((20_000, 2, 2))
+def test_winoground(pair):
+    scores = np.random.default_rng(0).random((20_000, 2, 2))
 
+    def same(ours, theirs):
+        assert ours == pytest.approx(theirs) and 15 < ours < 18  # a sixth of random tasks is right
 
-@pytest.mark.benchmark(group="Winoground, 20,000 tasks")
-def test_winoground(benchmark, scores):
-    assert benchmark.pedantic(lambda: winoground(scores).percent()["group"], **BENCH) == pytest.approx(by_dicts(scores))
-
-
-@pytest.mark.benchmark(group="Winoground, 20,000 tasks")
-def test_winoground_by_dicts(benchmark, scores):
-    assert 15 < benchmark.pedantic(by_dicts, (scores,), **BENCH) < 18
+    name = "Winoground, 20,000 tasks"
+    pair(name, lambda: winoground(scores).percent()["group"], lambda: by_dicts(scores), "a loop over dicts", same)

@@ -1,13 +1,6 @@
-"""Scores of a pool of prompts, against a loop over prompts that follows the paper's formulas.
-
-Run with: pytest tests/benchmarks/test_bench_zeroshot.py --benchmark-enable --benchmark-group-by=group
-Nothing here asserts on time. Each case asserts that it computed the same scores, and the ratio of the two goes into the
-report of `test_prompt_scores`, from turns taken one after the other in the same process.
-"""
+"""Scores of a pool of prompts, against a loop over prompts that follows the paper's formulas, and the whole array at once."""
 
 from __future__ import annotations
-
-import time
 
 import pytest
 import torch
@@ -15,21 +8,22 @@ from torch.nn import functional as F
 
 from clipkit.zeroshot import prompt_scores
 
-pytest.importorskip("pytest_benchmark")
 SCALE = 100.0
 # name -> N test pictures, M pretraining pictures, P prompts, C classes, D dimensions
 SIZES = {
-    "ten classes": (2000, 2000, 247, 10, 512),  # a small data set, the paper's pool
-    "a thousand classes": (500, 2000, 24, 1000, 512),  # a tenth of the paper's pool, so that the loop ends
+    "247 prompts, 10 classes": (2000, 2000, 247, 10, 512),  # a small data set, the paper's pool
+    "24 prompts, 1,000 classes": (500, 2000, 24, 1000, 512),  # a tenth of the paper's pool, so that the loop ends
 }
 
 
 @pytest.fixture(scope="module", params=SIZES)
-def task(request):
+def task(request, size):
+    """(name, (z, t, r)): test pictures (N, D), prompts (P, C, D), pretraining pictures (M, D)."""
     n, m, p, c, d = SIZES[request.param]
+    n, m, p, c = size(n, n // 20), size(m, m // 20), size(p, p // 4), size(c, min(c, 40))
     g = torch.Generator().manual_seed(0)
     unit = lambda *shape: F.normalize(torch.randn(*shape, d, generator=g), dim=-1)  # noqa: E731
-    return unit(n), unit(p, c), unit(m)
+    return request.param, (unit(n), unit(p, c), unit(m))
 
 
 def loop(z, t, r):
@@ -47,36 +41,22 @@ def dense(z, t, r):
     return (logits - (usual.mean(0) + logits.mean(0)) / 2).amax(2).mean(0)
 
 
-def seconds(function, *arguments) -> float:
-    start = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - start
+def same(ours, theirs):
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
 
 
-def ours(z, t, r):
-    return prompt_scores(z, t, r, scale=SCALE)
+@pytest.mark.parametrize(("peer", "peer_name"), [(loop, "a loop over prompts"), (dense, "the whole array at once")])
+def test_prompt_scores(pair, task, peer, peer_name):
+    name, given = task
+    pair(f"prompt scores, {name}", lambda: prompt_scores(*given, scale=SCALE), lambda: peer(*given), peer_name, same)
 
 
-@pytest.mark.benchmark(group="prompt scores")
-def test_loop_over_prompts(benchmark, task):
-    scores = benchmark.pedantic(loop, task, rounds=3, warmup_rounds=1)
-    assert scores.shape == (len(task[1]),)
+def test_a_tenth_of_the_pictures(pair, task):
+    name, (z, t, r) = task
+    tenth = z[: len(z) // 10]
 
+    def right(ours, _):
+        same(ours, loop(tenth, t, r))
 
-@pytest.mark.benchmark(group="prompt scores")
-def test_dense(benchmark, task):
-    scores = benchmark.pedantic(dense, task, rounds=3, warmup_rounds=1)
-    torch.testing.assert_close(scores, loop(*task), rtol=0, atol=2e-3)
-
-
-@pytest.mark.benchmark(group="prompt scores")
-def test_prompt_scores(benchmark, task):
-    scores = benchmark.pedantic(ours, task, rounds=3, warmup_rounds=1)
-    torch.testing.assert_close(scores, loop(*task), rtol=0, atol=2e-3)
-    if not benchmark.enabled:
-        return
-    turns = [(seconds(loop, *task), seconds(ours, *task)) for _ in range(3)]
-    benchmark.extra_info["loop / prompt_scores"] = round(sorted(a / b for a, b in turns)[1], 2)
-    tenth = task[0][: len(task[0]) // 10]
-    turns = [(seconds(loop, *task), seconds(ours, tenth, *task[1:])) for _ in range(3)]
-    benchmark.extra_info["loop / prompt_scores from a tenth of the pictures"] = round(sorted(a / b for a, b in turns)[1], 2)
+    ours = lambda: prompt_scores(tenth, t, r, scale=SCALE)  # noqa: E731
+    pair(f"prompt scores, {name}, a tenth of the pictures", ours, lambda: loop(z, t, r), "a loop over prompts, all pictures", right)
