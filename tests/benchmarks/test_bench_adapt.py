@@ -29,7 +29,7 @@ def task(size):
 
     spread = torch.linspace(0.2, 3.0, dimensions)
     centres = normalize(noise(classes), dim=1)
-    y, test_y = torch.arange(classes).repeat_interleave(SHOTS), torch.arange(2 * classes) % classes
+    y, test_y = torch.arange(classes).repeat_interleave(SHOTS), torch.arange(classes)
     x, test = (normalize(centres[of] + 0.08 * spread * noise(len(of)), dim=1) for of in (y, test_y))
     return SimpleNamespace(x=x, y=y, text=normalize(centres + 0.08 * noise(classes), dim=1), test=test, test_y=test_y, classes=classes)
 

@@ -56,14 +56,14 @@ def equal(ours, theirs):
 
 
 def test_writing(pair, size, writer, data):
-    sources, length = writer.tokens((data.sources * 16)[: size(64, 4)]), size(48, 12)
+    sources, length = writer.tokens((data.sources * 16)[: size(32, 4)]), size(48, 12)
     never = len(writer.vocabulary)  # no word ends the text: all are as long as they may be
 
     def with_the_cache():
         memory, mask = writer.encode(sources)
         return writer.decoder.generate(memory, 1, never, length, memory_mask=mask)
 
-    pair("write 64 texts of 48 words", with_the_cache, lambda: again_and_again(writer, sources, length), "without a cache", equal)
+    pair("write 32 texts of 48 words", with_the_cache, lambda: again_and_again(writer, sources, length), "without a cache", equal)
 
 
 def test_scoring(pair, writer, data):
@@ -100,7 +100,7 @@ def test_pairwise_accuracy(pair, size):
 
 
 def test_pairwise_accuracy_grows_with_the_pairs(pair, size):
-    n = size(300, 30)
+    n = size(200, 30)
     few, many = graded(n), graded(10 * n)
 
     def all_pairs(ours, theirs):

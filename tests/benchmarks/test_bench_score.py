@@ -37,7 +37,7 @@ def test_vqascore(pair, size):
     torch.manual_seed(0)
     scorer = VQAScore(NanoAnswerer(NanoVQA(question_vocabulary(), ANSWERS, layers=3).eval(), load_model("nano", device="cpu")))
     tasks = quadruples(4, 3)
-    images, texts = tasks.images[: size(16, 2)], tasks.texts
+    images, texts = tasks.images[: size(8, 2)], tasks.texts
     same = partial(torch.testing.assert_close, atol=1e-4, rtol=1e-4)
     name = f"VQAScore, {len(images)} pictures × {len(texts)} texts"
     pair(name, lambda: scorer(images, texts), lambda: as_released(scorer, images, texts), "the released loop", same)

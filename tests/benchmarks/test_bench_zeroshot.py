@@ -11,8 +11,8 @@ from clipkit.zeroshot import prompt_scores
 SCALE = 100.0
 # name -> N test pictures, M pretraining pictures, P prompts, C classes, D dimensions
 SIZES = {
-    "247 prompts, 10 classes": (2000, 2000, 247, 10, 512),  # a small data set, the paper's pool
-    "24 prompts, 1,000 classes": (500, 2000, 24, 1000, 512),  # a tenth of the paper's pool, so that the loop ends
+    "247 prompts × 10 classes": (2000, 2000, 247, 10, 512),  # a small data set, the paper's pool
+    "24 prompts × 1,000 classes": (500, 2000, 24, 1000, 512),  # a tenth of the paper's pool, so that the loop ends
 }
 
 
@@ -48,7 +48,7 @@ def same(ours, theirs):
 @pytest.mark.parametrize(("peer", "peer_name"), [(loop, "a loop over prompts"), (dense, "the whole array at once")])
 def test_prompt_scores(pair, task, peer, peer_name):
     name, given = task
-    pair(f"prompt scores, {name}", lambda: prompt_scores(*given, scale=SCALE), lambda: peer(*given), peer_name, same)
+    pair(f"scores of {name}", lambda: prompt_scores(*given, scale=SCALE), lambda: peer(*given), peer_name, same)
 
 
 def test_a_tenth_of_the_pictures(pair, task):
@@ -59,4 +59,4 @@ def test_a_tenth_of_the_pictures(pair, task):
         same(ours, loop(tenth, t, r))
 
     ours = lambda: prompt_scores(tenth, t, r, scale=SCALE)  # noqa: E731
-    pair(f"prompt scores, {name}, a tenth of the pictures", ours, lambda: loop(z, t, r), "a loop over prompts, all pictures", right)
+    pair(f"scores of {name}, 1/10 pictures", ours, lambda: loop(z, t, r), "a loop over prompts, all pictures", right)
