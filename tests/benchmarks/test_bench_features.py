@@ -16,7 +16,7 @@ from PIL import Image
 from clipkit.datasets import load_dataset
 from clipkit.features import extract
 
-BATCH = 16
+BATCH = 8
 # a ViT of two layers at the usual resolution: decoding decides; and a bigger one, where encoding does
 MODELS = {"tiny": {"layers": 2, "width": 64}, "small": {"layers": 8, "width": 256}}
 
@@ -26,7 +26,7 @@ def folder(size, tmp_path_factory) -> Path:
     """JPEG files of 500 x 375 pixels with the detail of a photograph (smooth shapes and some noise)."""
     root = tmp_path_factory.mktemp("jpegs")
     rng = np.random.default_rng(0)
-    for i in range(size(48, 8)):
+    for i in range(size(32, 8)):
         coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((500, 375), Image.Resampling.BICUBIC)
         noisy = np.asarray(coarse, np.int16) + rng.integers(-12, 13, (375, 500, 3))
         file = root / f"class{i % 4}" / f"{i:04d}.jpg"
@@ -78,7 +78,7 @@ def test_extract(pair, model, folder, cached, tmp_path_factory, monkeypatch):
     empty_cache()
     if cached:
         ours()
-    name = f"features of 48 JPEGs, {model.name}, {'from the cache' if cached else 'first time'}"
+    name = f"features of 32 JPEGs, {model.name}, {'from the cache' if cached else 'first time'}"
     files = load_dataset(f"folder:{folder}").images.items
     how = {"clock": "cpu"} if cached else {"clock": "wall", "setup": empty_cache}
     pair(name, ours, lambda: plain_loop(model, files), "a plain open_clip loop", same, **how)
