@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from clipkit.paths import data_dir
+from clipkit.paths import data_dir, writable
 from tests.benchmarks import harness
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -95,8 +95,7 @@ def pytest_terminal_summary(terminalreporter, config):
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    file = data_dir() / "runs" / "bench.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file = writable(data_dir() / "runs") / "bench.json"
     file.write_text(json.dumps(about | {"pairs": [c.record() for c in pairs], "paces": [c.record() for c in paces]}, indent=1))
     print_line("")
     print_line(
