@@ -82,7 +82,7 @@ def pytest_terminal_summary(terminalreporter, config):
     print_line = terminalreporter.write_line
     terminalreporter.section("benchmarks")
     print_line("Rounds of ours and its peer in turns: the median of their ratio (above 1, ours is faster) and its quartiles.")
-    print_line("cpu: CPU time, one thread. wall: wall-clock time, all cores.")
+    print_line("cpu: CPU time, one thread. wall: wall-clock time, all cores; what several threads gain shows only while cores are idle.")
     for heads, rows in ((harness.PAIRS, pairs), (harness.PACES, paces)):
         if rows:
             print_line("")

@@ -2,7 +2,8 @@
 
 A round is one turn of each; every round gives a ratio, and the median over rounds is reported with its quartiles. The clock is the
 CPU time of this process, which does not run while others hold the core; ways that work in several threads at once are compared by
-wall-clock time instead, and their line says so.
+wall-clock time instead, and their line says so: such a gain needs idle cores, and on a busy machine the ratio tends to that of one
+thread. Threads of torch must then sleep while they wait (`OMP_WAIT_POLICY=PASSIVE`): spinning ones, short of cores, slow the peer.
 """
 
 from __future__ import annotations
