@@ -90,7 +90,7 @@ def _decoded(path: Path) -> str:
             text = content.decode("cp1252")
         except UnicodeDecodeError:
             raise ClipkitError(f"{path} is neither UTF-8 nor UTF-16 (byte {error.start}); save it as CSV in UTF-8") from error
-        line = content[: error.start].count(b"\n") + 1
+        line = len(content[: error.start + 1].decode("cp1252").splitlines())
         shown = text.splitlines()[line - 1].strip()
         notice(f"{path.name} is not in UTF-8 and was read as Windows-1252; if line {line} should not read {shown!r}, save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")

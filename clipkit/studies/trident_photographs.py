@@ -10,9 +10,9 @@ from clipkit.dense.affinity import filtered_affinity
 from clipkit.dense.proxy import colour_features, proxy_matrix
 from clipkit.dense.text import text_classifier
 from clipkit.errors import ClipkitError
+from clipkit.models.inputs import as_picture
 from clipkit.studies.trident_bench import BASE, Bench, encode, shrunk, spread_scores
 from clipkit.studies.trident_choices import labels_of
-from clipkit.models.inputs import as_picture
 
 SIDE, CROP, STRIDE, GLOBAL = 384, 192, 96, 128  # CLIP's picture and windows; the size at which the global encoder sees a picture
 
