@@ -55,6 +55,4 @@ def say_left_out(source: str, other: list[Path]) -> None:
     if other:
         kinds = Counter(path.suffix.lower() or "no suffix" for path in other)
         told = ", ".join(f"{n} with {kind}" if kind == "no suffix" else f"{n} {kind}" for kind, n in kinds.most_common())
-        notice(
-            f"{source}: {len(other)} files are not read as images ({told}), the first is {other[0].name}; convert them to .jpg or .png"
-        )
+        notice(f"{source}: {len(other)} files are not read as images ({told}), the first is {other[0].name}; convert them to .jpg or .png")

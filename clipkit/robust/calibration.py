@@ -24,9 +24,11 @@ def _check_probabilities(probabilities: Tensor, bins: int) -> None:
     if not torch.isfinite(probabilities).all():
         raise ClipkitError("the probabilities hold NaN or infinite values; mend the scores they were made of")
     sums = probabilities.double().sum(1)
-    if probabilities.min() < 0 or (sums - 1).abs().max() > 1e-2:  # half precision is off by some thousandths
-        row = int((sums - 1).abs().argmax())
-        raise ClipkitError(f"probabilities (N, C) are wanted, but row {row} adds up to {sums[row]:.3g}; of logits give logits.softmax(1)")
+    row = int((sums - 1).abs().argmax())
+    wrong = f"row {row} adds up to {sums[row]:.3g}" if (sums[row] - 1).abs() > 1e-2 else ""  # half precision is off by some thousandths
+    wrong = f"one is {probabilities.min():.3g}" if probabilities.min() < 0 else wrong
+    if wrong:
+        raise ClipkitError(f"probabilities (N, C) are wanted, but {wrong}; of logits give logits.softmax(1)")
     if bins < 1:
         raise ClipkitError(f"bins = {bins}: at least one confidence bin is needed")
 
