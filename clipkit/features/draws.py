@@ -146,12 +146,11 @@ def _draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root
     size = np.bincount(labels, minlength=len(train.classnames))
     if not size.all():
         raise ClipkitError(f"{name}: no training picture of {train.classnames[int(size.argmin())]!r}; give every class at least two")
-    first_of = np.minimum(shots, (size + 1) // 2)  # shots of each class
-    first = first_of[labels]
+    first = np.minimum(shots, (size + 1) // 2)[labels]
     is_val = (turn >= first) & (turn < first + n_val)
     if not is_val.any():
         raise ClipkitError(f"{name}: one training picture a class leaves none for validation; give every class at least two")
-    _say_few(name, train.classnames, size, first_of, shots)
+    _say_few(name, train.classnames, size, np.bincount(labels[~is_val], minlength=len(size)), shots)
     if not fresh and len(held_out) < n_test:
         notice(f"{name}: {n_test} test pictures asked, {len(held_out)} are there; each seed draws {len(held_out)} of them with replacement")
     rows = np.arange(len(held_out)) if fresh else rng.integers(len(held_out), size=min(n_test, len(held_out)))
@@ -165,14 +164,14 @@ def _draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root
     )
 
 
-def _say_few(name: str, classnames: list[str], size: np.ndarray, first_of: np.ndarray, shots: int) -> None:
-    """Name the class with the fewest training pictures, and how many shots are used where more are asked."""
-    few = np.flatnonzero(first_of < shots)
+def _say_few(name: str, classnames: list[str], size: np.ndarray, left: np.ndarray, shots: int) -> None:
+    """Name the class with the fewest pictures (C sizes, of which `left` are not for validation), where there are fewer than shots."""
+    few = np.flatnonzero(left < shots)
     if len(few):
-        least = int(size.argmin())
+        least = int(left.argmin())
         notice(
             f"{name}: up to {shots} shots a class are asked, but {len(few)} of {len(classnames)} classes have too few training pictures "
-            f"for that beside validation; {classnames[least]!r} has {size[least]}, of which {first_of[least]} stand for any larger number"
+            f"for that beside validation; {classnames[least]!r} has {size[least]}, of which {left[least]} stand for any larger number"
         )
 
 

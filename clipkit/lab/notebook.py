@@ -28,7 +28,7 @@ def cells() -> list[str]:
 
 
 def injected(sources: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(names that papermill's cell sets and no cell before it does, the names that the cell before it sets).
+    r"""(names that papermill's cell sets and no cell before it does, the names that the cell before it sets).
 
     papermill puts its values in a cell of their own that begins with "# Parameters", after the cell of the defaults. It
     only logs a warning for a name that is not among those, so a misspelt parameter would change nothing.

@@ -101,6 +101,7 @@ def unwrapped(content: object, where: str, anchor: str = _ANCHOR) -> tuple[dict,
             break
         inside = {k: v for k, v in state.items() if isinstance(v, dict) and v} if isinstance(state, dict) else {}
         likely = [k for k in _WRAPPED if k in inside] or [k for k, v in inside.items() if _ends(v, anchor)]
+        likely = likely or [k for k, v in inside.items() if any(word in v for word in _WRAPPED)]
         if not likely:
             kind = f"keys {', '.join(map(str, list(state)[:5]))}" if isinstance(state, dict) else f"a {type(state).__name__}"
             raise ClipkitError(f"{where} holds no weights ({kind}); save the model's state_dict()")
