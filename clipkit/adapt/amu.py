@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.cache import matrix
+from clipkit.adapt.cache import matrix, unit_rows
 from clipkit.adapt.clip_adapter import minimise, uniform_weights
 from clipkit.adapt.fusion import KINDS, PAPER_REFERENCE, uncertainty_statistic, uncertainty_weight, zscore
 from clipkit.checks import class_means, fitted, support
@@ -82,10 +82,11 @@ class AMU:
     def fit(self, features: Tensor, auxiliary: Tensor, labels: Tensor, text_weights: Tensor) -> AMU:
         """Train on CLIP features (N, D), the other network's (N, E), labels (N,), text weights (C, D), all unit norm.
 
-        Raises ClipkitError: shapes that do not match, NaN, a label out of range, a class without a picture (with
-            start "mean"), one class only.
+        Raises ClipkitError: shapes that do not match, NaN, features not of unit length, a label out of range, a class without
+            a picture (with start "mean"), one class only.
         """
         x, y, C = support(features, labels, text_weights)
+        unit_rows(x, "features")
         a, w = matrix(auxiliary, "auxiliary features").to(x), text_weights.to(x)
         _same_pictures(x, a)
         if C < 2:

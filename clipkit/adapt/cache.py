@@ -35,12 +35,14 @@ def cache_logits(
 
     Returns: (N, C), dtype and device of `features`; differentiable in features and keys. Labels are summed by
         class, a block of rows at a time: neither an (N, M) nor a one-hot (M, C) matrix is ever held.
-    Raises ClipkitError: shapes that do not match, NaN, a label out of range, a negative beta.
+    Raises ClipkitError: shapes that do not match, NaN, features that are not of unit length (their votes could be infinite),
+        a label out of range, a negative beta.
     Source: arXiv:2207.09519, eq. 4-6.
     """
     features, keys = matrix(features, "features"), matrix(keys, "keys")
     if features.shape[1] != keys.shape[1]:
         raise ClipkitError(f"features have {features.shape[1]} dimensions, the keys {keys.shape[1]}: take both from one model")
+    unit_rows(features, "features")
     if not beta >= 0:
         raise ClipkitError(f"beta must be at least 0, got {beta}")
     keys = keys.to(features)
@@ -56,6 +58,8 @@ def cache_logits(
         near = (beta * (rows @ keys.T - 1)).exp()
         votes.append(near @ values if values.ndim == 2 else near.new_zeros(len(rows), n_classes).index_add(1, values, near))
     votes = torch.cat(votes)
+    if not torch.isfinite(votes).all():  # keys that fine-tuning made a little longer are fine, others are not
+        raise ClipkitError("the votes are infinite: the keys are too long; bring them to unit length with F.normalize(keys, dim=-1)")
     return votes / torch.where(counts > 0, counts, 1) if normalise_by_shots else votes
 
 
@@ -85,9 +89,9 @@ class TipAdapter:
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> TipAdapter:
         """Keep (M, D) features and (M,) labels beside (C, D) text weights, all unit norm.
 
-        Raises ClipkitError: shapes that do not match, NaN, a label out of range.
+        Raises ClipkitError: shapes that do not match, NaN, features that are not of unit length, a label out of range.
         """
-        keys, weights = matrix(features, "features"), matrix(text_weights, "text weights")
+        keys, weights = unit_rows(features, "features"), matrix(text_weights, "text weights")
         if keys.shape[1] != weights.shape[1]:
             raise ClipkitError(f"features have {keys.shape[1]} dimensions, text weights {weights.shape[1]}: take both from one model")
         self.labels_ = cache_values(labels, len(keys), len(weights)).to(keys.device)
@@ -139,7 +143,7 @@ class TipAdapter:
         alpha and beta stay what they are (search them again afterwards). The features may be the support itself or
         other views of it. The last epoch's keys are kept; they are no longer unit norm, as in the paper's code.
         """
-        features = matrix(features, "features").to(self._fitted().keys_)
+        features = unit_rows(features, "features").to(self._fitted().keys_)
         labels = cache_values(labels, len(features), len(self.text_weights_)).to(features.device)
         if labels.ndim != 1 or epochs < 1 or batch < 1:
             raise ClipkitError("finetune needs one integer label a row, and epochs and batch of at least 1")
@@ -182,6 +186,16 @@ def matrix(x: Tensor, what: str) -> Tensor:
     bad = (~torch.isfinite(x)).any(1).nonzero().flatten()
     if len(bad):
         raise ClipkitError(f"{what}: {len(bad)} rows hold NaN or infinite values, the first is row {bad[0].item()}; extract them again")
+    return x
+
+
+def unit_rows(x: Tensor, what: str) -> Tensor:
+    """`matrix(x)` if every row is of unit length, to the rounding of half precision. Raises ClipkitError otherwise."""
+    length = matrix(x, what).detach().float().norm(dim=1)
+    off = (length - 1).abs()
+    if off.max() > 0.02:
+        row = int(off.argmax())
+        raise ClipkitError(f"{what} must be of unit length, row {row} has length {length[row]:.3g}; use F.normalize({what}, dim=-1)")
     return x
 
 

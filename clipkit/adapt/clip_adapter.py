@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipkit.adapt.cache import unit_rows
 from clipkit.checks import fitted, support
 from clipkit.errors import ClipkitError
 
@@ -59,7 +60,7 @@ class CLIPAdapter:
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> CLIPAdapter:
         """Train on (N, D) features and (N,) labels beside (C, D) text weights, unit norm.
 
-        Raises ClipkitError: shapes that do not match, NaN, a label out of range, D smaller than `reduction`.
+        Raises ClipkitError: shapes that do not match, NaN, features not of unit length, a label out of range, D smaller than `reduction`.
         """
         x, y, _ = support(features, labels, text_weights)
         w = text_weights.to(x)
@@ -67,6 +68,7 @@ class CLIPAdapter:
         hidden = D // self.reduction
         if not hidden:
             raise ClipkitError(f"reduction {self.reduction} leaves no hidden unit of {D} dimensions; take a smaller one")
+        unit_rows(x, "features")
         down, up = (uniform_weights(*shape, generator).to(x).requires_grad_() for shape in ((hidden, D), (D, hidden)))
 
         def loss(rows: Tensor | slice) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import ALPHAS, BETAS, CHUNK, cache_logits, cache_values, matrix
+from clipkit.adapt.cache import ALPHAS, BETAS, CHUNK, cache_logits, cache_values, matrix, unit_rows
 from clipkit.errors import ClipkitError, unknown
 
 GAMMAS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)  # for a logit scale of 100
@@ -130,9 +130,9 @@ class TipX:
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> TipX:
         """Keep (M, D) features and (M,) labels beside (C, D) text weights, all unit norm.
 
-        Raises ClipkitError: shapes that do not match, NaN, a label out of range.
+        Raises ClipkitError: shapes that do not match, NaN, features that are not of unit length, a label out of range.
         """
-        self.keys_ = matrix(features, "features")
+        self.keys_ = unit_rows(features, "features")
         log_q = log_signatures(self.keys_, text_weights, self.temperature, self.signature)
         self.text_weights_ = matrix(text_weights, "text weights").to(self.keys_)
         self.labels_ = cache_values(labels, len(self.keys_), len(text_weights)).to(self.keys_.device)
@@ -238,4 +238,4 @@ class TipX:
             raise ClipkitError(f"this {type(self).__name__} is not fitted: call fit(...) first")
         if matrix(features, "features").shape[1] != self.keys_.shape[1]:
             raise ClipkitError(f"features have {features.shape[1]} dimensions, the keys {self.keys_.shape[1]}: take both from one model")
-        return features.to(self.keys_)
+        return unit_rows(features, "features").to(self.keys_)

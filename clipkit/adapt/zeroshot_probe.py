@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipkit.adapt.cache import unit_rows
 from clipkit.checks import class_means, fitted, support
 from clipkit.errors import ClipkitError, unknown
 
@@ -50,9 +51,10 @@ class ZeroShotProbe:
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> ZeroShotProbe:
         """Train on (N, D) unit-norm features and (N,) labels from (C, D) text weights on.
 
-        Raises ClipkitError: shapes that do not match, NaN, a label out of range, a loss that diverges.
+        Raises ClipkitError: shapes that do not match, NaN, features not of unit length, a label out of range, a loss that diverges.
         """
         features, labels, n_classes = support(features, labels, text_weights)
+        unit_rows(features, "features")
         features, start = features.detach(), F.normalize(text_weights.detach().to(features), dim=1)
         self.multipliers_ = self._multipliers(features, labels, start, n_classes)
         weight, speed = start.clone(), torch.zeros_like(start)

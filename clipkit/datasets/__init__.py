@@ -3,7 +3,8 @@
     load_dataset("world", n=512, factor="colour")
     load_dataset("folder:../photos", split="train", n=160)
 
-`Dataset` is what comes back; `UnreadableImage` is raised where an image cannot be decoded.
+`Dataset` is what comes back. Images that cannot be decoded are left out and counted (`readable=False` leaves them in, to raise
+`UnreadableImage`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,16 @@ import importlib
 import inspect
 from pathlib import Path
 
-from clipkit.datasets.base import Dataset, choose, stratified_split
+import numpy as np
+
+from clipkit.datasets.base import Dataset, choose, ranking, stratified_split
 from clipkit.datasets.images import ArrayImages, LazyImages, UnreadableImage, file_images
+from clipkit.datasets.leaks import shared_images, warn_of_shared
 from clipkit.datasets.suite import Task, suite_of, world_suite
 from clipkit.datasets.templates import openai_templates, simple_templates
+from clipkit.datasets.unreadable import without_unreadable
 from clipkit.errors import ClipkitError, unknown
+from clipkit.notices import notice
 
 __all__ = [
     "ArrayImages",
@@ -29,9 +35,11 @@ __all__ = [
     "file_images",
     "load_dataset",
     "openai_templates",
+    "shared_images",
     "simple_templates",
     "stratified_split",
     "suite_of",
+    "warn_of_shared",
     "world_suite",
 ]
 
@@ -45,20 +53,33 @@ def dataset_names() -> list[str]:
     return [*_NAMES, "folder:PATH", "torchvision:NAME", "hf:NAME", "wds:SHARDS"]
 
 
-def load_dataset(name: str, split: str = "test", root: str | Path | None = None, n: int | None = None, seed: int = 0, **options) -> Dataset:
+def load_dataset(
+    name: str,
+    split: str = "test",
+    root: str | Path | None = None,
+    n: int | None = None,
+    seed: int = 0,
+    *,
+    readable: bool = True,
+    **options,
+) -> Dataset:
     """A data set by name.
 
     Args:
         name: one of `dataset_names()`: "world", "digits", "photos", "cifar10", "folder:PATH" (class folders, or
             images with a captions.csv), "torchvision:NAME", "hf:NAME", "wds:SHARDS".
-        split: "train", "val" or "test", where the data has it. Splits share no image.
+        split: "train", "val" or "test", where the data has it. Splits share no image, unless one's own files do (`shared_images` tells).
         root: folder that relative paths and torchvision's files are below.
-        n: how many images: that many fresh ones from the world, a class-balanced sample of the others.
+        n: how many images: that many fresh ones from the world, a class-balanced sample of the others; all of them, with a
+            notice, where there are fewer.
         seed: of the world's scenes, and of the sample.
+        readable: leave out images that cannot be decoded, with a notice that counts them and names the first. For that each
+            chosen image is decoded once, and the outcome remembered. With False they stay, and raise `UnreadableImage` when
+            they are asked for; `extract` skips them by itself.
         options: of the loader, see `clipkit.datasets.world.load`, `.folder.load`, `.tv.load`, `.hub.load`, `.shards.load`.
 
     Raises:
-        ClipkitError: unknown name, split or option, missing files, an empty class, n larger than what is there.
+        ClipkitError: unknown name, split or option, missing files, an empty class, n below 1, no image that can be read.
         MissingExtra: the data set needs a package that is not installed.
     """
     module, tail = _resolve(name)
@@ -71,8 +92,16 @@ def load_dataset(name: str, split: str = "test", root: str | Path | None = None,
         if option not in list(known)[4:] and not takes_any:
             raise unknown(f"option of {name}", option, list(known)[4:] or ["(none)"])
     dataset = load(tail, split, root, seed, **options)
-    if n is not None and n != len(dataset):
-        dataset = dataset.subset(choose(dataset.labels, len(dataset), n, seed, name))
+    if n is not None and n < 1:
+        raise ClipkitError(f"n={n} images asked of {name!r}: at least one is needed")
+    wanted = len(dataset) if n is None else min(n, len(dataset))
+    order = range(len(dataset)) if wanted == len(dataset) else ranking(dataset.labels, len(dataset), seed)
+    if readable:
+        dataset = without_unreadable(dataset, order, wanted)
+    elif wanted < len(dataset):
+        dataset = dataset.subset(np.sort(order[:wanted]))
+    if n is not None and len(dataset) < n:
+        notice(f"{n} images asked of {name}, split {split!r}, which has {len(dataset)}: all {len(dataset)} are taken")
     return dataset
 
 

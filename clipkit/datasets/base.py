@@ -126,25 +126,30 @@ class Dataset:
 
 
 def choose(labels: np.ndarray | None, available: int, n: int, seed: int, name: str) -> np.ndarray:
-    """Positions of a sample of n, ascending; balanced over classes when there are labels.
-
-    Classes take turns in a shuffled order, so counts differ by at most one until a class runs out, and
-    the sample for a smaller n is contained in that for a larger one.
+    """Positions of a sample of n, ascending; balanced over classes when there are labels (see `ranking`).
 
     Raises ClipkitError when n is not between 1 and `available`.
     """
     if not 1 <= n <= available:
         raise ClipkitError(f"n={n} images asked of {name!r}, which has {available}; choose n between 1 and {available}")
+    return np.sort(ranking(labels, available, seed)[:n])
+
+
+def ranking(labels: np.ndarray | None, available: int, seed: int) -> np.ndarray:
+    """All positions in the order in which samples take them, so that a smaller sample is contained in a larger one.
+
+    Classes take turns in a shuffled order: counts differ by at most one until a class runs out.
+    """
     shuffled = np.random.default_rng(seed).permutation(available)
     if labels is None:
-        return np.sort(shuffled[:n])
+        return shuffled
     turn = np.empty(available, dtype=np.int64)  # how many of its own class come before it
     seen: dict[int, int] = {}
     for position, i in enumerate(shuffled):
         label = int(labels[i])
         turn[position] = seen.get(label, 0)
         seen[label] = turn[position] + 1
-    return np.sort(shuffled[np.argsort(turn, kind="stable")[:n]])
+    return shuffled[np.argsort(turn, kind="stable")]
 
 
 def stratified_split(labels: np.ndarray, fractions: tuple[float, float, float], seed: int = 0) -> dict[str, np.ndarray]:

@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
-import csv
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from clipkit.datasets.base import Dataset, cut
-from clipkit.datasets.classnames import readable
-from clipkit.datasets.images import SUFFIXES, file_images
+from clipkit.datasets.classnames import numbered
+from clipkit.datasets.files import folders, pictures, pictures_in, say_left_out
+from clipkit.datasets.images import file_images
 from clipkit.datasets.local_paths import candidates, find
+from clipkit.datasets.splits import SPLITS, split_of
+from clipkit.datasets.table import Row, read_table
 from clipkit.datasets.templates import PHOTO
 from clipkit.errors import ClipkitError, unknown
+from clipkit.notices import notice
 
-SPLITS = ("train", "val", "test")
 TABLE = "captions.csv"
 
 
 def load(tail: str, split: str, root: str | Path | None, seed: int, *, fractions: tuple[float, float, float] | None = None) -> Dataset:
-    """Images below PATH, or below PATH/<split> when PATH has folders called train, val or test.
+    """Images below PATH, or below PATH's folder for the split when it has folders called train, val or test.
 
-    Without such folders (and without a "split" column in captions.csv) everything is the split "test",
-    unless `fractions` (train, val, test) asks for a stratified cut, the same for the same files and seed.
+    Those may be written in any case, and as training, valid, validation, dev or testing too. Classes are numbered
+    over all splits together, whether a split says its classes by folders or by a captions.csv of its own. Without such folders
+    (and without a "split" column in captions.csv) everything is the split "test", unless `fractions` (train, val, test)
+    asks for a stratified cut, the same for the same files and seed.
+
+    Hidden files and folders and what systems leave behind are no images (`files.is_litter`); files with a suffix that
+    is not read are counted in a notice.
     """
     folder = locate(tail, root)
-    name = f"folder:{tail}"
+    name, split = f"folder:{tail}", split_of(split) or split
     if (folder / TABLE).is_file():
-        dataset = _captioned(folder, name, split, fractions, seed)
-    elif have := [s for s in SPLITS if (folder / s).is_dir()]:
+        table = _Table(folder)
+        dataset = _captioned(table, name, _labels_of(name, table.labels()), split, fractions)
+        if not table.has("split") or fractions is not None:
+            dataset = cut(dataset, split, fractions, seed)
+    elif have := _split_folders(folder, name):
         if split not in have:
             raise unknown(f"split of folder {folder}", split, have)
-        if (folder / split / TABLE).is_file():
-            dataset = _captioned(folder / split, name, "test", None, seed)
+        tables = {s: _Table(place) for s, place in have.items() if (place / TABLE).is_file()}
+        said = [tables[s].labels() if s in tables else folders(place) for s, place in have.items()]
+        numbers = _labels_of(name, None if all(s is None for s in said) else [label for some in said for label in some or ()])
+        if split in tables:
+            dataset = _captioned(tables[split], name, numbers if tables[split].has("label") else None, split, None)
         else:
-            classes = {c for s in have for c in _class_folders(folder / s)}  # of all splits, so that labels agree
-            dataset = _classed(folder / split, name, classes)
+            dataset = _classed(have[split], name, numbers)
     else:
-        dataset = cut(_classed(folder, name, _class_folders(folder)), split, fractions, seed)
+        _say_nested(folder, name)
+        dataset = cut(_classed(folder, name, _labels_of(name, folders(folder))), split, fractions, seed)
     if not len(dataset):
         raise ClipkitError(f"{name}: no image in split {split!r} of {folder}")
     dataset.split = split
@@ -57,68 +73,169 @@ def locate(tail: str, root: str | Path | None = None) -> Path:
     raise ClipkitError(f"folder:{tail}: no such folder; looked for {' and '.join(looked)}")
 
 
-def _class_folders(folder: Path) -> set[str]:
-    return {d.name for d in folder.iterdir() if d.is_dir() and not d.name.startswith((".", "__"))}
+def _split_folders(folder: Path, name: str) -> dict[str, Path]:
+    """Split -> its folder, in the order train, val, test; empty when the folders of `folder` are classes.
+
+    A folder called train among others that are classes (vehicles, say) is a class when it holds images itself and no folders.
+    """
+    found: dict[str, Path] = {}
+    others, flat = [], []
+    for child in folders(folder):
+        split, place = split_of(child), folder / child
+        if split is None:
+            others.append(child)
+        elif split in found:
+            raise ClipkitError(f"{name}: {found[split].name!r} and {child!r} both mean the split {split!r}; rename or remove one of them")
+        else:
+            found[split] = place
+            if not (folders(place) or (place / TABLE).is_file()):
+                flat.append(split)
+    if others and len(flat) == len(found):
+        return {}
+    if found and others:
+        notice(f"{name}: beside the splits {', '.join(p.name for p in found.values())} the folders {', '.join(others[:3])} are left out")
+    return {split: found[split] for split in SPLITS if split in found}
 
 
-def _classed(folder: Path, name: str, classes: set[str]) -> Dataset:
+def _say_nested(folder: Path, name: str) -> None:
+    """All images anywhere below a class folder are of that class; say so where the folders in it look like something else."""
+    classes = folders(folder)
+    for child in classes:
+        inner = folders(folder / child)
+        if any(split_of(word) for word in inner) or (len(classes) == 1 and len(inner) > 1):
+            notice(
+                f"{name}: {child!r} is taken for a class, with all that is in its folders {', '.join(inner[:4])}; if they are splits or "
+                f"classes, give the folder above them (for instance {name}/{child}) or sort the images into train/CLASS and test/CLASS"
+            )
+            return
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """label: number of each spelling; names: (C) readable."""
+
+    label: dict[str, int]
+    names: list[str]
+
+
+def _labels_of(name: str, said: Iterable[str] | None) -> _Classes | None:
+    if said is None:
+        return None
+    return _Classes(*numbered(said, name))
+
+
+def _classed(folder: Path, name: str, classes: _Classes) -> Dataset:
     """Images in one folder a class; a class folder without images is an error, one that this split lacks is not."""
-    names = sorted(classes)
-    if not names:
+    if not classes.label:
         raise ClipkitError(f"{name}: {folder} has neither class folders nor a {TABLE}; make one folder a class, or a table image,caption")
     files: list[Path] = []
     labels: list[int] = []
-    for label, directory in enumerate(folder / n for n in names):
-        found = sorted(p for p in directory.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-        if not found and directory.is_dir():
-            raise ClipkitError(f"{name}: class folder {directory.name!r} has no images ({directory}); add some or remove it")
+    left_out: list[Path] = []
+    for spelling, label in sorted(classes.label.items()):
+        directory = folder / spelling
+        if not directory.is_dir():
+            continue
+        found, other = pictures(directory)
+        if not found:
+            some = f" but {len(other)} other files, the first {other[0].name}" if other else ""
+            raise ClipkitError(f"{name}: class folder {directory.name!r} has no images{some} ({directory}); add some or remove it")
         files += found
         labels += [label] * len(found)
+        left_out += other
+    beside = pictures_in(folder)
+    if beside:
+        notice(f"{name}: {len(beside)} images lie beside the class folders, the first is {beside[0]}; they have no class and are left out")
+    say_left_out(name, left_out)
     return Dataset(
         name=name,
         split="test",
         images=file_images(files),
         labels=np.array(labels, dtype=np.int64),
-        classnames=[readable(n) for n in names],
+        classnames=classes.names,
         templates=list(PHOTO),
         paths=[p.relative_to(folder).as_posix() for p in files],
     )
 
 
-def _captioned(folder: Path, name: str, split: str, fractions: tuple[float, float, float] | None, seed: int) -> Dataset:
-    """Images listed in captions.csv with columns image, caption and perhaps split, label; several rows an image are several captions."""
-    table = folder / TABLE
-    with open(table, newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        columns = reader.fieldnames or []
-        for needed in ("image", "caption"):
-            if needed not in columns:
-                raise ClipkitError(f"{table} has no column {needed!r}; its columns are: {', '.join(columns) or '(none)'}")
-        rows = list(reader)
-    classnames = sorted({row["label"] or "" for row in rows}) if "label" in columns else None  # of all splits, so that labels agree
-    by_column = "split" in columns and fractions is None
-    if by_column:
-        known = sorted({row["split"] or "" for row in rows})
-        if split not in known:
-            raise unknown(f"split of {table}", split, known)
-        rows = [row for row in rows if row["split"] == split]
+class _Table:
+    """captions.csv with columns image, caption and perhaps split, label; several rows an image are several captions.
 
+    Raises ClipkitError naming the line: see `read_table`; an empty image, label or split; a split that is none.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder, self.path = folder, folder / TABLE
+        self.columns, self.rows = read_table(self.path, ("image", "caption"))
+        needed = ["image"] + [c for c in ("label", "split") if c in self.columns]
+        if any(row["caption"] for row in self.rows) or "label" not in self.columns:
+            needed.append("caption")  # a table for labels alone may leave all captions empty
+        for column in needed:
+            empty = [row.line for row in self.rows if not row[column]]
+            if empty:
+                more = f"; {len(empty)} lines in all" if len(empty) > 1 else ""
+                raise ClipkitError(f"{self.path}, line {empty[0]}: no {column} (the cell is empty{more}); fill it in or remove the line")
+
+    def has(self, column: str) -> bool:
+        return column in self.columns
+
+    def labels(self) -> list[str] | None:
+        """Every label of every split, None without such a column."""
+        return [row["label"] for row in self.rows] if self.has("label") else None
+
+    def of(self, split: str) -> list[Row]:
+        """Rows of one split. Says which images stand in another one too."""
+        parts: dict[str, list[Row]] = {}
+        for row in self.rows:
+            part = split_of(row["split"])
+            if part is None:
+                raise ClipkitError(f"{self.path}, line {row.line}: split {row['split']!r} is none of train, val and test; correct it")
+            parts.setdefault(part, []).append(row)
+        if split not in parts:
+            raise unknown(f"split of {self.path}", split, sorted(parts))
+        mine = {row["image"] for row in parts[split]}
+        for other, rows in parts.items():
+            both = sorted(mine & {row["image"] for row in rows}) if other != split else []
+            if both:
+                first, second = sorted((split, other), key=SPLITS.index)
+                notice(
+                    f"{self.path.name}: {len(both)} images are in {first} and in {second}, the first is {both[0]}; keep each in one split"
+                )
+        return parts[split]
+
+
+def _captioned(table: _Table, name: str, classes: _Classes | None, split: str, fractions: tuple[float, float, float] | None) -> Dataset:
+    rows = table.of(split) if table.has("split") and fractions is None else table.rows
     captions: dict[str, list[str]] = {}
-    label_of: dict[str, str] = {}
+    label_of: dict[str, int] = {}
     for row in rows:
-        captions.setdefault(row["image"], []).append(row["caption"] or "")
-        label_of[row["image"]] = row.get("label") or ""
-    for image in captions:
-        if not (folder / image).is_file():
-            raise ClipkitError(f"{table} names {image!r}, which is not in {folder}; correct the table or add the file")
-    dataset = Dataset(
+        captions.setdefault(row["image"], []).append(row["caption"])
+        if classes is not None:
+            label = classes.label[row["label"]]
+            if label_of.setdefault(row["image"], label) != label:
+                had = classes.names[label_of[row["image"]]]
+                raise ClipkitError(
+                    f"{table.path}, line {row.line}: {row['image']!r} is {row['label']!r} here and {had!r} above; correct one"
+                )
+    files = [_file(table.folder, image) for image in captions]
+    for image, file in zip(captions, files, strict=True):
+        if not file.is_file():
+            absent = sum(not f.is_file() for f in files)
+            more = f"; {absent} files are missing in all" if absent > 1 else ""
+            raise ClipkitError(f"{table.path} names {image!r}, which is not in {table.folder}{more}; correct the table or add the file")
+    written = any(any(texts) for texts in captions.values())
+    return Dataset(
         name=name,
         split="test",
-        images=file_images([folder / image for image in captions]),
-        labels=None if classnames is None else np.array([classnames.index(label_of[i]) for i in captions], dtype=np.int64),
-        classnames=None if classnames is None else [readable(c) for c in classnames],
+        images=file_images(files),
+        labels=None if classes is None else np.array([label_of[i] for i in captions], dtype=np.int64),
+        classnames=None if classes is None else classes.names,
         templates=list(PHOTO),
-        captions=list(captions.values()),
+        captions=list(captions.values()) if written else None,
         paths=list(captions),
     )
-    return dataset if by_column else cut(dataset, split, fractions, seed)
+
+
+def _file(folder: Path, image: str) -> Path:
+    """The file a cell names; a table from Windows may write the path with backslashes."""
+    file = folder / image
+    return file if "\\" not in image or os.sep == "\\" or file.is_file() else folder / image.replace("\\", "/")

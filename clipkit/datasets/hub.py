@@ -11,11 +11,13 @@ import numpy as np
 
 from clipkit import paths
 from clipkit.datasets.base import Dataset
-from clipkit.datasets.classnames import readable
+from clipkit.datasets.classnames import class_names, numbered
 from clipkit.datasets.images import LazyImages, UnreadableImage, decode
 from clipkit.datasets.local_paths import find
+from clipkit.datasets.splits import split_of, words_for
 from clipkit.datasets.templates import PHOTO
 from clipkit.errors import ClipkitError, MissingExtra, unknown
+from clipkit.notices import notice
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "target")
 _TEXT_NAMES = ("text", "caption", "captions", "sentence", "sentences", "description")
@@ -60,17 +62,17 @@ def load(
         labels=labels,
         classnames=found_names,
         templates=list(PHOTO),
-        captions=_captions(rows, columns["text"]),
+        captions=_captions(rows, columns["text"], tail),
     )
 
 
 def _rows(tail: str, split: str, root: str | Path | None, options: dict):
-    """The `datasets.Dataset` of one split ("val" also finds "validation")."""
+    """The `datasets.Dataset` of one split, under any of its usual names ("val" also finds "validation")."""
     import datasets
 
     local = find(tail, root)
     cache = str(paths.cache_dir("hub"))
-    wanted = {"val": ("val", "validation")}.get(split, (split,))
+    wanted = words_for(split)
     try:
         if (local / "dataset_dict.json").is_file() or (local / "state.json").is_file():
             found = datasets.load_from_disk(str(local))
@@ -88,6 +90,9 @@ def _rows(tail: str, split: str, root: str | Path | None, options: dict):
         found = {str(found.split or "test"): found}
     for name in wanted:
         if name in found:
+            return found[name]
+    for name in found:
+        if split_of(name) == split:
             return found[name]
     raise unknown(f"split of hf:{tail}", split, found)
 
@@ -175,17 +180,23 @@ def _labels(rows, column: str | None, classnames: list[str] | None, tail: str) -
     if column is None:
         return None, None
     values = list(rows[column])
+    if empty := [i for i, v in enumerate(values) if v is None or (isinstance(v, str) and not v.strip())]:
+        raise ClipkitError(f"hf:{tail}: row {empty[0]} has no {column!r} ({len(empty)} such rows in all); fill them in or filter them out")
     if isinstance(rows.features[column], datasets.ClassLabel):
-        return np.array(values, dtype=np.int64), classnames or [readable(n) for n in rows.features[column].names]
+        return np.array(values, dtype=np.int64), classnames or class_names(rows.features[column].names, f"hf:{tail}")
     if values and isinstance(values[0], str):
-        names = sorted(set(values))
-        return np.array([names.index(v) for v in values], dtype=np.int64), classnames or [readable(n) for n in names]
+        number, names = numbered(values, f"hf:{tail}")
+        return np.array([number[v] for v in values], dtype=np.int64), classnames or names
     if classnames is None:
         raise ClipkitError(f"hf:{tail}: column {column!r} holds integers without names; pass classnames=[...]")
     return np.array(values, dtype=np.int64), list(classnames)
 
 
-def _captions(rows, column: str | None) -> list[list[str]] | None:
+def _captions(rows, column: str | None, tail: str) -> list[list[str]] | None:
     if column is None:
         return None
-    return [list(value) if isinstance(value, (list, tuple)) else [value or ""] for value in rows[column]]
+    found = [list(value) if isinstance(value, (list, tuple)) else [value] for value in rows[column]]
+    gaps = [i for i, texts in enumerate(found) if not texts or any(text is None for text in texts)]
+    if gaps:
+        notice(f"hf:{tail}: {len(gaps)} rows have no caption in {column!r}, the first is row {gaps[0]}; an empty text stands for it")
+    return [[text or "" for text in texts] or [""] for texts in found]

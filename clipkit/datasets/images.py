@@ -15,7 +15,10 @@ from clipkit.errors import ClipkitError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".jpx", ".png", ".apng", ".gif", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".dib"}
+    | {".tga", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
 
 
 class UnreadableImage(ClipkitError):
@@ -30,31 +33,66 @@ class UnreadableImage(ClipkitError):
 
 
 class ImageSequence(Protocol):
-    """What every loader hands to `Dataset`: images by position, their names, and a digest of their content."""
+    """What every loader hands to `Dataset`: images by position, their names, digests of the content of each and of all."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int) -> Image: ...
     def take(self, indices: np.ndarray) -> ImageSequence: ...
     def name(self, i: int) -> str: ...
+    def each_digest(self) -> list[str]: ...
     def digest(self) -> str: ...
 
 
 def to_rgb(image: Image) -> Image:
-    """Any PIL image as 8-bit RGB, the way a plain `convert("RGB")` does it where that is right.
+    """Any PIL image as 8-bit RGB, upright: a plain `convert("RGB")` where that is right.
 
-    Two modes where it is not: 16-bit grey is scaled (convert would clip it to white), and a palette
-    with transparency goes by RGBA (convert would warn). Alpha is dropped, as torchvision does.
+    Where it is not: a photograph whose EXIF says that the camera was turned is turned back; deep greys are scaled
+    (convert would clip them to white, or cut fractions to black); a palette with transparency goes by RGBA (convert
+    would warn). Alpha is dropped, as torchvision does.
+
+    Raises ValueError for greys whose white cannot be told (see `_eight_bits`).
     """
-    from PIL import Image as pil
-
+    image = _upright(image)
     if image.mode == "RGB":
         image.load()
         return image
-    if image.mode.startswith("I;16"):
-        image = pil.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.mode == "P" and "transparency" in image.info:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    elif image.mode in ("P", "PA") and (image.mode == "PA" or "transparency" in image.info):
         image = image.convert("RGBA")
     return image.convert("RGB")
+
+
+def _upright(image: Image) -> Image:
+    """The image turned as its EXIF orientation says; itself where there is none, or one that cannot be read."""
+    from PIL import ImageOps
+
+    try:
+        if image.getexif().get(0x0112, 1) == 1:
+            return image
+    except Exception:  # a damaged EXIF block is no reason to lose the picture
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _eight_bits(image: Image) -> Image:
+    """Grey of 16 bits, 32-bit integers or floats as 8-bit grey.
+
+    16 bits are scaled as they are. Integers and floats do not say what white is: values in 0..1 (floats), 0..255 or
+    0..65535 are taken for what they look like. Raises ValueError for any others.
+    """
+    from PIL import Image as pil
+
+    grey = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return pil.fromarray((grey >> 8).astype(np.uint8))
+    low, high = (float(grey.min()), float(grey.max())) if grey.size else (0.0, 0.0)
+    if not (low >= 0 and high <= 65535):  # NaN too
+        raise ValueError(
+            f"grey values from {low:g} to {high:g} in a picture of mode {image.mode}: nobody knows which is white; save it with 8 bits"
+        )
+    white = 1.0 if image.mode == "F" and high <= 1 else 255.0 if high <= 255 else 65535.0
+    return pil.fromarray(np.round(grey * (255.0 / white)).astype(np.uint8))
 
 
 def decode(source: str | Path | bytes, name: str) -> Image:
@@ -64,6 +102,8 @@ def decode(source: str | Path | bytes, name: str) -> Image:
     try:
         with pil.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             return to_rgb(image)
+    except pil.UnidentifiedImageError as error:  # its message repeats the path, or an address in memory
+        raise UnreadableImage(name, "cannot identify the image file") from error
     except Exception as error:  # decoders fail in many ways (OSError, SyntaxError, struct.error, DecompressionBombError ...)
         raise UnreadableImage(name, error) from error
 
@@ -96,6 +136,9 @@ class ArrayImages:
     def name(self, i: int) -> str:
         return f"image {i}" if self.names is None else self.names[i]
 
+    def each_digest(self) -> list[str]:
+        return [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in self.array]
+
     def digest(self) -> str:
         head = f"{self.array.shape}".encode()
         return hashlib.sha256(head + np.ascontiguousarray(self.array).tobytes()).hexdigest()
@@ -115,6 +158,7 @@ class LazyImages:
 
     def __init__(self, items: Sequence, read: Callable, digests: Callable[[Sequence], list[str]], names: Sequence[str]):
         self.items, self.read, self.digests, self.names = items, read, digests, names
+        self._each: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -123,13 +167,20 @@ class LazyImages:
         return self.read(self.items[i])
 
     def take(self, indices: np.ndarray) -> LazyImages:
-        return LazyImages([self.items[i] for i in indices], self.read, self.digests, [self.names[i] for i in indices])
+        taken = LazyImages([self.items[i] for i in indices], self.read, self.digests, [self.names[i] for i in indices])
+        taken._each = None if self._each is None else [self._each[i] for i in indices]
+        return taken
 
     def name(self, i: int) -> str:
         return self.names[i]
 
+    def each_digest(self) -> list[str]:
+        if self._each is None:
+            self._each = self.digests(self.items)
+        return self._each
+
     def digest(self) -> str:
-        return hashlib.sha256("\n".join(self.digests(self.items)).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.each_digest()).encode()).hexdigest()
 
 
 def file_images(paths: Sequence[Path]) -> LazyImages:

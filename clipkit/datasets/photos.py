@@ -11,7 +11,7 @@ import numpy as np
 from clipkit.datasets.base import Dataset
 from clipkit.datasets.images import file_images
 from clipkit.datasets.templates import PHOTO
-from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra, unknown
+from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra
 
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}  # where each package keeps them
 
@@ -23,7 +23,10 @@ def load(tail: str, split: str, root: object, seed: int) -> Dataset:
     Raises MissingExtra (photos) without scikit-image.
     """
     if split != "test":
-        raise unknown("split of photos", split, ["test"])
+        raise ClipkitError(
+            f"photos has no split {split!r}: its 17 photographs, each a class of its own, are all 'test'; where pictures to train on are "
+            "needed, take digits, cifar10 or folder:PATH with train and test"
+        )
     folders = {}
     for package, below in FOLDERS.items():
         found = importlib.util.find_spec(package)

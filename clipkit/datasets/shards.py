@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from clipkit.datasets.base import Dataset, cut
+from clipkit.datasets.classnames import numbered, readable, words
 from clipkit.datasets.fingerprints import file_digests
 from clipkit.datasets.images import SUFFIXES, LazyImages, decode
 from clipkit.datasets.local_paths import find
 from clipkit.datasets.templates import PHOTO
-from clipkit.errors import ClipkitError, MissingExtra
+from clipkit.errors import ClipkitError, MissingExtra, unknown
 
 _MEMBER = re.compile(r"^((?:.*/)?[^/.]+)\.([^/]*)$")  # webdataset's rule: the key ends at the first dot of the file's name
 
@@ -25,7 +26,7 @@ class _Sample:
     key: str
     where: tuple[str, int, int] | None = None  # tar, offset, length of the encoded image
     captions: list[str] = field(default_factory=list)
-    label: int | None = None
+    label: int | str | None = None
 
 
 def load(
@@ -41,7 +42,8 @@ def load(
 
     Args:
         tail: paths of tars below `root`, with braces ("train-{0000..0007}.tar"); "{split}" stands for the split.
-        classnames: names of the labels; else the lines of classnames.txt beside the first shard.
+        classnames: names of the labels; else the lines of classnames.txt beside the first shard. Labels may be words
+            (then they are the names, unless names are given, among which they must be) or numbers from 0.
         fractions: see `cut`, for shards whose names do not say their split.
 
     The tars are indexed once (headers only), then each image is read from its place, so rows can be chosen freely.
@@ -58,12 +60,26 @@ def load(
     for what, has in (("label", labelled), ("caption", captioned)):
         if any(has) and not all(has):
             raise ClipkitError(f"wds:{tail}: sample {samples[has.index(False)].key!r} has no {what}, though others have")
-    if any(labelled) and classnames is None:
-        beside = shards[0].with_name("classnames.txt")
+    in_words = [isinstance(sample.label, str) for sample in samples]
+    if any(in_words) and not all(in_words):
+        some, other = samples[in_words.index(True)], samples[in_words.index(False)]
+        raise ClipkitError(f"wds:{tail}: {some.key!r} has the label {some.label!r}, {other.key!r} has {other.label}; use words or numbers")
+    beside = shards[0].with_name("classnames.txt")
+    if any(in_words) and classnames is None and not beside.is_file():
+        classnames = numbered((sample.label for sample in samples), f"wds:{tail}")[1]
+    elif any(labelled) and classnames is None:
         if not beside.is_file():
             raise ClipkitError(f"wds:{tail} has labels without names; pass classnames=[...] or write them to {beside}, one a line")
         classnames = beside.read_text(encoding="utf-8").split("\n")
         classnames = classnames[:-1] if classnames[-1] == "" else classnames
+    if any(in_words):
+        number = {readable(name): i for i, name in reversed(list(enumerate(classnames)))}
+        number |= {words(name): i for i, name in reversed(list(enumerate(classnames)))}
+        for sample in samples:
+            known = next((w for w in (words(sample.label), readable(sample.label)) if w in number), None)
+            if known is None:
+                raise unknown(f"label of sample {sample.key!r} of wds:{tail}", sample.label, classnames)
+            sample.label = number[known]
     names = [f"{Path(sample.where[0]).name}:{sample.key}" for sample in samples]
     dataset = Dataset(
         name=f"wds:{tail}",
@@ -128,14 +144,30 @@ def _note(sample: _Sample, kind: str, content: bytes, shard: Path) -> None:
         if kind in ("txt", "text"):
             sample.captions.append(content.decode("utf-8").strip())
         elif kind == "cls":
-            sample.label = int(content)
+            sample.label = _label(content.decode("utf-8"))
         else:
             facts = json.loads(content)
+            if not isinstance(facts, dict):
+                raise ValueError(f"a mapping is expected, not {type(facts).__name__}")
             caption = facts.get("caption", facts.get("text"))
-            sample.captions += [caption] if isinstance(caption, str) else list(caption or [])
-            sample.label = facts.get("label", facts.get("cls", sample.label))
-    except (ValueError, AttributeError) as error:
+            captions = [] if caption is None else [caption] if isinstance(caption, str) else caption
+            if not isinstance(captions, list) or not all(isinstance(c, str) for c in captions):
+                raise ValueError(f"the caption is {caption!r}, not a text or a list of texts")
+            sample.captions += captions
+            label = facts.get("label", facts.get("cls"))
+            sample.label = sample.label if label is None else _label(label)
+    except ValueError as error:
         raise ClipkitError(f"{shard}: member {sample.key}.{kind} cannot be understood: {error}") from error
+
+
+def _label(value: object) -> int | str:
+    """A class number, or a class in words. Raises ValueError for what is neither."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"the label is {value!r}, neither a whole number nor a word")
+    value = value.strip()
+    return int(value) if value.lstrip("+-").isdigit() else value
 
 
 def _read(item: tuple[str, int, int, str]):

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit.datasets import Dataset, choose, load_dataset
+from clipkit.datasets import Dataset, choose, load_dataset, warn_of_shared
 from clipkit.errors import ClipkitError
 from clipkit.features.extraction import Features, extract
+from clipkit.notices import notice
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,9 @@ def draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root=
 
     Draws of the world and of digits are kept in memory: asking again for the same costs nothing.
 
+    Says (`notice`) where a class has fewer training pictures than shots, where there are fewer test pictures than asked
+    for, and how many test pictures are training pictures too.
+
     Raises ClipkitError: no labels, a split that is missing, a class without a training picture.
     """
     if min(shots, n_val, n_test) < 1:
@@ -125,12 +129,14 @@ def _draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root
         train = load_dataset(name, "train", seed=seed, per_class=shots + n_val, captions=(), **options)
         test = load_dataset(name, "test", n=n_test, seed=seed, captions=(), **options)
     else:
-        train, test = load_dataset(name, "train", root, **options), load_dataset(name, "test", root, **options)
+        # what cannot be read is skipped by `extract`, which looks at the sample only
+        train, test = (load_dataset(name, split, root, readable=False, **options) for split in ("train", "test"))
         for part in (train, test):
             if part.labels is None:
                 raise ClipkitError(f"{name} has no labels; give a data set with class folders, or a captions.csv with a column 'label'")
         train = _some(train, 4 * len(train.classnames) * (shots + n_val))
         test = _some(test, 2 * n_test)
+        warn_of_shared(train, test)
     found, held_out = extract(model, train, batch=BATCH), extract(model, test, batch=BATCH)
 
     order = rng.permutation(len(found))
@@ -144,6 +150,9 @@ def _draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root
     is_val = (turn >= first) & (turn < first + n_val)
     if not is_val.any():
         raise ClipkitError(f"{name}: one training picture a class leaves none for validation; give every class at least two")
+    _say_few(name, train.classnames, size, np.bincount(labels[~is_val], minlength=len(size)), shots)
+    if not fresh and len(held_out) < n_test:
+        notice(f"{name}: {n_test} test pictures asked, {len(held_out)} are there; each seed draws {len(held_out)} of them with replacement")
     rows = np.arange(len(held_out)) if fresh else rng.integers(len(held_out), size=min(n_test, len(held_out)))
     return Draw(
         pool=_rows(found, order[~is_val]),
@@ -153,6 +162,17 @@ def _draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root
         classnames=list(test.classnames),
         templates=list(test.templates),
     )
+
+
+def _say_few(name: str, classnames: list[str], size: np.ndarray, left: np.ndarray, shots: int) -> None:
+    """Name the class with the fewest pictures (C sizes, of which `left` are not for validation), where there are fewer than shots."""
+    few = np.flatnonzero(left < shots)
+    if len(few):
+        least = int(left.argmin())
+        notice(
+            f"{name}: up to {shots} shots a class are asked, but {len(few)} of {len(classnames)} classes have too few training pictures "
+            f"for that beside validation; {classnames[least]!r} has {size[least]}, of which {left[least]} stand for any larger number"
+        )
 
 
 def turns(labels: np.ndarray) -> np.ndarray:

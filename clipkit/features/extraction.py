@@ -16,6 +16,7 @@ from clipkit.datasets import Dataset, UnreadableImage
 from clipkit.errors import ClipkitError
 from clipkit.features.store import FORMAT, FeatureStore, key_of, log, read_facts
 from clipkit.features.stream import ahead, cores
+from clipkit.notices import notice
 
 if TYPE_CHECKING:
     from clipkit.models import DualEncoder
@@ -210,13 +211,13 @@ def _encode(model, dataset, loaded: list) -> tuple[Tensor, Tensor, list]:
 
 
 def _report(dataset: Dataset, features: Features) -> Features:
-    """Fill in the labels; say how many images were skipped, in every run and not only in the first."""
+    """Fill in the labels; say how many images were skipped, in every run and not only in the first (see `notices`)."""
     if features.skipped:
         path, reason = features.skipped[0]
         said = f"{len(features.skipped)} of {len(dataset)} images of {dataset.name} cannot be read"
         if not len(features):
             raise ClipkitError(f"{said}, so there are no features; the first is {path}: {reason}")
-        log.warning("%s and are skipped; the first is %s: %s", said, path, reason)
+        notice(f"{said} and are skipped; the first is {path}: {reason}")
     if dataset.labels is not None:
         features.labels = torch.from_numpy(dataset.labels)[features.index]
     return features

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipkit.datasets import warn_of_shared
 from clipkit.errors import ClipkitError
 from clipkit.features.draws import FRESH, turns
+from clipkit.notices import notice
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,13 @@ def draw_pictures(model, task, seed: int, per_class: int, n_test: int, root=None
         train, test = task.load("train", root), task.load("test", root)
     if train.labels is None or test.labels is None:
         raise ClipkitError(f"{task.dataset} has no labels; give a data set with class folders")
+    if task.dataset != FRESH:
+        warn_of_shared(train, test)
+        fewest = np.bincount(train.labels, minlength=len(train.classnames)).min()
+        if fewest < per_class:
+            notice(f"{task.dataset}: {per_class} training pictures a class asked, some class has {fewest} and gives those")
+        if len(test) < n_test:
+            notice(f"{task.dataset}: {n_test} test pictures asked, all {len(test)} are taken")
     rows = rng.permutation(len(train))
     rows = rows[turns(train.labels[rows]) < per_class]
     parts = (train, rows), (test, rng.permutation(len(test))[:n_test])

@@ -20,7 +20,7 @@ from torch import Tensor
 from clipkit.datasets.fingerprints import hash_file, write_atomically
 from clipkit.errors import ClipkitError
 
-FORMAT = 1  # raise it when what is stored, or how it is computed, changes: older caches are then left alone
+FORMAT = 2  # raise it when what is stored, or how it is computed, changes: older caches are then left alone
 MANIFEST = "manifest.json"
 log = logging.getLogger("clipkit.features")
 _verified: dict[str, tuple[int, int]] = {}  # path -> (size, mtime) at which its hash was right

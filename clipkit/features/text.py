@@ -13,6 +13,7 @@ from torch import Tensor
 from clipkit import paths
 from clipkit.errors import ClipkitError
 from clipkit.features.store import FORMAT, find_tensors, key_of, log, write_tensors
+from clipkit.models.inputs import as_texts
 
 
 def text_features(model, texts: Sequence[str], batch: int = 256, cache: bool = True) -> Tensor:
@@ -22,7 +23,7 @@ def text_features(model, texts: Sequence[str], batch: int = 256, cache: bool = T
     """
     if isinstance(texts, str):
         raise ClipkitError(f"text_features takes a list of texts; write [{texts!r}] for one")
-    texts = list(texts)
+    texts = as_texts(texts)
     content = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
     key = key_of({"format": FORMAT, "model": model.fingerprint, "embed_dim": model.embed_dim, "texts": content})
     folder = None

@@ -27,6 +27,9 @@ class CiderD:
         end: count the end of a caption as a word. Without it a policy that maximises the score ends in "a dog in the" [1].
         like: another CiderD whose document frequencies are used, those of the training references for instance.
 
+    Raises ClipkitError: a picture without a reference, no words, or (without `like`) one picture, or references that all have
+    the same n-grams: pycocoevalcap then gives 0 to everything.
+
     Equal to pycocoevalcap's Cider to rounding (texts split by `split_words`), in one pass of numpy over a batch.
     Source: arXiv:1411.5726, section 5; [1] arXiv:1612.00563, code.
 
@@ -53,6 +56,11 @@ class CiderD:
             self._grams, frequency = np.unique(pairs[0], return_counts=True)
             self._log_pictures = float(np.log(len(references)))
             self._idf = self._log_pictures - np.log(np.maximum(1.0, frequency))
+            if not self._idf.any():
+                raise ClipkitError(
+                    "every n-gram is in the references of every picture, so even a perfect caption would score 0; give the references of "
+                    "several pictures, or the document frequencies of others: like=CiderD(...)"
+                )
         else:
             self._grams, self._idf, self._log_pictures = like._grams, like._idf, like._log_pictures
         self._keys, inverse = np.unique(grams, return_inverse=True)  # n-grams of these references

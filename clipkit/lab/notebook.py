@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from clipkit.errors import ClipkitError
 
@@ -25,6 +25,43 @@ def cells() -> list[str]:
     """Sources of the cells run so far, oldest first; [] outside a notebook."""
     manager = getattr(kernel(), "history_manager", None)
     return [source for source in manager.input_hist_raw if source] if manager else []
+
+
+def injected(sources: Sequence[str]) -> tuple[list[str], list[str]]:
+    r"""(names that papermill's cell sets and no cell before it does, the names that the cell before it sets).
+
+    papermill puts its values in a cell of their own that begins with "# Parameters", after the cell of the defaults. It
+    only logs a warning for a name that is not among those, so a misspelt parameter would change nothing.
+
+    >>> injected(["seed = 0", "# Parameters\nseeds = 3"])
+    (['seeds'], ['seed'])
+    """
+    for i, source in enumerate(sources):
+        if i and source.lstrip().startswith("# Parameters") and assigned(sources[i - 1]):
+            known = {name for before in sources[:i] for name in assigned(before)}
+            return [name for name in assigned(source) if name not in known], assigned(sources[i - 1])
+    return [], []
+
+
+def assigned(source: str) -> list[str]:
+    """Names that a cell sets at its top level, in order; [] for a cell with %magics."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return []
+    names: list[str] = []
+    for statement in statements:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
+
+
+def rebind(values: Mapping[str, object]) -> None:
+    """Give variables of the notebook new values; in plain Python nothing happens. Names that it does not have are left alone."""
+    space = getattr(kernel(), "user_ns", {})
+    for name, value in values.items():
+        if name in space:
+            space[name] = value
 
 
 def literals(sources: Iterable[str]) -> dict[str, tuple[type | None, object]]:

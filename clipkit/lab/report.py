@@ -41,7 +41,9 @@ class Report:
     @property
     def html(self) -> str:
         caption = "The claims: " + about_run(self.payload)
-        return to_html(HEADS, [_html_row(row) for row in self.rows], caption, stack=True)
+        table = to_html(HEADS, [_html_row(row) for row in self.rows], caption, stack=True)
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.payload.get("notes", ()))
+        return table + (f'<p>What this run said:</p><ul class="ck-notes">{notes}</ul>' if notes else "")
 
     @property
     def text(self) -> str:
@@ -51,6 +53,8 @@ class Report:
             facts = zip(HEADS[2:], ("paper", "live", "recorded", "scale", "verdict"), strict=True)
             lines += [f"    {head + ':':16}{row[key]}" for head, key in facts if row[key]]
             lines += [textwrap.fill(row["note"], 100, initial_indent="    ", subsequent_indent="    ")] if row["note"] else []
+        notes = self.payload.get("notes", ())
+        lines += ["", "What this run said:", *(textwrap.fill(f"- {note}", 100, subsequent_indent="  ") for note in notes)] if notes else []
         return "\n".join(lines)
 
     def bundle(self) -> dict:

@@ -16,8 +16,9 @@ from clipkit.lab.report import Report, build
 from clipkit.lab.seedloop import Experiment, run_seeds, store_path
 from clipkit.lab.seeds import limit_threads, resolve_device, seed_everything
 from clipkit.lab.settings import convert, settle
+from clipkit.notices import forget, notice, notices
 from clipkit.registry.claims import claims_of
-from clipkit.registry.records import load_records, portable, scale_of
+from clipkit.registry.records import load_records, portable, portable_text, scale_of
 
 if TYPE_CHECKING:
     import pandas
@@ -55,7 +56,10 @@ class Run:
         raise AttributeError(str(unknown("parameter of this run", name, params)))
 
     def uses(self, *things: object) -> None:
-        """Note models and data sets by name and fingerprint, for the record and for the store of finished seeds."""
+        """Note models and data sets by name and fingerprint, for the record and for the store of finished seeds.
+
+        What was assumed on loading a model (its activation, its preprocessing) is said, and shown below the claims.
+        """
         for thing in things:
             if not hasattr(thing, "fingerprint"):
                 raise ClipkitError(f"run.uses takes models and data sets; a {type(thing).__name__} has no fingerprint")
@@ -63,6 +67,8 @@ class Run:
             note = {"kind": kind, "name": portable(str(getattr(thing, "name", ""))), "fingerprint": str(thing.fingerprint)}
             if note not in self.used:
                 self.used.append(note)
+            for assumed in getattr(thing, "notes", ()):
+                notice(f"{thing.name}: {assumed}")
 
     def fingerprint(self, kind: str) -> str | None:
         """One fingerprint for all noted models or data sets; None when none was noted."""
@@ -94,6 +100,7 @@ class Run:
             "peak_memory_mb": round(peak_memory_mb(), 1),
             "seconds": round(time.time() - self.started, 2),
             "model_fingerprint": self.fingerprint("model"),
+            "notes": [portable_text(said) for said in notices()],
         }
         return build(self.entry, runs, load_records(self.slug), about, skip or {})
 
@@ -127,16 +134,25 @@ def start(
         threads: limit torch to so many cores.
         entry: registry entry, for tests; by default looked up by `slug`.
 
-    Raises ClipkitError: unknown page, preset or device; a parameter of the wrong type; a seed out of range.
+    Raises ClipkitError: unknown page, preset or device; a parameter of the wrong type, or one given from outside that the
+    parameters cell does not have; a seed out of range.
     """
     # Tests run the notebooks as they are; the environment then asks for the smallest preset.
     if preset == "quick" and notebook.kernel() is not None:
         preset = os.environ.get("CLIPKIT_PRESET", preset)
+    forget()
+    sources = notebook.cells()
+    misspelt, known = notebook.injected(sources)
+    if misspelt:
+        raise unknown(f"parameter of {slug}", misspelt[0], known)
     for name in parameters:
         if name in _RESERVED:
             raise ClipkitError(f"a parameter cannot be called {name!r}: the run has something else of that name; rename it")
-    params = settle(presets, preset, {"seed": seed, **parameters}, types, notebook.literals(notebook.cells()))
+    given = {"seed": seed, **parameters}
+    params = settle(presets, preset, given, types, notebook.literals(sources))
     params = {"preset": preset, **params}
+    # Cells that use the variable instead of `run.NAME` get the converted value too: papermill's -r gives texts, 1e3 a float.
+    notebook.rebind({name: params[name] for name, value in given.items() if value is not None})
     if entry is None:
         from clipkit.registry.papers import entry as look_up
 

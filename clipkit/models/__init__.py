@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 from clipkit.errors import unknown
+from clipkit.notices import notice
 
 if TYPE_CHECKING:
     from clipkit.models.base import DualEncoder
@@ -47,6 +48,7 @@ def load_model(name: str = "nano", pretrained: str | None = None, device: str = 
     `name`: a packaged model (see `list_models()`), `lite`, or an open_clip architecture. `pretrained`: nothing for
     packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
     `precision`: fp32, bf16 or fp16 (weights and arithmetic; features always come back as float32).
+    What is assumed of weights that do not say it (activation, preprocessing) is in `notes` and said aloud.
     Raises ClipkitError for an unknown name, tag, device or precision, missing or damaged weights, or a hub out of reach.
 
     >>> load_model("nano").encode_text(...)  # doctest: +SKIP
@@ -69,4 +71,7 @@ def load_model(name: str = "nano", pretrained: str | None = None, device: str = 
     if not name.startswith(SCHEMES) and name.replace("/", "-") not in (known := import_open_clip().list_models()):
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
         raise unknown("model", name, [*shipped, "lite", *near, f"any of open_clip's {len(known)} architectures"])
-    return load_open_clip(name, pretrained, device, precision)
+    model = load_open_clip(name, pretrained, device, precision)
+    for assumed in model.notes:
+        notice(f"{model.name}: {assumed}")
+    return model

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
+from clipkit.models.inputs import as_texts, check_many
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -153,14 +154,14 @@ class DualEncoder(ABC):
 
         if isinstance(images, np.ndarray):
             images = [Image.fromarray(a) for a in check_images(images)]
-        if not len(images):
+        if not len(check_many(images)):
             return torch.empty(0, 3, self.image_size, self.image_size)
         return torch.stack([self.preprocess(i) for i in images])
 
     @torch.no_grad()
     def text_features(self, texts: Sequence[str], batch: int = 256) -> Tensor:
-        """Unit-norm features (N, D) of texts, on the CPU, without gradients."""
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        """Unit-norm features (N, D) of texts, on the CPU, without gradients. Raises ClipkitError for what is no text (NaN, None)."""
+        texts = as_texts(texts)
         parts = [self.encode_text(self.tokenize(texts[i : i + batch])).cpu() for i in range(0, len(texts), batch)]
         return torch.cat(parts) if parts else torch.empty(0, self.embed_dim)
 
@@ -168,15 +169,15 @@ class DualEncoder(ABC):
     def image_features(self, images: Any, batch: int = 256) -> Tensor:
         """Unit-norm features (N, D) on the CPU, without gradients.
 
-        `images`: uint8 array (N, H, W, 3), a sequence of PIL pictures (a Dataset's `.images` too), or pixels
-        (N, 3, H, W) that are preprocessed already.
+        `images`: uint8 array (N, H, W, 3), a sequence of PIL pictures or uint8 arrays (H, W, 3) (a Dataset's `.images`
+        too), or pixels (N, 3, H, W) that are preprocessed already. Raises ClipkitError for one bare picture, or a path.
         """
         parts = [self.encode_image(p).cpu() for p in self._batches(images, batch)]
         return torch.cat(parts) if parts else torch.empty(0, self.embed_dim)
 
     def _batches(self, images: Any, batch: int) -> Iterator[Tensor]:
         array = getattr(images, "array", None)
-        images = images if array is None else array
+        images = check_many(images) if array is None else array
         sliceable = isinstance(images, (np.ndarray, Tensor))
         for start in range(0, len(images), batch):
             stop = min(start + batch, len(images))

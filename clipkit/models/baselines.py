@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
+from clipkit.models.inputs import as_picture
 
 
 class PixelPCA:
@@ -52,7 +53,7 @@ class PixelPCA:
     def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
         """(N, 3, S, S) float32 in [0, 1]: each picture squeezed to a square."""
         shape = (self.image_size, self.image_size)
-        pictures = [Image.fromarray(i) if isinstance(i, np.ndarray) else i.convert("RGB") for i in images]
+        pictures = [as_picture(i) for i in images]
         small = [np.asarray(p.resize(shape, Image.Resampling.BOX)) for p in pictures]
         return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_device
+from clipkit.models.inputs import as_texts
 from clipkit.models.lite_towers import Lite0, SentenceEncoder, WordPieces, packaged_lite0
 from clipkit.models.pixels import normalise, resize_crop
 from clipkit.paths import shipped
@@ -105,7 +106,7 @@ class LiteEncoder(DualEncoder):
         return self.module.text.word_embedding(self._checked_tokens(tokens))
 
     def tokenize(self, texts: Sequence[str] | str) -> Tensor:
-        return self._tokenizer([texts] if isinstance(texts, str) else list(texts))
+        return self._tokenizer(as_texts(texts))
 
     def preprocess(self, image: Any) -> Tensor:
         return normalise(resize_crop(image, self.image_size, KEEP)[None], MEAN, STD)[0]

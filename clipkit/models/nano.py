@@ -31,6 +31,7 @@ from clipkit.models import towers
 from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_device
 from clipkit.models.bpe import load_tokenizer
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
+from clipkit.models.inputs import as_texts
 from clipkit.models.pixels import normalise, resize_crop
 from clipkit.paths import shipped, shipped_files
 
@@ -168,7 +169,7 @@ class NanoEncoder(DualEncoder):
 
     def tokenize(self, texts: Sequence[str] | str) -> Tensor:
         self._needs_text()
-        return self._tokenizer([texts] if isinstance(texts, str) else list(texts))
+        return self._tokenizer(as_texts(texts))
 
     def preprocess(self, image: Any) -> Tensor:
         return normalise(resize_crop(image, self.image_size)[None], self.mean, self.std)[0]

@@ -23,6 +23,7 @@ from clipkit.models import towers
 from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_device
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.hub import hub_guard
+from clipkit.models.inputs import as_picture, as_texts
 from clipkit.models.pixels import normalise
 
 SCHEMES = ("hf-hub:", "local-dir:")
@@ -69,11 +70,11 @@ class OpenClipEncoder(DualEncoder):
                 "Download it once where there is a network (load the model and tokenize a text), or use nano or lite",
             ):
                 self._tokenizer = import_open_clip().get_tokenizer(self.architecture, context_length=self.context_length)
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        texts = as_texts(texts)
         return self._tokenizer(texts) if texts else torch.empty(0, self.context_length, dtype=torch.int64)
 
     def preprocess(self, image: Any) -> Tensor:
-        return self._transform(image)
+        return self._transform(as_picture(image))
 
     def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
         if isinstance(images, np.ndarray) and check_images(images).shape[1:3] == (self.image_size, self.image_size):
@@ -183,7 +184,10 @@ def _load_file(open_clip, architecture: str, path: Path, device, precision: str)
             f"silently wrong; use {architecture}-quickgelu, or rename the file if it is something else"
         )
     overrides, note = file_preprocessing(open_clip, architecture, path)
-    notes = [note, f"activation {'QuickGELU' if script or named_quick else 'GELU'}, from the {'file' if script else 'architecture'}"]
+    activation = f"activation {'QuickGELU' if script or named_quick else 'GELU'}, from the {'file' if script else 'architecture'}"
+    if not script and not named_quick and open_clip.get_model_config(f"{architecture}-quickgelu") is not None:
+        activation += f"; if {path.name} was fine-tuned from weights trained with QuickGELU (OpenAI's are), use {architecture}-quickgelu"
+    notes = [note, activation]
     encoder = _build(open_clip, architecture, str(path), device, precision, notes, force_quick_gelu=script, **overrides)
-    load_weights(encoder.module, path, architecture)
+    encoder.notes += load_weights(encoder.module, path, architecture)
     return encoder

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipkit.models.inputs import as_picture
+
 
 def normalise(array: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (N, H, W, 3) to float32 (N, 3, H, W): value / 255, minus mean, over std, channel by channel.
@@ -23,7 +25,7 @@ def normalise(array: np.ndarray, mean: Sequence[float], std: Sequence[float]) ->
 
 
 def resize_crop(image: Any, size: int, keep: float = 1.0) -> np.ndarray:
-    """PIL picture to uint8 (size, size, 3): RGB, shorter side to `size`, centre crop.
+    """PIL picture to uint8 (size, size, 3): RGB (see `as_picture`), shorter side to `size`, centre crop.
 
     A larger picture is shrunk to `size / keep` first, so that the crop keeps the middle `keep` of its shorter side
     (0.875 is the custom of ImageNet classifiers). A picture of the right size is returned as it is. Whole-number
@@ -31,7 +33,7 @@ def resize_crop(image: Any, size: int, keep: float = 1.0) -> np.ndarray:
     """
     from PIL import Image
 
-    image = image if image.mode == "RGB" else image.convert("RGB")
+    image = as_picture(image)
     width, height = image.size
     short = min(width, height)
     if short != size:

@@ -80,6 +80,7 @@ SCHEMA = {
         },
         "claims": {"type": "object", "additionalProperties": _CLAIM},
         "skipped": {"type": "object", "additionalProperties": _TEXT},
+        "notes": {"type": "array", "items": _TEXT},
         "device": _TEXT,
         "hashes": _HASHES,
         "versions": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -110,6 +111,7 @@ class Record:
     peak_memory_mb: float
     date: str
     skipped: dict = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what the run said: skipped pictures, fewer than asked, assumptions
     device: str = "cpu"
     version: int = VERSION
 
@@ -203,6 +205,15 @@ def portable(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: portable(item) for key, item in value.items()}
     return value
+
+
+def portable_text(message: str) -> str:
+    """A sentence without the machine in it: of each absolute path only the last part is kept.
+
+    >>> portable_text("folder:/home/me/flowers: 1 image is left out; the first is /home/me/flowers/a b/1.jpg: truncated")
+    'folder:flowers: 1 image is left out; the first is b/1.jpg: truncated'
+    """
+    return re.sub(r"(?<![\w.])(?:~|[A-Za-z]:(?=[/\\]))?(?:[/\\][^\s/\\:;,'\"()]+)+", lambda m: re.split(r"[/\\]", m[0])[-1], message)
 
 
 def json_ready(value: object, where: str = "value") -> object:

@@ -20,13 +20,28 @@ def _check(probabilities: Tensor, labels: Tensor) -> None:
         raise ClipkitError(f"labels must lie in 0..{probabilities.shape[1] - 1}, got {labels.min().item()}..{labels.max().item()}")
 
 
+def _check_probabilities(probabilities: Tensor, bins: int) -> None:
+    if not torch.isfinite(probabilities).all():
+        raise ClipkitError("the probabilities hold NaN or infinite values; mend the scores they were made of")
+    sums = probabilities.double().sum(1)
+    row = int((sums - 1).abs().argmax())
+    wrong = f"row {row} adds up to {sums[row]:.3g}" if (sums[row] - 1).abs() > 1e-2 else ""  # half precision is off by some thousandths
+    wrong = f"one is {probabilities.min():.3g}" if probabilities.min() < 0 else wrong
+    if wrong:
+        raise ClipkitError(f"probabilities (N, C) are wanted, but {wrong}; of logits give logits.softmax(1)")
+    if bins < 1:
+        raise ClipkitError(f"bins = {bins}: at least one confidence bin is needed")
+
+
 def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> tuple[Tensor, Tensor, Tensor]:
     """Confidence, accuracy and share of the examples in equal-width confidence bins.
 
     Args: probabilities (N, C), rows summing to 1; labels (N,) int64.
     Returns: three (bins,) tensors; empty bins hold 0.
+    Raises ClipkitError: shapes or labels that do not fit, NaN, rows that do not sum to 1 (logits), bins below 1.
     """
     _check(probabilities, labels)
+    _check_probabilities(probabilities, bins)
     confidence, prediction = probabilities.double().max(1)
     correct = (prediction == labels).double()
     # Bin k holds confidences in (k/bins, (k+1)/bins].
@@ -39,6 +54,7 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> tuple[
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
     """ECE: the gap between confidence and accuracy, averaged over bins by their share; 0 (perfect) to 1.
 
+    Raises ClipkitError as `reliability` does, for logits in particular.
     Source: Guo et al., arXiv:1706.04599, eq. 3.
     """
     confidence, accuracy, share = reliability(probabilities, labels, bins)
@@ -51,6 +67,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     One number cannot change which class wins. Source: arXiv:1706.04599, section 4.2.
     """
     _check(logits, labels)
+    if not torch.isfinite(logits).all():
+        raise ClipkitError("the logits hold NaN or infinite values; mend the scores they were made of")
     logits = logits.double()
 
     def loss(log_t: float) -> float:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
+from clipkit.models.inputs import as_texts
 
 TSO_EPSILON = 1e-4  # the towers start equal, and the square root has no finite slope at 0
 
@@ -66,6 +67,7 @@ class NoTextTower(nn.Module):
     def text_features(self, texts: Sequence[str], batch: int = 256) -> Tensor:
         """Unit-norm features (N, D) on the CPU: the face of a model, so that `zeroshot_weights` makes "no" weights of it."""
         self.eval()
+        texts = as_texts(texts)
         return torch.cat([self(self.inputs(texts[i : i + batch])).cpu() for i in range(0, len(texts), batch)])
 
 

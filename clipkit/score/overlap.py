@@ -6,6 +6,7 @@ Thin covers of sacrebleu, rouge_score and pycocoevalcap: one call for many texts
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -44,6 +45,38 @@ def flat(references: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
     return [r for row in references for r in row], np.repeat(np.arange(len(references)), [len(r) for r in references])
 
 
+# Blocks of scripts that are written without spaces between words: Thai and Lao, Tibetan, Myanmar, Khmer, kana, Han.
+_UNSPACED = (
+    *((0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3005, 0x3007), (0x3040, 0x312F), (0x31A0, 0x31FF)),
+    *((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)),
+)
+
+
+class _Words:
+    """Tokenizer for rouge_score: lower-case words of any script, stemmed where asked."""
+
+    def __init__(self, stem: bool):
+        from rouge_score.tokenizers import DefaultTokenizer
+
+        self.ascii = DefaultTokenizer(stem)
+
+    def tokenize(self, text: str) -> list[str]:
+        if text.isascii():
+            return self.ascii.tokenize(text)
+        apart, alone = [], False  # alone: the character before is a word of its own
+        for c in unicodedata.normalize("NFKC", text).lower():
+            kind = unicodedata.category(c)[0]
+            if kind == "M":  # a mark belongs to the letter before it
+                apart.append(c)
+            elif kind not in "LN":
+                apart.append(" ")
+            else:
+                single = any(low <= ord(c) <= high for low, high in _UNSPACED)
+                apart += [" ", c] if single or alone else [c]
+                alone = single
+        return [token for word in "".join(apart).split() for token in (self.ascii.tokenize(word) if word.isascii() else [word])]
+
+
 def rouge(
     references: Sequence[Sequence[str]], hypotheses: Sequence[str], kinds: Sequence[str] = ROUGES, agg: str = "mean", stem: bool = False
 ) -> dict[str, np.ndarray]:
@@ -51,13 +84,17 @@ def rouge(
 
     Args: kinds: of rouge_score ("rouge1", "rouge2", "rougeL"); agg: over references; stem: Porter's stemmer.
 
+    Words are letters and digits of any script; of scripts that put no space between words (Chinese, Japanese, Thai …)
+    each character counts as one. For ASCII texts that is rouge_score's own rule, which knows a to z and 0 to 9 only and
+    gives two equal Russian texts 0. A text without a word has 0.
+
     >>> {k: round(float(v[0]), 3) for k, v in rouge([["a red cat"]], ["a red dog in snow"], ["rouge1"]).items()}
     {'rouge1_p': 0.4, 'rouge1_r': 0.667, 'rouge1_f': 0.5}
     """
     from rouge_score.rouge_scorer import RougeScorer
 
     references = _checked(references, hypotheses)
-    scorer, known = RougeScorer(list(kinds), use_stemmer=stem), {}
+    scorer, known = RougeScorer(list(kinds), tokenizer=_Words(stem)), {}
     texts, owner = flat(references)
     rows = []
     for text, i in zip(texts, owner, strict=True):
@@ -88,10 +125,19 @@ def bleu(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.n
 
 
 def cider_d(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.ndarray:
-    """CIDEr-D of pycocoevalcap, document frequencies from these references; tokens are what white space separates."""
+    """CIDEr-D of pycocoevalcap, document frequencies from these references; tokens are what white space separates.
+
+    Raises ClipkitError for one picture, or pictures with all the same references: no n-gram is then rarer than another,
+    and even a perfect caption would have 0.
+    """
     from pycocoevalcap.cider.cider import Cider
 
     references = _checked(references, hypotheses)
+    if references and len({frozenset(map(str.strip, row)) for row in references}) < 2:
+        raise ClipkitError(
+            "CIDEr-D weighs words by how few pictures' references have them, so it needs two pictures with different references; "
+            "score all pictures of a set together"
+        )
     _, scores = Cider().compute_score(dict(enumerate(references)), {i: [h] for i, h in enumerate(hypotheses)})
     return np.asarray(scores)
 

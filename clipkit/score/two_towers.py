@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from clipkit.errors import ClipkitError
 from clipkit.language.transformer import Encoder
 from clipkit.language.vocabulary import WordVocabulary
+from clipkit.models.inputs import as_texts
 from clipkit.models.parts import load_part, part_card, save_part
 from clipkit.score.nano_vqa import Eyes, patch_tokens
 
@@ -89,7 +90,7 @@ class TwoTowers(nn.Module):
     @torch.no_grad()
     def text_features(self, texts: Sequence[str], batch: int = 512) -> Tensor:
         """Unit features (N, E) of texts."""
-        texts = list(texts)
+        texts = as_texts(texts)
         parts = [self.encode_text(self.vocabulary.encode(texts[i : i + batch]).to(self.device)).cpu() for i in range(0, len(texts), batch)]
         return torch.cat(parts) if parts else torch.empty(0, self.settings["embed_dim"])
 

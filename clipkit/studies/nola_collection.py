@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit.datasets import Dataset, load_dataset
+from clipkit.datasets import Dataset, load_dataset, warn_of_shared
 from clipkit.errors import ClipkitError
+from clipkit.features.draws import FRESH
+from clipkit.notices import notice
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,9 @@ def collection(name: str, seed: int, n_pool: int, n_val: int, n_test: int, root=
     The world makes new scenes for every seed, any other data set is sampled by the seed. Unlike `draw`, nothing is
     balanced by label in the world: an unlabelled collection is as it comes.
 
-    Raises ClipkitError: a number below 1, fewer pictures than asked for, no labels to test with.
+    Where there are fewer pictures than asked for, validation keeps its number and the pool is what is left; a notice says so.
+
+    Raises ClipkitError: a number below 1, no picture left for the pool, no labels to test with.
     """
     if min(n_pool, n_val, n_test) < 1:
         raise ClipkitError(f"n_pool, n_val and n_test must be at least 1, got {n_pool}, {n_val}, {n_test}")
@@ -43,5 +47,12 @@ def collection(name: str, seed: int, n_pool: int, n_val: int, n_test: int, root=
     test = load_dataset(name, "test", root, n=n_test, seed=seed, **options)
     if both.labels is None or test.labels is None:
         raise ClipkitError(f"{name} has no labels to measure with; give a data set with class folders, or with a column 'label'")
+    if len(both) <= n_val:
+        raise ClipkitError(f"{name} has {len(both)} training pictures; n_val = {n_val} of them leave none for the pool, so lower n_val")
+    if len(both) < n_pool + n_val:
+        left = len(both) - n_val
+        notice(f"{name}: n_pool = {n_pool} and n_val = {n_val} asked of {len(both)} training pictures; the pool has {left}")
+    if name != FRESH:
+        warn_of_shared(both, test)
     order = np.random.default_rng(seed).permutation(len(both))
     return Part(both.subset(order[n_val:])), Part(both.subset(order[:n_val])), Part(test)

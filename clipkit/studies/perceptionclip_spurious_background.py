@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -142,8 +143,8 @@ def train_there(world: TwoPlaces, n: int, pairs: int, binding: float, name_place
 
 def _key(*arguments: object) -> str:
     """Short hash of the arguments and of the files that the result depends on."""
-    pretrain = [PACKAGE / "pretrain" / f"{name}.py" for name in ("two_places", "small", "train", "pairs", "losses")]
-    files = [*pretrain, *sorted((PACKAGE / "world").glob("*.py")), PACKAGE / "models" / "nano.py", PACKAGE / "models" / "towers.py"]
+    own = [Path(__file__), PACKAGE / "train.py", *(PACKAGE / "pretrain" / f"{name}.py" for name in ("tiny_clip", "pairs", "losses"))]
+    files = [*own, *sorted((PACKAGE / "world").glob("*.py")), PACKAGE / "models" / "nano.py", PACKAGE / "models" / "towers.py"]
     total = hashlib.sha256(repr(arguments).encode() + torch.__version__.encode())
     for file in files:
         total.update(file.read_bytes())

@@ -10,6 +10,7 @@ from clipkit.dense.affinity import filtered_affinity
 from clipkit.dense.proxy import colour_features, proxy_matrix
 from clipkit.dense.text import text_classifier
 from clipkit.errors import ClipkitError
+from clipkit.models.inputs import as_picture
 from clipkit.studies.trident_bench import BASE, Bench, encode, shrunk, spread_scores
 from clipkit.studies.trident_choices import labels_of
 
@@ -35,7 +36,7 @@ def squares(images, side: int = SIDE) -> Tensor:
 
     out = []
     for image in images:
-        image = image.convert("RGB")
+        image = as_picture(image)
         edge = min(image.size)
         left, top = (image.width - edge) // 2, (image.height - edge) // 2
         square = image.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.BICUBIC)

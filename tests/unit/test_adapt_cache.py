@@ -180,6 +180,13 @@ NAN[2, 1] = math.nan
     [
         (lambda: cache_logits(NAN, X, Y, 1.0), "features: 1 rows hold NaN.*row 2"),
         (lambda: cache_logits(X, NAN, Y, 1.0), "keys: 1 rows hold NaN"),
+        (lambda: cache_logits(30 * X, X, Y, 5.5), r"features must be of unit length, row \d has length 30; use F.normalize"),
+        (lambda: cache_logits(X, 300 * X, Y, 5.5), "votes are infinite: the keys are too long"),
+        (lambda: cache_logits(0 * X, X, Y, 5.5), "has length 0"),
+        (lambda: TipAdapter().fit(3 * X, Y, W), "unit length"),
+        (lambda: TipAdapter().fit(X, Y, W).predict_logits(30 * X), "unit length"),
+        (lambda: TipAdapter().fit(X, Y, W).search(30 * X, Y), "unit length"),
+        (lambda: TipAdapter().fit(X, Y, W).finetune(30 * X, Y), "unit length"),
         (lambda: cache_logits(X[:, :3], X, Y, 1.0), "3 dimensions, the keys 5"),
         (lambda: cache_logits(X[:0], X, Y, 1.0), "N at least 1"),
         (lambda: cache_logits(X, X, Y[:3], 1.0), r"want \(4,\) integers"),

@@ -61,3 +61,28 @@ def test_bad_input():
         expected_calibration_error(torch.ones(0, 2), torch.empty(0, dtype=torch.long))
     with pytest.raises(ClipkitError, match="want"):
         reliability(torch.ones(3, 2) / 2, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: 10 * p, "row 0 adds up to 10; of logits give logits.softmax"),
+        (lambda p: 0.5 * p, "adds up to 0.5"),
+        (lambda p: p - torch.tensor([1.0, -1.0]), "one is -0.8"),  # rows sum to 1, entries below 0
+        (lambda p: p * float("nan"), "NaN"),
+        (lambda p: p / 0, "infinite"),
+    ],
+)
+def test_what_is_no_probability_has_no_calibration_error(change, words):
+    p, y = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]), torch.tensor([0, 1, 1])
+    for measure in (expected_calibration_error, reliability):
+        with pytest.raises(ClipkitError, match=words):
+            measure(change(p), y)
+    with pytest.raises(ClipkitError, match="bins = 0"):
+        expected_calibration_error(p, y, bins=0)
+    assert expected_calibration_error(p.bfloat16(), y) == pytest.approx(expected_calibration_error(p, y), abs=0.01)
+
+
+def test_temperature_of_broken_logits_is_refused():
+    with pytest.raises(ClipkitError, match="logits hold NaN"):
+        fit_temperature(torch.tensor([[1.0, float("inf")]]), torch.tensor([0]))

@@ -21,6 +21,7 @@ from clipkit.datasets.classnames import readable
 from clipkit.datasets.fingerprints import file_digests, hash_file
 from clipkit.datasets.images import decode, file_images
 from clipkit.errors import ClipkitError, MissingExtra
+from clipkit.notices import forget, notices
 
 
 @pytest.fixture(autouse=True)
@@ -162,10 +163,14 @@ def test_choose_is_balanced_and_nested(labels, seed, data):
         assert taken[c] == there[c] or taken[c] >= taken.max() - 1
 
 
-@pytest.mark.parametrize("n", [0, 18])
-def test_n_out_of_range(n):
-    with pytest.raises(ClipkitError, match=f"n={n} images asked of 'photos', which has 17"):
-        load_dataset("photos", n=n)
+def test_n_out_of_range():
+    with pytest.raises(ClipkitError, match="n=0 images asked of 'photos': at least one"):
+        load_dataset("photos", n=0)
+    with pytest.raises(ClipkitError, match="n=18 images asked of 'x', which has 17"):
+        choose(None, 17, 18, 0, "x")
+    forget()
+    assert len(load_dataset("photos", n=18)) == 17  # all there are, and it is said
+    assert "18 images asked of photos, split 'test', which has 17" in notices()[-1]
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 3))
@@ -318,7 +323,8 @@ def test_photos_without_scikit_image(monkeypatch):
 def test_class_names_become_words():
     assert readable("n02109047_Great_Dane") == "Great Dane"
     assert readable("hot__dog") == "hot dog"
-    assert readable("n02109047") == "n02109047"  # nothing else to call it
+    assert readable("n02109047") == "Great Dane"  # WordNet's word for it
+    assert readable("n99999999") == "n99999999"  # nothing else to call it
     assert readable("number_3") == "number 3"
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from clipkit.datasets import UnreadableImage, load_dataset
 from clipkit.errors import ClipkitError, MissingExtra
+from clipkit.notices import forget, notices
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
@@ -199,9 +200,28 @@ def test_columns_by_type_and_by_name(hub, tmp_path):
     assert load("two2", two, image="photo").images[5].size == (8, 8)
 
 
+def test_rows_of_the_hub_without_label_or_caption(hub, tmp_path):
+    rows(hub, label=(["cat ", "dog", "cat"] * 2, hub.Value("string"))).save_to_disk(str(tmp_path / "words"))
+    ds = load_dataset(f"hf:{tmp_path / 'words'}", label="label")
+    assert ds.classnames == ["cat", "dog"] and ds.labels.tolist() == [0, 1, 0] * 2
+    rows(hub, label=(["cat", None, ""] * 2, hub.Value("string"))).save_to_disk(str(tmp_path / "gaps"))
+    with pytest.raises(ClipkitError, match="row 1 has no 'label' .4 such rows in all."):
+        load_dataset(f"hf:{tmp_path / 'gaps'}", label="label")
+    rows(hub, text=(["a", None] * 3, hub.Value("string"))).save_to_disk(str(tmp_path / "captions"))
+    forget()
+    assert load_dataset(f"hf:{tmp_path / 'captions'}").captions[:2] == [["a"], [""]]
+    assert "3 rows have no caption in 'text', the first is row 1" in notices()[0]
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "dev", "val"])
+def test_splits_of_the_hub_by_any_name(hub, tmp_path, name):
+    hub.DatasetDict({"train": rows(hub), name: rows(hub).select(range(2))}).save_to_disk(str(tmp_path / "d"))
+    assert len(load_dataset(f"hf:{tmp_path / 'd'}", split="val")) == 2
+
+
 def test_unreadable_rows(hub, tmp_path):
     rows(hub, img=([{"bytes": b"broken", "path": None}, None] * 3, hub.Image())).save_to_disk(str(tmp_path / "bad"))
-    ds = load_dataset(f"hf:{tmp_path / 'bad'}")
+    ds = load_dataset(f"hf:{tmp_path / 'bad'}", readable=False)
     for i in (0, 1):
         with pytest.raises(UnreadableImage, match=f"row {i}"):
             ds.images[i]
@@ -264,6 +284,37 @@ def test_shards_with_json_and_split_in_the_name(tmp_path):
         load_dataset("wds:{split}-{0000..0001}.tar", split="test", root=tmp_path)
 
 
+def test_labels_of_shards_in_words(tmp_path):
+    word = ["hot_dog", "cat", "hot dog"].__getitem__
+    ds = load_dataset(shards(tmp_path / "own", json=lambda i: {"label": word(i % 3)}), split="test")
+    assert ds.classnames == ["cat", "hot dog"] and ds.labels.tolist() == [1, 0, 1] * 2
+    ds = load_dataset(shards(tmp_path / "cls", cls=lambda i: word(i % 3)), split="test", classnames=["Hot Dog", "hot dog", "cat"])
+    assert ds.labels.tolist() == [1, 2, 1] * 2
+    ds = load_dataset(shards(tmp_path / "digits", json=lambda i: {"label": str(i % 2), "caption": None}), classnames=["a", "b"])
+    assert ds.labels.tolist() == [0, 1] * 3 and ds.captions is None
+    with pytest.raises(ClipkitError, match="unknown label of sample 'sample1' .* 'cat'"):
+        load_dataset(shards(tmp_path / "other", cls=lambda i: word(i % 3)), classnames=["hot dog", "dog"])
+    with pytest.raises(ClipkitError, match="'sample0' has the label 'cat', 'sample1' has 1; use words or numbers"):
+        load_dataset(shards(tmp_path / "mixed", json=lambda i: {"label": i or "cat"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"caption": 5}, "the caption is 5, not a text"),
+        ({"caption": ["a", None]}, "the caption is .*None"),
+        ({"caption": {"en": "a"}}, "the caption is {'en': 'a'}, not a text or a list"),
+        ({"label": 1.5}, "the label is 1.5, neither"),
+        ({"label": True}, "the label is True"),
+        ({"label": " "}, "the label is ' '"),
+        (["a"], "a mapping is expected, not list"),
+    ],
+)
+def test_json_of_shards_that_cannot_be_understood_names_the_member(tmp_path, content, words):
+    with pytest.raises(ClipkitError, match=f"sample0.json cannot be understood: {words}"):
+        load_dataset(shards(tmp_path, json=lambda i: content))
+
+
 def test_bad_shards(tmp_path):
     labelled = shards(tmp_path / "labels", cls=lambda i: i)
     with pytest.raises(ClipkitError, match="labels without names; pass classnames"):
@@ -289,7 +340,8 @@ def test_an_unreadable_member(tmp_path):
     with wds.TarWriter(str(tmp_path / "a.tar")) as tar:
         tar.write({"__key__": "good", "png": png(0)})
         tar.write({"__key__": "bad", "png": b"broken"})
-    ds = load_dataset(f"wds:{tmp_path}/a.tar")
+    assert load_dataset(f"wds:{tmp_path}/a.tar").paths == ["a.tar:good"]
+    ds = load_dataset(f"wds:{tmp_path}/a.tar", readable=False)
     assert ds.images[0].size == (8, 8)
     with pytest.raises(UnreadableImage, match="a.tar:bad"):
         ds.images[1]

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from clipkit import load_model
 from clipkit.errors import ClipkitError
+from clipkit.notices import forget, notices
 from clipkit.studies.nola_collection import collection
 
 
@@ -25,6 +27,22 @@ def test_pixels_and_labels_follow_the_pictures():
     pool = collection("digits", 0, 12, 4, 8)[0]
     assert pool.labels.dtype == torch.int64 and pool.labels.shape == (12,)
     torch.testing.assert_close(pool.pixels(clip)[3], clip.preprocess(pool.data.images[3]))
+
+
+def test_fewer_pictures_than_asked_shrink_the_pool_and_are_said(tmp_path):
+    for split, n in (("train", 6), ("test", 3)):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(n):
+                pixels = np.random.default_rng([i, n, len(name) + ord(name[0])]).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
+    forget()
+    parts = collection(f"folder:{tmp_path}", 0, 100, 4, 50)
+    assert [len(p.data) for p in parts] == [8, 4, 6] and not {*parts[0].data.paths} & {*parts[1].data.paths}
+    assert any("n_pool = 100 and n_val = 4 asked of 12 training pictures; the pool has 8" in said for said in notices())
+    assert any("50 images asked" in said and "split 'test', which has 6" in said for said in notices())
+    with pytest.raises(ClipkitError, match="has 12 training pictures; n_val = 12 of them leave none for the pool, so lower n_val"):
+        collection(f"folder:{tmp_path}", 0, 100, 12, 5)
 
 
 def test_bad_numbers_and_missing_labels_are_refused():

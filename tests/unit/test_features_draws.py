@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from clipkit.datasets import Task, load_dataset
 from clipkit.errors import ClipkitError
 from clipkit.features import draws
 from clipkit.features.draws import draw, draw_task, turns
+from clipkit.features.pictures import draw_pictures
+from clipkit.notices import forget, notices
 
 
 class MeanColour:
@@ -115,6 +119,45 @@ def test_pictures_without_labels_are_refused(tmp_path):
         (tmp_path / "told" / split / "captions.csv").write_text("image,caption\n0.png,a black square\n")
     with pytest.raises(ClipkitError, match="no labels"):
         draw(MeanColour(), f"folder:{tmp_path / 'told'}", 0, shots=1, n_val=1, n_test=1)
+
+
+def test_fewer_shots_than_asked_are_said(folder):
+    forget()
+    draw(MeanColour(), folder, 0, shots=2, n_val=1, n_test=4)
+    assert not notices()
+    d = draw(MeanColour(), folder, 0, shots=8, n_val=2, n_test=4)  # a cat more than two can be spared, a dog not
+    assert np.bincount(d.shots(8)[1]).tolist() == [8, 2]
+    assert "up to 8 shots" in notices()[0] and "1 of 2 classes" in notices()[0] and "'dog' has 3, of which 2" in notices()[0]
+    d = draw(MeanColour(), folder, 0, shots=16, n_val=16, n_test=4)
+    assert np.bincount(d.shots(16)[1]).tolist() == np.bincount(d.shots(8)[1]).tolist() == [6, 2]
+    assert len(notices()) == 2 and "2 of 2 classes" in notices()[1]
+
+
+def test_fewer_test_pictures_than_asked_are_said(folder):
+    forget()
+    assert len(draw(MeanColour(), folder, 0, shots=1, n_val=1, n_test=50).test[0]) == 12
+    assert "50 test pictures asked, 12 are there" in notices()[-1]
+
+
+def test_training_pictures_among_the_test_pictures_are_said(folder):
+    root = Path(folder.partition(":")[2])
+    for name in ("0.png", "1.png"):
+        shutil.copy(root / "train" / "dog" / name, root / "test" / "cat" / f"copy_{name}")
+    forget()
+    draw(MeanColour(), folder, 0, shots=1, n_val=1, n_test=14)
+    assert "2 of 14 test images are training images too" in notices()[-1]
+
+
+def test_unreadable_pictures_are_skipped_in_a_draw_and_in_its_pixels(folder):
+    root = Path(folder.partition(":")[2])
+    (root / "train" / "cat" / "0.png").write_bytes(b"")
+    (root / "test" / "dog" / "0.png").write_bytes(b"")
+    forget()
+    d = draw(MeanColour(), folder, 0, shots=1, n_val=1, n_test=12)
+    assert len(d.pool[0]) + len(d.val[0]) == 14 and sum("cannot be read" in said for said in notices()) == 2
+    p = draw_pictures(MeanColour(), Task("own", folder), 0, per_class=20, n_test=20)
+    assert (len(p.pool[0]), len(p.test[0])) == (14, 11)
+    assert "20 training pictures a class asked, some class has 3 and gives those" in " ".join(notices())
 
 
 def test_options_reach_the_loader_and_tasks_bring_theirs():

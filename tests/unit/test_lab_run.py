@@ -18,6 +18,8 @@ from clipkit.errors import ClipkitError
 from clipkit.lab.notebook import literals
 from clipkit.lab.seedloop import run_seeds, store_path
 from clipkit.lab.settings import convert, settle
+from clipkit.notices import notice
+from clipkit.registry.records import Record
 
 PRESETS = {
     "smoke": {"n_test": 128, "n_seeds": 1, "rate": 0.1},
@@ -166,6 +168,92 @@ def test_scores_come_back_as_scores_of_all_seeds():
 
     runs = start(n_seeds=3).over_seeds(experiment, progress=False)
     assert runs.seeds == [0, 1, 2] and runs.values("gda", shots=16).tolist() == [1.0, 11.0, 21.0]
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """A notebook's kernel: its cells so far, its variables."""
+
+    class Shell:
+        def __init__(self):
+            self.user_ns, self.history_manager = {}, self
+            self.input_hist_raw = [""]
+
+        def run(self, *sources):
+            for source in sources:
+                self.input_hist_raw.append(source)
+                exec(source, self.user_ns)
+
+    made = Shell()
+    monkeypatch.setattr(clipkit.lab.notebook, "kernel", lambda: made)
+    return made
+
+
+def begin(shell, **more):
+    names = ("preset", "seed", "dataset", "rates")
+    return start(**{name: shell.user_ns[name] for name in names}, **more)
+
+
+CELL = "preset = 'smoke'  # smoke, quick or full\nseed = 0\ndataset: str = 'world'\nrates = (0.1, 1.0)"
+
+
+def test_a_misspelt_parameter_from_outside_stops_the_page(shell):
+    shell.run(CELL, "# Parameters\npreset = 'smoke'\ndatset = 'folder:x'\n", "import math")
+    with pytest.raises(
+        ClipkitError, match="unknown parameter of page 'datset'; did you mean 'dataset'. Choices: preset, seed, dataset, rates"
+    ):
+        begin(shell)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [CELL],  # as it was written
+        [CELL, "# Parameters\nseed = 3\ndataset = 'digits'\n"],
+        ["# Parameters\n" + CELL],  # an author's own comment
+        ["# Parameters\n" + CELL, "# Parameters\nseed = 3\n"],
+        ["import math", CELL, "# Parameters\nseed = 3\n"],
+        ["%matplotlib inline".replace("%", "# "), CELL, "x = 1"],
+    ],
+)
+def test_parameters_that_exist_pass(shell, cells):
+    shell.run(*cells)
+    assert begin(shell).seed == shell.user_ns["seed"]
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [("seed = 1e3", 1000), ("seed = '7'", 7), ("seed = 7.0", 7), ("rates = '0.5,2'", (0.5, 2.0)), ("dataset = 2024", "2024")],
+)
+def test_cells_see_the_converted_value_under_the_same_name(shell, given, seen):
+    shell.run(CELL, f"# Parameters\n{given}\n")
+    run, name = begin(shell), given.split()[0]
+    value = shell.user_ns[name]
+    assert value == seen == getattr(run, name) and type(value) is type(seen)
+
+
+def test_what_the_preset_decides_stays_none_in_the_cells(shell):
+    shell.run(CELL + "\nn_test = None")
+    assert begin(shell, n_test=None).n_test == 128 and shell.user_ns["n_test"] is None
+
+
+def test_what_a_run_says_is_shown_with_its_claims_and_recorded():
+    notice("said before the run began")
+    run = start(preset="smoke")
+    notice("folder:/home/me/flowers: 1 of 9 images looked at cannot be read & is left out; the first is /home/me/flowers/a/1.jpg: cut")
+
+    class Model:
+        name, fingerprint, notes = "ViT-B-32", "ab", ["activation GELU, from the architecture"]
+
+    run.uses(Model())
+    frame = run.over_seeds(lambda seed: {"arm": 1.0}, progress=False)
+    report = run.report(frame)
+    first = "folder:flowers: 1 of 9 images looked at cannot be read & is left out; the first is 1.jpg: cut"
+    assert report.payload["notes"] == [first, "ViT-B-32: activation GELU, from the architecture"]
+    assert "What this run said:" in report.text and "cannot be read &amp; is left out" in report.html
+    about = {"hashes": {}, "versions": {}, "seconds": 1.0, "date": "2026-01-01"}
+    assert Record.from_output(report.payload, **about).notes == report.payload["notes"]
+    assert "What this run said" not in start(preset="smoke").report(frame).text
 
 
 def test_over_seeds_is_a_frame_and_seeds_each_call():

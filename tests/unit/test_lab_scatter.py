@@ -7,6 +7,7 @@ import pytest
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import new_figure
 from clipkit.lab.scatter import scatter_lines
+from clipkit.notices import forget, notices
 
 
 def test_lines_go_through_the_points():
@@ -19,6 +20,16 @@ def test_lines_go_through_the_points():
 
 
 @pytest.mark.parametrize("points", [([1.0], [2.0]), ([1.0, 1.0], [2.0, 3.0])])
-def test_no_line_without_two_places(points):
-    with pytest.raises(ClipkitError, match="two different x"):
-        scatter_lines(new_figure().subplots(), {"prompt": points})
+def test_points_at_one_place_stand_without_a_line(points):
+    forget()
+    axes = new_figure().subplots()
+    assert scatter_lines(axes, {"prompt": points, "zero_shot": ([0, 10], [0, 5])}) == {"prompt": 0.0, "zero_shot": pytest.approx(0.5)}
+    drawn = [line for line in axes.lines if len(line.get_xdata()) and list(line.get_xdata()) == points[0]]
+    assert len(drawn) == 1 and list(drawn[0].get_ydata()) == points[1]  # the points, and nothing through them
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["prompt", "zero shot"]
+    assert f"all {len(points[0])} points lie at 1" in notices()[-1]
+
+
+def test_no_points_at_all_are_refused():
+    with pytest.raises(ClipkitError, match="no points"):
+        scatter_lines(new_figure().subplots(), {"prompt": ([], [])})

@@ -14,6 +14,7 @@ from PIL import Image
 from clipkit.compat import import_open_clip
 from clipkit.errors import ClipkitError
 from clipkit.models import hub, list_models, load_model
+from clipkit.notices import forget, notices
 
 open_clip = import_open_clip()
 
@@ -189,6 +190,63 @@ def test_local_file_round_trip_and_notes(tmp_path):
     assert load_model("tiny-vit", str(tmp_path / "mine.safetensors")).fingerprint == model.fingerprint
     torch.save({"epoch": 3, "state_dict": {f"module.{k}": v for k, v in model.module.state_dict().items()}}, tmp_path / "trainer.pt")
     assert load_model("tiny-vit", str(tmp_path / "trainer.pt")).fingerprint == model.fingerprint
+
+
+def compiled(state, *prefixes):
+    return {"".join(prefixes) + key: value for key, value in state.items()}
+
+
+WRAPPINGS = {
+    "compiled": lambda s: {"state_dict": compiled(s, "_orig_mod.")},
+    "one compiled tower": lambda s: {k.replace("visual.", "visual._orig_mod."): v for k, v in s.items()},
+    "lightning": lambda s: {"epoch": 1, "state_dict": compiled(s, "model.")},
+    "lightning, compiled": lambda s: {"state_dict": compiled(s, "model.", "_orig_mod.")},
+    "data parallel, compiled": lambda s: compiled(s, "module.", "_orig_mod."),
+    "under 'model'": lambda s: {"model": s, "epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}}},
+    "under 'model_state_dict'": lambda s: {"model_state_dict": compiled(s, "module.")},
+    "two deep": lambda s: {"checkpoint": {"model": s}},
+    "a prefix of one's own": lambda s: compiled(s, "my_clip."),
+    "with a loss": lambda s: {"state_dict": compiled(s, "model.") | {"criterion.weight": torch.zeros(3)}},
+    "with an average": lambda s: {"model": s, "ema": {k: v + 1 for k, v in s.items()}},
+    "with a teacher": lambda s: compiled(s, "model.") | compiled({k: v + 1 for k, v in s.items()}, "teacher."),
+}
+
+
+@pytest.mark.parametrize("name", ["tiny-vit", "tiny-custom"])
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_what_trainers_wrap_around_the_weights_is_taken_off(tmp_path, wrapping, name):
+    model = tiny(name)
+    torch.save(WRAPPINGS[wrapping](model.module.state_dict()), tmp_path / "c.pt")
+    again = load_model(name, str(tmp_path / "c.pt"), device="cpu")
+    assert again.fingerprint == model.fingerprint
+    left_out = [note for note in again.notes if "left out" in note or "not those under" in note]
+    assert len(left_out) == wrapping.startswith("with"), again.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda s: {"epoch": 3, "args": {"lr": 0.1}}, "holds no weights .keys epoch, args"),
+        (lambda s: [1, 2], "holds no weights .a list"),
+        (lambda s: {"online": s, "target": s}, "several models .online, target"),
+        (lambda s: compiled(s, "student.") | compiled(s, "teacher."), "several models .student., teacher."),
+    ],
+)
+def test_what_cannot_be_unwrapped_says_why(tmp_path, content, words):
+    torch.save(content(tiny("tiny-vit").module.state_dict()), tmp_path / "c.pt")
+    with pytest.raises(ClipkitError, match=words):
+        load_model("tiny-vit", str(tmp_path / "c.pt"))
+
+
+def test_what_was_assumed_of_a_checkpoint_is_said_aloud(tmp_path):
+    forget()
+    path = save(tiny("tiny-vit"), tmp_path / "epoch_5.pt")
+    model = load_model("tiny-vit", path, device="cpu")
+    assert all(f"tiny-vit: {note}" in notices() for note in model.notes) and len(model.notes) == 2
+    assert "activation GELU, from the architecture; if epoch_5.pt was fine-tuned" in notices()[1]
+    forget()
+    load_model("tiny-vit-quickgelu", path, device="cpu")
+    assert notices()[1] == "tiny-vit-quickgelu: activation QuickGELU, from the architecture"
 
 
 def test_preprocessing_beside_the_file_wins(tmp_path):

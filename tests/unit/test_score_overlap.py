@@ -55,6 +55,42 @@ def test_cider_d_is_ten_for_the_only_reference_and_none_for_other_words():
     assert cider_d(references, ["x y z u v"] * 3).max() == 0
 
 
+@pytest.mark.parametrize("references", [[["a cat sits"]], [["a cat", "a dog"]] * 2])
+def test_cider_d_without_two_different_pictures_is_refused(references):
+    with pytest.raises(ClipkitError, match="two pictures with different references"):
+        cider_d(references, [r[0] for r in references])
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "precision", "recall"),
+    [
+        ("Кошка спит, и собака", "кошка СПИТ", 1, 2 / 4),  # cased letters
+        ("一只猫", "一只狗在", 2 / 4, 2 / 3),  # no spaces: a character is a word
+        ("一只猫cat", "cat 猫", 1, 2 / 4),
+        ("แมวนั่ง", "แมว", 1, 3 / 5),  # a mark stays with its letter
+        ("बिल्ली सो रही है", "बिल्ली है", 1, 2 / 4),  # vowel signs are no separators
+        ("naïve Ärger", "nai\u0308ve arger", 1 / 2, 1 / 2),  # composed and decomposed are one, an accent is not nothing
+        ("قطة تنام", "قطة", 1, 1 / 2),
+        ("2 cats", "２ cats", 1, 1),  # full-width digits
+    ],
+)
+def test_rouge_counts_the_words_of_every_script(reference, hypothesis, precision, recall):
+    got = rouge([[reference]], [hypothesis], ["rouge1"])
+    assert (got["rouge1_p"][0], got["rouge1_r"][0]) == (pytest.approx(precision), pytest.approx(recall))
+    assert rouge([[reference]], [reference])["rougeL_f"][0] == 1
+
+
+@pytest.mark.parametrize("stem", [False, True])
+def test_rouge_of_ascii_is_rouge_score_itself(stem):
+    from rouge_score.rouge_scorer import RougeScorer
+
+    pairs = [("The cat's running, a_b 3-4!", "a cat runs; b 4"), ("", "x"), ("!!!", "!!!"), ("Dogs  barked\tloudly", "dog barking loud")]
+    theirs = [RougeScorer(["rouge1", "rougeL"], use_stemmer=stem).score(*pair) for pair in pairs]
+    ours = rouge([[r] for r, _ in pairs], [h for _, h in pairs], ["rouge1", "rougeL"], stem=stem)
+    for kind in ("rouge1", "rougeL"):
+        np.testing.assert_array_equal(ours[f"{kind}_f"], [t[kind].fmeasure for t in theirs])
+
+
 def one_hot(texts):
     """Each word its own direction."""
     rows = [[WORDS.index(w) for w in t.split()] for t in texts]
