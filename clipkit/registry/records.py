@@ -211,7 +211,7 @@ def portable_text(message: str) -> str:
     """A sentence without the machine in it: of each absolute path only the last part is kept.
 
     >>> portable_text("folder:/home/me/flowers: 1 image is left out; the first is /home/me/flowers/a b/1.jpg: truncated")
-    'folder:flowers: 1 image is left out; the first is b/1.jpg: truncated'
+    'folder:flowers: 1 image is left out; the first is a b/1.jpg: truncated'
     """
     return re.sub(r"(?<![\w.])(?:~|[A-Za-z]:(?=[/\\]))?(?:[/\\][^\s/\\:;,'\"()]+)+", lambda m: re.split(r"[/\\]", m[0])[-1], message)
 
