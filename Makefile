@@ -11,7 +11,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := agg
 
-.PHONY: book test page pdf lint unit bench records clean clean-all help
+.PHONY: book test page check pdf lint unit bench records clean clean-all help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -34,6 +34,10 @@ book: $(STAMP)  ## run every notebook in `quick`, build the site, print where to
 page: $(STAMP)  ## run and rebuild one page: make page NB=zero_shot_classification
 	@test -n "$(NB)" || { echo "name the page: make page NB=<slug>"; exit 1; }
 	@$(BIN)/clipkit page $(NB) --preset $(PRESET)
+
+check: $(STAMP)  ## lint, tests, smallest preset and size of one page, in under a minute: make check NB=gda_adapter
+	@test -n "$(NB)" || { echo "name the page: make check NB=<slug>"; exit 1; }
+	@OMP_NUM_THREADS=1 $(BIN)/clipkit check $(NB)
 
 pdf: book  ## the whole book as one PDF (needs chromium: apt install chromium)
 	@$(BIN)/clipkit pdf --preset $(PRESET)

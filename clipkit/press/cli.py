@@ -59,8 +59,6 @@ app = Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # the place is at fault, not the program
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 well, 1 a notebook failed, 2 something the caller can mend, 130 interrupted.
@@ -236,11 +234,27 @@ def strip(files: Annotated[list[Path], Argument(metavar="FILE")]) -> None:
 
 
 @app.command()
-def new(slug: Slug) -> None:
-    """Write a notebook with the whole anatomy, from the registry entry."""
-    from clipkit.press.scaffold import write_new
+def new(
+    slug: Slug,
+    like: Annotated[str | None, Option(metavar="PAGE", help="copy this page: its notebook, study and tests, under the new name")] = None,
+) -> None:
+    """Write a notebook with the whole anatomy, from the registry entry, or a copy of a page to start from."""
+    from clipkit.press.scaffold import copy_page, write_new
 
-    print(f"{write_new(load_registry().entry(slug))}\nNext: write the page, then: clipkit page {slug}")
+    registry = load_registry()
+    entry = registry.entry(slug)
+    for path in copy_page(registry.entry(like), entry) if like else [write_new(entry)]:
+        print(path)
+    print(f"Next: write the page, then: make check NB={slug}")
+
+
+@app.command()
+def check(slug: Slug) -> int:
+    """Lint a page, run its tests and its smallest preset, and print its size, in under a minute."""
+    from clipkit.press.check import check as checked
+    from clipkit.press.runner import require_notebooks
+
+    return checked(*require_notebooks([load_registry().entry(slug)]))
 
 
 @app.command()

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
+from clipkit.paths import checkout
 from clipkit.press.install import with_install
 from clipkit.press.markup import render
 from clipkit.registry.papers import Entry
@@ -29,6 +30,31 @@ def new_notebook(entry: Entry):
     with_install(notebook)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return notebook
+
+
+def copy_page(source: Entry, entry: Entry) -> list[Path]:
+    """Copy a finished page under another name: notebook, study, its own and its calibration test; returns the new files.
+
+    Every occurrence of the old slug becomes the new one, titles of the registry likewise; the writer replaces the rest.
+    Raises ClipkitError when the source has no notebook or a file would be overwritten.
+    """
+    if not source.has_notebook:
+        raise ClipkitError(f"{source.slug} has no notebook to copy; take a page from `clipkit papers`")
+    tests = checkout() / "tests"
+    copies = {source.notebook_path: entry.notebook_path}
+    for pattern in ("clipkit/studies/{}.py", "tests/unit/test_page_{}.py", "tests/calibration/test_{}.py"):
+        copies[tests.parent / pattern.format(source.slug)] = tests.parent / pattern.format(entry.slug)
+    copies = {old: new for old, new in copies.items() if old.is_file()}
+    if there := [new.name for new in copies.values() if new.exists()]:
+        raise ClipkitError(f"{', '.join(there)} exists already; edit it, or move it away first")
+    names = {source.slug: entry.slug, source.slug.replace("_", "-"): entry.slug.replace("_", "-"), source.title: entry.title}
+    for old, new in copies.items():
+        text = old.read_text(encoding="utf-8")
+        for name, other in names.items():
+            text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", lambda _, other=other: other, text)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        new.write_text(text, encoding="utf-8")
+    return list(copies.values())
 
 
 def write_new(entry: Entry) -> Path:

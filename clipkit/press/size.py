@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from clipkit.paths import PACKAGE
@@ -61,22 +62,29 @@ class PageSize:
 
 def page_sizes() -> list[PageSize]:
     """Every finished page, in reading order."""
-    registry = load_registry()
-    users = imported_by_pages(registry.finished())
     sizes = []
-    for entry in registry.finished():
-        own = [path for path in modules() if room(path) in TECHNIQUES and entry.arxiv and entry.arxiv in path.read_text(encoding="utf-8")]
-        own = [path for path in own if users[path] <= {entry.slug}]
-        studies = [*(PACKAGE / "studies").glob(f"{entry.slug}.py")]
-        sizes.append(PageSize(entry.slug, sum(map(lines, studies)), sum(map(lines, own)), notebook_lines(entry.notebook_path)))
+    for entry in load_registry().finished():
+        study = PACKAGE / "studies" / f"{entry.slug}.py"
+        technique = sum(map(lines, own_technique(entry)))
+        sizes.append(PageSize(entry.slug, lines(study) if study.is_file() else 0, technique, notebook_lines(entry.notebook_path)))
     return sizes
 
 
-def imported_by_pages(entries: list[Entry]) -> dict[Path, set[str]]:
+def own_technique(entry: Entry) -> list[Path]:
+    """Technique files that cite the paper (its arXiv number) and that no other page imports."""
+    if not entry.arxiv:
+        return []
+    users = imported_by_pages()
+    cited = [path for path in modules() if room(path) in TECHNIQUES and entry.arxiv in path.read_text(encoding="utf-8")]
+    return [path for path in cited if users[path] <= {entry.slug}]
+
+
+@cache
+def imported_by_pages() -> dict[Path, set[str]]:
     """File -> pages whose notebook or study imports a name that it defines."""
 
     users: dict[Path, set[str]] = defaultdict(set)
-    for entry in entries:
+    for entry in load_registry().finished():
         cells = [cell.source for cell in notebooks.read(entry.notebook_path).cells if cell.cell_type == "code"]
         study = PACKAGE / "studies" / f"{entry.slug}.py"
         text = "\n".join([*cells, study.read_text(encoding="utf-8") if study.is_file() else ""])
@@ -87,6 +95,7 @@ def imported_by_pages(entries: list[Entry]) -> dict[Path, set[str]]:
     return users
 
 
+@cache
 def public_names(path: Path) -> set[str]:
     """Functions and classes that a file defines at top level, without a leading underscore."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
