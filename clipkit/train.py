@@ -17,11 +17,15 @@ from clipkit.errors import ClipkitError
 
 @dataclass
 class History:
-    """What a run left behind: loss per step, seconds, samples seen."""
+    """What a run left behind: loss per step, seconds."""
 
     loss: list[float] = field(default_factory=list)
     seconds: float = 0.0
-    samples: int = 0
+
+    def summary(self) -> dict[str, float]:
+        """What a card says of a run: its minutes, and the mean loss of the last fifty steps."""
+        last = self.loss[-50:]
+        return {"minutes": round(self.seconds / 60, 1), "final_loss": round(sum(last) / len(last), 3)}
 
 
 def cosine_schedule(step: int, steps: int, warmup: int) -> float:

@@ -93,3 +93,18 @@ def _lemmas() -> dict[str, str]:
         return {}
     rows = (line.split("\t") for line in table.read_text(encoding="utf-8").splitlines())
     return {row[0]: row[1].split(",")[0].strip() for row in rows if len(row) == 2}
+
+
+def imagenet_names() -> list[str]:
+    """The 1,000 class names packaged with open_clip, in the classifier's order."""
+    from clipkit.compat import import_open_clip
+
+    return list(import_open_clip().IMAGENET_CLASSNAMES)
+
+
+def imagenet_glosses() -> list[str]:
+    """The WordNet gloss of each class, packaged with timm."""
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo()
+    return [info.label_name_to_description(label, detailed=True).split(": ", 1)[-1] for label in info.label_names()]

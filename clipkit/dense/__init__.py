@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "proxy": ["colour_features", "proxy_attention", "proxy_matrix"],
         "refinement": ["PromptableSegmenter", "find_regions", "refine"],
         "sam": ["HuggingFaceSam", "load_sam"],
-        "segmenter": ["Segmenter"],
+        "segmenter": ["Segmenter", "load_segmenter"],
         "smoothing": ["colour_smoothing"],
         "text": ["cosines", "group_max", "segment", "text_classifier"],
         "trident_windows": ["Windowed", "trident", "window_maps"],

@@ -10,12 +10,15 @@ Letters: B pictures, S pixels a side, h × w = N cells of the grid (S / 4 a side
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
+from clipkit.models.parts import load_part
 
 STRIDE = 4  # pixels of a cell
 MEAN, STD = 0.5, 0.25  # of pixels in 0..1, as for the other small models
@@ -79,6 +82,11 @@ class Segmenter(nn.Module):
         self.prompt = nn.ModuleList([_conv(c + 5, p), _conv(p, p, dilation=2), _conv(p, p, dilation=4)])
         self.mask = nn.Conv2d(p, 1, 1)
         self.quality = nn.Sequential(nn.Linear(2 * p + 2, 48), nn.ReLU(), nn.Linear(48, 1))
+
+    @property
+    def header(self) -> dict:
+        """What its file needs besides the weights, see `clipkit.models.parts`."""
+        return {"segmenter": self.settings}
 
     def encode(self, pixels: Tensor) -> Embedding:
         """Pixels (B, 3, S, S) in 0..1, sides multiples of 16, to an `Embedding`. Raises ClipkitError for another shape."""
@@ -157,3 +165,16 @@ class Segmenter(nn.Module):
         alike = torch.einsum("qhd,qhnd->qn", unit[image, :, cell], unit[image]) / unit.shape[1]
         hints = torch.stack([near, row.reshape(q, h, w), alike.reshape(q, h, w)], 1) * known[:, None, None, None]
         return torch.cat([box[:, None], hints], dim=1)
+
+
+def load_segmenter(name: str = "nano-sam", device: str = "auto", folder: str | Path | None = None) -> Segmenter:
+    """A shipped segmenter, or one saved at the path `name`, frozen, in float32; its `fingerprint` changes with its weights.
+
+    Raises ClipkitError when the file is missing or holds something else.
+    """
+    return load_part("segmenter", lambda header: Segmenter(**header["segmenter"]), name, device, folder).requires_grad_(False)
+
+
+def to_pixels(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in 0..1, what a segmenter takes."""
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy()).float() / 255

@@ -90,7 +90,7 @@ def fitted_texts(model) -> Crawl:
 
     Raises: ClipkitError for any other model, whose texts are not at hand.
     """
-    from clipkit.recipes.lite_fit import imagenet_glosses, imagenet_names
+    from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 
     if model.name != "lite":
         raise ClipkitError(

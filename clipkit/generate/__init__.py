@@ -22,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ngram_repetition",
             "retrieval_recall",
         ],
-        "caption_model": ["CaptionDecoder", "picture_tokens", "reference_batches", "train_captioner"],
+        "caption_model": ["CaptionDecoder", "load_captioner", "picture_tokens", "reference_batches", "train_captioner"],
         "cider": ["CiderD"],
         "clip_reward": [
             "CLIPReward",
@@ -36,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "pooled_text",
         ],
         "references": ["brief_references", "brief_vocabulary", "full_captions"],
+        "text_grammar": ["TextGrammar", "load_grammar"],
         "scst": ["advantages", "kl_to", "scst_step", "self_critical_loss", "self_critical_training", "word_mask"],
     },
 )

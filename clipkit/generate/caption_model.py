@@ -6,6 +6,7 @@ Letters in shapes: N pictures, M tokens a picture, D dimensions of the image–t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 from clipkit.errors import ClipkitError
 from clipkit.language.transformer import TextDecoder
 from clipkit.language.vocabulary import WordVocabulary
+from clipkit.models.parts import load_part
+from clipkit.train import train
 
 
 @torch.no_grad()
@@ -82,6 +85,11 @@ class CaptionDecoder(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.places.device
+
+    @property
+    def header(self) -> dict:
+        """What its file needs besides the weights, see `clipkit.models.parts`."""
+        return {"captioner": self.settings, "words": self.vocabulary.words}
 
     @property
     def length(self) -> int:
@@ -156,9 +164,17 @@ def train_captioner(
     **options,
 ):
     """The likelihood stage: references written word by word. `options`: of `clipkit.train.train`. Returns its History."""
-    from clipkit.train import train
-
     batches = reference_batches(pictures, references, captioner.vocabulary, batch, steps, seed)
     device = captioner.device
     batches = ((p.to(device).float(), t[:, : int((t != captioner.vocabulary.pad).sum(1).max())].to(device)) for p, t in batches)
     return train(captioner, batches, lambda module, b: module.loss(*b), steps, lr=lr, **options)
+
+
+def load_captioner(name: str = "nano-captioner", device: str = "auto", folder: str | Path | None = None) -> CaptionDecoder:
+    """The shipped captioner, or one saved at the path `name`; float32, in evaluation. It reads `picture_tokens` of nano.
+
+    Its `name` and `fingerprint` are set. Raises ClipkitError when the file is missing or holds something else.
+    """
+    return load_part(
+        "captioner", lambda header: CaptionDecoder(WordVocabulary(header["words"]), **header["captioner"]), name, device, folder
+    )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
 from clipkit.language.transformer import Encoder, TextDecoder
 from clipkit.language.vocabulary import WordVocabulary
+from clipkit.models.parts import load_part
 
 
 class Seq2Seq(nn.Module):
@@ -32,6 +35,11 @@ class Seq2Seq(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.positions.device
+
+    @property
+    def header(self) -> dict:
+        """What its file needs besides the weights, see `clipkit.models.parts`."""
+        return {"seq2seq": self.settings, "words": self.vocabulary.words}
 
     def tokens(self, texts: list[str]) -> Tensor:
         """Texts to tokens (B, L) on the model's device; what is longer than `length` is cut."""
@@ -75,3 +83,11 @@ class Seq2Seq(nn.Module):
         tokens = self.tokens(texts)
         memory, mask = self.encode(tokens)
         return memory, mask & (tokens != self.vocabulary.bos) & (tokens != self.vocabulary.eos)
+
+
+def load_seq2seq(name: str = "nano-bart", device: str = "auto", folder: str | Path | None = None) -> Seq2Seq:
+    """A shipped model (nano-bart, nano-bart-short, nano-bart-para), or one saved at the path `name`; float32, in evaluation.
+
+    Its `name` and `fingerprint` (of the file's bytes) are set. Raises ClipkitError when the file is missing or holds something else.
+    """
+    return load_part("seq2seq", lambda header: Seq2Seq(WordVocabulary(header["words"]), **header["seq2seq"]), name, device, folder)

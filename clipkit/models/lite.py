@@ -10,7 +10,7 @@ sentence. The map that does it for sentences is fitted on words alone.
 
 With hard probabilities (τ = 1) and a nearest-neighbour w this is ConSE (Norouzi et al., arXiv:1312.5650); soft
 ones keep what the classifier knows of classes that it would not name. How A is fitted:
-`clipkit.recipes.lite_fit`. What it reaches: `data/models/lite.card.json`.
+`python -m clipkit.recipes.lite`. What it reaches: `data/models/lite.card.json`.
 """
 
 from __future__ import annotations
@@ -122,6 +122,15 @@ class LiteEncoder(DualEncoder):
         return {**pre, "context_length": CONTEXT_LENGTH, "bandwidth": self.module.map.bandwidth, "temperature": TEMPERATURE}
 
 
+def save_map(sentence_map: SentenceMap, path: str | Path, logit_scale: float) -> Path:
+    """Write the map as float16 safetensors with its bandwidth and logit scale."""
+    from safetensors.torch import save_file
+
+    tensors = {k: getattr(sentence_map, k).half().contiguous() for k in ("support", "coefficients")}
+    save_file(tensors, path, metadata={"bandwidth": str(sentence_map.bandwidth), "logit_scale": str(logit_scale)})
+    return Path(path)
+
+
 def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
     """The map and logit scale of `path`, by default the shipped `data/models/lite_map.safetensors`."""
     from safetensors import SafetensorError, safe_open
@@ -137,7 +146,7 @@ def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
 
 
 def load_lite(pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lite`. `pretrained`: nothing (the shipped map) or the path of a map made by `lite_fit.save_map`.
+    """The model `lite`. `pretrained`: nothing (the shipped map) or the path of a map written by `save_map`.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for a missing or damaged map.
     """

@@ -1,38 +1,40 @@
 """Shipped parts that are no dual encoders (captioner, segmenter, writer, answerer …): one file each with a card beside it.
 
 Weights lie in float16 in `<name>.safetensors`; what else is needed to build the module (settings, vocabulary) stands in the
-same file's header as JSON, under names of the part's own.
+same file's header as JSON, under names of the part's own. Each part's class has that `header`, and a loader beside it.
 """
 
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import shipped
 
 
-def save_part(state: nn.Module | Mapping[str, Tensor], header: Mapping[str, Any], card: dict, folder: str | Path, name: str) -> Path:
-    """Write `<name>.safetensors` and `<name>.card.json` in `folder`; returns the first's path.
+class Part(Protocol):
+    """A module, or what looks like one when it is saved."""
 
-    Args: state: a module or its state; numbers with a point are stored in float16. header: what JSON can write, by name.
-    """
+    header: Mapping[str, Any]  # what JSON can write, by names of the part's own; the first is its kind
+
+    def state_dict(self) -> Mapping[str, Tensor]: ...
+
+
+def save_part(part: Part, card: dict, folder: str | Path, name: str) -> Path:
+    """Write `<name>.safetensors` (numbers with a point in float16) and `<name>.card.json` in `folder`; returns the first's path."""
     from safetensors.torch import save_file
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = state.state_dict() if isinstance(state, nn.Module) else state
-    tensors = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in part.state_dict().items()}
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     path = folder / f"{name}.safetensors"
-    save_file(tensors, path, {key: json.dumps(value) for key, value in header.items()})
+    save_file(tensors, path, {key: json.dumps(value) for key, value in part.header.items()})
     (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n")
     return path
 
@@ -76,29 +78,6 @@ def load_part(kind: str, build: Callable[[dict], nn.Module], name: str, device: 
         raise _not_a_part(kind, path) from error
     module.name, module.fingerprint = path.stem, hash_file(path)
     return module.to(resolve_device(device)).eval()
-
-
-def part_card(recipe, steps: int, history, settings: Mapping[str, Any], module: nn.Module, device: str, **more) -> dict:
-    """What every card of a part says: recipe, training (steps, minutes, last loss, settings), size, versions; then `more`.
-
-    Args: recipe: of `clipkit.recipes.contrastive`. history: what `train` returned. settings: those given to it.
-    """
-    from clipkit import __version__
-
-    last = history.loss[-50:]
-    return {
-        "name": recipe.name,
-        "note": recipe.note,
-        "kind": recipe.kind,
-        "training": {
-            "steps": steps, "batch": recipe.batch, "minutes": round(history.seconds / 60, 1),
-            "final_loss": round(sum(last) / len(last), 3),
-            **settings, "seed": recipe.seed, "threads": torch.get_num_threads(), "device": str(device),
-        },
-        "parameters": sum(p.numel() for p in module.parameters()),
-        **more,
-        "versions": {"clipkit": __version__, "torch": torch.__version__.split("+")[0], "python": platform.python_version()},
-    }  # fmt: skip
 
 
 def _not_a_part(kind: str, path: Path) -> ClipkitError:

@@ -374,7 +374,7 @@ def pretrain(
     threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
 ) -> None:
     """Train the book's small models from their recipes."""
-    from clipkit.recipes.contrastive import RECIPES, main
+    from clipkit.recipes.table import RECIPES, main
 
     if not names:
         for recipe in RECIPES.values():

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from clipkit.pretrain.probes import two_way
+import numpy as np
+from torch import Tensor
+
+
+def scene_features(model, scenes) -> Tensor:
+    """Unit-norm features (N, D) of scenes drawn at the model's own size."""
+    from clipkit.world import render
+
+    return model.image_features(render(scenes, size=model.image_size).images)
+
+
+def two_way(model, true: Sequence[str], false: Sequence[str], scenes) -> float:
+    """Percent of scenes whose true caption scores above the false one (chance: 50; a tie counts as half)."""
+    image = scene_features(model, scenes)
+    right, wrong = ((image * model.text_features(texts)).sum(1) for texts in (true, false))
+    return 100 * ((right > wrong).double() + 0.5 * (right == wrong).double()).mean().item()
 
 
 def colour_binding(model, n: int, seed: int) -> dict[str, float]:
@@ -15,8 +30,19 @@ def colour_binding(model, n: int, seed: int) -> dict[str, float]:
     tell. Both on the same scenes: those among `n` in which categories and colours differ.
 
     Source: the attribution test of arXiv:2210.01936 (ARO), here on drawn scenes; "wrong_colour" is a control of ours.
-    "word_order" equals that of `clipkit.pretrain.probes.relations_and_order` at the same n and seed.
     """
+    scenes, true, exchanged, wrong = _captions(n, seed)
+    return {"word_order": two_way(model, true, exchanged, scenes), "wrong_colour": two_way(model, true, wrong, scenes)}
+
+
+def word_order(model, n: int, seed: int) -> float:
+    """The first of `colour_binding` alone."""
+    scenes, true, exchanged, _ = _captions(n, seed)
+    return two_way(model, true, exchanged, scenes)
+
+
+def _captions(n: int, seed: int):
+    """Scenes, and for each its caption, the one with colours exchanged, and the one with a colour that is not there."""
     from clipkit.world import CATEGORIES, COLOURS, WorldSpec, fill, sample_scenes
 
     scenes = sample_scenes(WorldSpec(min_objects=2, max_objects=2, textured=0.0), n, seed)
@@ -30,7 +56,4 @@ def colour_binding(model, n: int, seed: int) -> dict[str, float]:
         phrases = [[fill("a {}", f"{names[c]} {CATEGORIES[k]}") for c, k in zip(*x, strict=True)] for x in ((first, a), (second, b))]
         return [f"{one} and {two}" for one, two in zip(*phrases, strict=True)]
 
-    return {
-        "word_order": two_way(model, say(p, q), say(q, p), scenes[keep]),
-        "wrong_colour": two_way(model, say(p, q), say(third, q), scenes[keep]),
-    }
+    return scenes[keep], say(p, q), say(q, p), say(third, q)

@@ -1,19 +1,18 @@
 """Self-distillation without labels (DINO): a student agrees with the moving average of itself across views.
 
-Source: Caron et al., arXiv:2104.14294, algorithm 1; two global and `n_local` local crops. A network learns what its views
-have in common, and crops of one picture have the background and the colours; `clipkit.recipes.shapes` takes other views.
+Source: Caron et al., arXiv:2104.14294, algorithm 1. A network learns what its views have in common, and crops of one
+picture (`random_views`) have the background and the colours; `nano-dino` was trained on other views.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit.train import History, cosine_schedule, train
+from clipkit.train import cosine_schedule
 
 
 class DinoHead(nn.Module):
@@ -102,34 +101,3 @@ class Distiller:
             t.lerp_(s, 1 - decay)
         for t, s in zip(self.teacher.buffers(), student.buffers(), strict=True):  # statistics of batch normalisation
             t.copy_(s)
-
-
-def train_dino(
-    tower: nn.Module,
-    width: int,
-    batches: Iterator[Tensor],
-    steps: int,
-    lr: float = 1e-3,
-    momentum: float = 0.99,
-    n_local: int = 1,
-    seed: int = 0,
-    muon_lr: float | None = None,
-    precision: str = "fp32",
-    after_step=None,
-) -> tuple[nn.Module, History]:
-    """Train `tower` ((B, 3, S, S) -> (B, width)); returns (the teacher's tower, history)."""
-    student = Student(tower, width)
-    distiller, generator = Distiller(student, momentum), torch.Generator().manual_seed(seed)
-
-    def loss(module: nn.Module, pixels: Tensor) -> Tensor:
-        views = [random_views(pixels, generator, (0.4, 1.0)) for _ in range(2)]
-        views += [random_views(pixels, generator, (0.15, 0.4)) for _ in range(n_local)]
-        return distiller.loss(torch.cat(views[:2]), module(torch.cat(views))[1].unflatten(0, (len(views), -1)))
-
-    def follow(step: int, module: nn.Module, value: float) -> None:
-        distiller.follow(module, step, steps)
-        if after_step is not None:
-            after_step(step, module, value)
-
-    history = train(student, batches, loss, steps, lr=lr, weight_decay=0.04, muon_lr=muon_lr, precision=precision, after_step=follow)
-    return distiller.teacher.eval().tower, history

@@ -9,15 +9,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from clipkit.pretrain.attribute_binding import scene_features, two_way, word_order
 from clipkit.zeroshot import zeroshot_weights
 
 PROBE_SEED = 90_210  # far from every training seed
-
-
-def _features(model, scenes) -> torch.Tensor:
-    from clipkit.world import render
-
-    return model.image_features(render(scenes, size=model.image_size).images)
 
 
 def zeroshot_accuracy(model, factor: str, n: int = 1500, seed: int = PROBE_SEED, **spec) -> float:
@@ -28,7 +23,7 @@ def zeroshot_accuracy(model, factor: str, n: int = 1500, seed: int = PROBE_SEED,
     labels = getattr(scenes, factor)
     labels = torch.as_tensor(np.asarray(labels if labels.ndim == 1 else labels[:, 0], dtype=np.int64))
     weights = zeroshot_weights(model, classnames(factor), CLASS_TEMPLATES[factor])
-    return 100 * (_features(model, scenes) @ weights.T).argmax(1).eq(labels).double().mean().item()
+    return 100 * (scene_features(model, scenes) @ weights.T).argmax(1).eq(labels).double().mean().item()
 
 
 def retrieval(model, n: int = 256, seed: int = PROBE_SEED + 1, rounds: int = 4) -> dict[str, float]:
@@ -43,7 +38,7 @@ def retrieval(model, n: int = 256, seed: int = PROBE_SEED + 1, rounds: int = 4) 
         scenes = sample_scenes(WorldSpec(), n, seed + k)
         captions = caption_batch(scenes, "detailed", seed=seed)
         same = torch.tensor(np.array([[a == b for b in captions] for a in captions]))  # (n, n) truth, symmetric
-        similarity = _features(model, scenes) @ model.text_features(captions).T
+        similarity = scene_features(model, scenes) @ model.text_features(captions).T
         for name, matrix in (("i2t", similarity), ("t2i", similarity.T)):
             for top in (1, 5):
                 hit = same.gather(1, matrix.topk(top, dim=1).indices).any(1)
@@ -59,7 +54,7 @@ def counting(model, n: int = 1500, seed: int = PROBE_SEED + 10) -> dict[str, flo
     truth = torch.as_tensor((scenes.category >= 0).sum(1))
     numbers = classnames("count")
     weights = zeroshot_weights(model, numbers, CLASS_TEMPLATES["count"])
-    guess = (_features(model, scenes) @ weights.T).argmax(1) + 1
+    guess = (scene_features(model, scenes) @ weights.T).argmax(1) + 1
     out = {"all": 100 * (guess == truth).double().mean().item()}
     for count in range(1, len(numbers) + 1):
         rows = truth == count
@@ -68,44 +63,25 @@ def counting(model, n: int = 1500, seed: int = PROBE_SEED + 10) -> dict[str, flo
     return out
 
 
-def two_way(model, true: list[str], false: list[str], scenes) -> float:
-    """Percent of scenes whose true caption scores above the false one (chance: 50; a tie counts as half)."""
-    image = _features(model, scenes)
-    right, wrong = ((image * model.text_features(t)).sum(1) for t in (true, false))
-    return 100 * ((right > wrong).double() + 0.5 * (right == wrong).double()).mean().item()
-
-
 def relations_and_order(model, n: int = 1000, seed: int = PROBE_SEED + 20) -> dict[str, float]:
     """Two-object scenes: true caption against one with the relation turned round, or colours exchanged."""
-    from clipkit.world import WorldSpec, sample_scenes
+    from clipkit.world import WorldSpec, fill, sample_scenes
     from clipkit.world import relations as relations_of
+    from clipkit.world.words import OPPOSITE, RELATION_WORDS
 
     scenes = sample_scenes(WorldSpec(min_objects=2, max_objects=2, textured=0.0), n, seed)
-    opposite = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-    place = {"left of": "to the left of", "right of": "to the right of", "above": "above", "below": "below"}
-    spatial, order = ([], [], []), ([], [], [])
+    rows, true, false = [], [], []
     for k in range(len(scenes)):
         scene = scenes[k]
         a, b = scene.objects[:2]
         found = relations_of(scene)
         if found and (a.category, a.colour) != (b.category, b.colour):
             i, relation, j = found[0]
-            names = [_phrase(o.colour, o.category) for o in (scene.objects[i], scene.objects[j])]
-            for texts, r in ((spatial[1], relation), (spatial[2], opposite[relation])):
-                texts.append(f"{names[0]} {place[r]} {names[1]}")
-            spatial[0].append(k)
-        if a.category != b.category and a.colour != b.colour:
-            order[0].append(k)
-            order[1].append(f"{_phrase(a.colour, a.category)} and {_phrase(b.colour, b.category)}")
-            order[2].append(f"{_phrase(b.colour, a.category)} and {_phrase(a.colour, b.category)}")
-    return {
-        "relation": two_way(model, spatial[1], spatial[2], scenes[np.array(spatial[0])]),
-        "word_order": two_way(model, order[1], order[2], scenes[np.array(order[0])]),
-    }
-
-
-def _phrase(colour: str, category: str) -> str:
-    return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {category}"
+            one, two = (fill("a {}", f"{o.colour} {o.category}") for o in (scene.objects[i], scene.objects[j]))
+            rows.append(k)
+            true.append(f"{one} {RELATION_WORDS[relation]} {two}")
+            false.append(f"{one} {RELATION_WORDS[OPPOSITE[relation]]} {two}")
+    return {"relation": two_way(model, true, false, scenes[np.array(rows)]), "word_order": word_order(model, n, seed)}
 
 
 def card_numbers(model) -> dict:
@@ -131,10 +107,25 @@ def vision_card_numbers(model, n: int = 3000) -> dict:
 
     spec = WorldSpec(min_objects=1, max_objects=1)
     train, test = sample_scenes(spec, n, PROBE_SEED), sample_scenes(spec, 1000, PROBE_SEED + 1)
-    a, b = _features(model, train), _features(model, test)
+    a, b = scene_features(model, train), scene_features(model, test)
     first = lambda s, f: torch.as_tensor(getattr(s, f) if getattr(s, f).ndim == 1 else getattr(s, f)[:, 0])  # noqa: E731
     return _rounded({f"knn_{f}": knn_accuracy(a, first(train, f), b, first(test, f)) for f in ("category", "colour", "background")})
 
 
 def _rounded(value):
     return {k: _rounded(v) for k, v in value.items()} if isinstance(value, dict) else round(value, 1)
+
+
+def known_failures(numbers: dict) -> list[str]:
+    """Sentences about what the numbers of a card show to be weak."""
+    said = []
+    beyond = [v for k, v in numbers.get("counting", {}).items() if k.isdigit() and int(k) > 4]
+    if beyond:
+        said.append(f"counting beyond four: {sum(beyond) / len(beyond):.0f} % right (chance 10)")
+    for factor in ("colour", "background"):
+        if numbers.get(f"knn_{factor}", 100) < 50:
+            said.append(f"{factor}: {numbers[f'knn_{factor}']:.0f} % right among nearest neighbours; training hides it")
+    for key, what in (("relation", "left/right and above/below"), ("word_order", "which colour belongs to which object")):
+        if key in numbers:
+            said.append(f"{what}: {numbers[key]:.0f} % right between two captions (chance 50)")
+    return said

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 # What pretraining sees: mostly flat drawings, a few shaded, pastel and sketched ones. Pixel art, blueprints and
 # negatives never occur: they are the domain shifts.
 SEEN_STYLES = {"styles": ("flat", "shaded", "pastel", "sketch"), "style_probs": (0.82, 0.06, 0.06, 0.06)}
@@ -18,15 +22,19 @@ def worlds(**extra) -> tuple[tuple[dict, float], ...]:
     )
 
 
-def lesson(**extra) -> tuple[tuple[dict, float], ...]:
-    """Single objects, first large, plain and upright, then smaller and turned, then all there are; at last two and three too."""
+def lesson(shares: Sequence[float] = (0.12, 0.13, 0.25, 0.5), **extra) -> tuple[tuple[dict, float], ...]:
+    """Single objects, first large, plain and upright, then smaller and turned, then all there are; at last two and three too.
+
+    shares: of the steps; three of them leave the last stage out.
+    """
     common = {**SEEN_STYLES, **extra, "min_objects": 1, "max_objects": 1}
-    return (
-        ({**common, "styles": ("flat",), "style_probs": None, "sizes": ("large",), "textured": 0.0, "rotate": False}, 0.12),
-        ({**common, "sizes": ("medium", "large"), "textured": 0.1}, 0.13),
-        (common, 0.25),
-        ({**common, "max_objects": 3, "count_probs": (0.65, 0.25, 0.1)}, 0.5),
+    stages = (
+        {**common, "styles": ("flat",), "style_probs": None, "sizes": ("large",), "textured": 0.0, "rotate": False},
+        {**common, "sizes": ("medium", "large"), "textured": 0.1},
+        common,
+        {**common, "max_objects": 3, "count_probs": (0.65, 0.25, 0.1)},
     )
+    return tuple(zip(stages, shares, strict=False))
 
 
 def moving() -> tuple[tuple[dict, float], ...]:
@@ -37,3 +45,12 @@ def moving() -> tuple[tuple[dict, float], ...]:
         ({**common, "sizes": ("medium", "large")}, 0.35),
         (common, 0.5),
     )
+
+
+def spec_at(stages: Sequence[tuple[object, float]], done: int, steps: int):
+    """The WorldSpec to learn from after `done` of `steps`. stages: (WorldSpec, share of the steps), one after the other.
+
+    The last goes on for ever.
+    """
+    ends = np.cumsum([share for _, share in stages[:-1]]) * steps
+    return stages[int(np.searchsorted(ends, done, side="right"))][0]

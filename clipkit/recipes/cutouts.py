@@ -18,6 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
+from clipkit.pretrain.worlds import spec_at
+from clipkit.world import WorldSpec, render, sample_scenes
+from clipkit.world.backgrounds import VARIANTS
 
 
 def subtract_backdrops(images: np.ndarray, camera: np.ndarray, threshold: int = 14) -> tuple[np.ndarray, np.ndarray]:
@@ -115,31 +118,21 @@ def cutout_view(pixels: Tensor, masks: Tensor, backdrops: Tensor, generator: tor
 
 
 def camera_batches(
-    model, stages: Sequence[tuple[object, float]], steps: int, batch: int, seed: int, chunk: int = 8192
+    model, stages: Sequence[tuple[WorldSpec, float]], steps: int, batch: int, seed: int, chunk: int = 8192
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """`steps` batches of (pixels, masks, all backdrops) for `cutout_views`, one WorldSpec after the other.
+    """For ever: (pixels, masks, all backdrops) for `cutout_view`. `stages` as in `spec_at`, of a training of `steps` batches.
 
     Which of the 128 backdrops a picture has is read from its scene: the number of the camera, and all that is read of it.
-    Args: stages: (WorldSpec, share of the steps); the last goes on to the end.
     """
-    from clipkit.world import render, sample_scenes
-    from clipkit.world.backgrounds import VARIANTS
-
-    rng = np.random.default_rng([seed, 2])
-    ends = np.cumsum([share for _, share in stages]) * steps
-    ends[-1] = steps
-    done = start = 0
-    while done < steps:
-        spec = stages[int(np.searchsorted(ends, done, side="right").clip(max=len(stages) - 1))][0]
-        scenes = sample_scenes(spec, chunk, seed, start=start)
+    rng, done, start = np.random.default_rng([seed, 2]), 0, 0
+    while True:
+        scenes = sample_scenes(spec_at(stages, done, steps), chunk, seed, start=start)
         start += chunk
         images = render(scenes, size=model.image_size).images
         camera = scenes.background.astype(np.int64) * VARIANTS + (scenes.seed % np.uint64(VARIANTS)).astype(np.int64)
         masks, backdrops = subtract_backdrops(images, camera)
         found = rng.permutation(np.flatnonzero(masks.sum((1, 2)) >= 12))
         for i in range(0, len(found) - batch + 1, batch):
-            if done == steps:
-                return
             done += 1
             rows = found[i : i + batch]
             yield model.preprocess_batch(images[rows]), torch.as_tensor(masks[rows]).float(), model.preprocess_batch(backdrops)

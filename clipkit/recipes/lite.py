@@ -12,71 +12,30 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
-from clipkit.models.lite import CONTEXT_LENGTH, IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, load_map, resemblance
-from clipkit.models.lite_towers import SentenceEncoder, WordPieces, packaged_lite0
+from clipkit.datasets import load_dataset
+from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
+from clipkit.models.lite import IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, load_map, resemblance, save_map
+from clipkit.models.lite_towers import SentenceEncoder, packaged_lite0
 from clipkit.paths import data_dir
-from clipkit.recipes.lite_fit import (
-    SOURCES,
-    TEMPLATES,
-    embed_texts,
-    fit_map,
-    imagenet_glosses,
-    imagenet_names,
-    pooled,
-    save_map,
-    unseen_accuracy,
-    unseen_folds,
-)
+from clipkit.recipes.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, sentence_vectors, unseen_accuracy, unseen_folds
 
 SETTINGS = {"bandwidth": 0.2, "ridge": 0.2}
-
-
-def sentence_vectors(encoder: SentenceEncoder, batch: int = 128) -> Callable[[Sequence[str]], Tensor]:
-    """A function from texts to unit-norm vectors (N, 384) that sorts by length, so that little padding is computed."""
-    tokenizer = WordPieces(CONTEXT_LENGTH)
-
-    @torch.no_grad()
-    def encode(texts: Sequence[str]) -> Tensor:
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        out = torch.empty(len(texts), 384)
-        for i in range(0, len(order), batch):
-            part = order[i : i + batch]
-            out[part] = F.normalize(encoder(tokenizer([texts[j] for j in part])), dim=-1)
-        return out
-
-    return encode
-
-
-def remembered(encode: Callable[[Sequence[str]], Tensor]) -> Callable[[Sequence[str]], Tensor]:
-    """The same function, computing each sentence once: the folds ask for the same sentences again."""
-    known: dict[str, Tensor] = {}
-
-    def lookup(texts: Sequence[str]) -> Tensor:
-        new = [t for t in dict.fromkeys(texts) if t not in known]
-        known.update(zip(new, encode(new), strict=True))
-        return torch.stack([known[t] for t in texts])
-
-    return lookup
 
 
 @torch.no_grad()
 def class_logits(model: LiteEncoder, files: Sequence[Path], batch: int = 64) -> Tensor:
     """Lite0's logits (N, 1000) of picture files."""
-    from PIL import Image
-
     out = []
     for i in range(0, len(files), batch):
-        pictures = []
-        for file in files[i : i + batch]:
-            with Image.open(file) as picture:
-                pictures.append(picture.convert("RGB"))
+        pictures = [Image.open(file).convert("RGB") for file in files[i : i + batch]]  # convert reads and closes the file
         out.append(model.module.classifier(model.module.visual(model.preprocess_batch(pictures)).mean((2, 3))))
     return torch.cat(out)
 
@@ -92,7 +51,7 @@ def best_logit_scale(*data, **fit) -> float:
 def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
     """Fit, measure, write `lite_map.safetensors` and `lite.card.json` into `out`; returns the card."""
     sentences = SentenceEncoder.packaged()
-    encode = remembered(sentence_vectors(sentences))
+    encode = sentence_vectors(sentences)
     described = json.loads((data / "descriptions" / "cupl_imagenet.json").read_text())
     descriptions = list(described.values())  # the file keeps the classifier's order
     texts = embed_texts(encode, imagenet_names(), imagenet_glosses(), descriptions)
@@ -171,8 +130,6 @@ def _cifar(model: LiteEncoder, data: Path, encode) -> dict:
 
 
 def _photos(model: LiteEncoder) -> dict:
-    from clipkit.datasets import load_dataset
-
     photos = load_dataset("photos")
     images = model.image_features([photos.images[i] for i in range(len(photos))])
     logits = images @ model.text_features([captions[0] for captions in photos.captions]).T

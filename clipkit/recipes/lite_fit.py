@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
-from clipkit.models.lite import SentenceMap, kernel, resemblance
+from clipkit.models.lite import CONTEXT_LENGTH, SentenceMap, kernel, resemblance
+from clipkit.models.lite_towers import SentenceEncoder, WordPieces
 
 TEMPLATES = (
     "{}",
@@ -52,19 +52,19 @@ class Texts:
         return Texts(self.embeddings[rows], self.classes[rows], self.weights[rows], self.support[keep])
 
 
-def imagenet_names() -> list[str]:
-    """The 1,000 class names packaged with open_clip, in the classifier's order."""
-    from clipkit.compat import import_open_clip
+def sentence_vectors(encoder: SentenceEncoder, batch: int = 128) -> Callable[[Sequence[str]], Tensor]:
+    """A function from texts to unit-norm vectors (N, 384). It computes each sentence once, and sorts by length: less padding."""
+    tokenizer, known = WordPieces(CONTEXT_LENGTH), {}
 
-    return list(import_open_clip().IMAGENET_CLASSNAMES)
+    @torch.no_grad()
+    def encode(texts: Sequence[str]) -> Tensor:
+        new = sorted((t for t in dict.fromkeys(texts) if t not in known), key=len)
+        for i in range(0, len(new), batch):
+            part = new[i : i + batch]
+            known.update(zip(part, F.normalize(encoder(tokenizer(part)), dim=-1), strict=True))
+        return torch.stack([known[t] for t in texts])
 
-
-def imagenet_glosses() -> list[str]:
-    """The WordNet gloss of each class, packaged with timm."""
-    from timm.data import ImageNetInfo
-
-    info = ImageNetInfo()
-    return [info.label_name_to_description(label, detailed=True).split(": ", 1)[-1] for label in info.label_names()]
+    return encode
 
 
 def embed_texts(
@@ -148,12 +148,3 @@ def unseen_accuracy(
         for cosines, labels in unseen_folds(texts, logits, queries, query_classes, seed, folds, **fit)
     ]
     return float(torch.cat(hits).mean())
-
-
-def save_map(fitted: SentenceMap, path: str | Path, logit_scale: float) -> Path:
-    """Write the map as float16 safetensors with its bandwidth and logit scale."""
-    from safetensors.torch import save_file
-
-    tensors = {k: getattr(fitted, k).half().contiguous() for k in ("support", "coefficients")}
-    save_file(tensors, path, metadata={"bandwidth": str(fitted.bandwidth), "logit_scale": str(logit_scale)})
-    return Path(path)

@@ -10,7 +10,6 @@ Source of the idea: CLIPSelf, Wu et al., arXiv:2310.01403; there patches are poo
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipkit.datasets.segmentation import segmentation_scenes
 from clipkit.dense.attention import heads_of, merge_heads
 from clipkit.dense.patches import embed
-from clipkit.train import arithmetic
+from clipkit.models import load_model
+from clipkit.models.nano import NanoEncoder, build_nano
+from clipkit.pretrain import probes
+from clipkit.pretrain.worlds import SEEN_STYLES
+from clipkit.train import arithmetic, train
+from clipkit.world import CATEGORIES
 
 GRID, SIDES = 8, (2, 3, 4, 5)  # patches a side of the picture; of a rectangle
 CHUNK = 320
@@ -48,10 +53,6 @@ def region_features(visual: nn.Module, pixels: Tensor, regions: Tensor) -> Tenso
 def region_batches(teacher, batch: int, seed: int, each: int = 3) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """For ever: pixels (B, 3, 32, 32), regions (B, 1 + each, 8, 8) bool, the first the whole picture, and the teacher's features of
     each, cut out of the same scene at a higher resolution and enlarged, (B, 1 + each, D)."""
-    from clipkit.datasets.segmentation import segmentation_scenes
-    from clipkit.pretrain.worlds import SEEN_STYLES
-    from clipkit.world import CATEGORIES
-
     rng, round_ = np.random.default_rng(seed), 0
     styles = SEEN_STYLES["styles"]
     while True:
@@ -97,41 +98,19 @@ def regional_loss(visual: nn.Module, batch: tuple[Tensor, Tensor, Tensor]) -> Te
     return (1 - (found * target).sum(-1)).mean()
 
 
-def make_regional(recipe, folder: Path, steps: int, device: str, after_step=None) -> dict:
-    """Start from the shipped `nano`, train its image tower, measure, save checkpoint and card in `folder`; returns the card."""
-    from clipkit import __version__
-    from clipkit.models import NanoEncoder, build_nano, load_model, save_nano
-    from clipkit.pretrain import probes
-    from clipkit.recipes.contrastive import known_failures
-    from clipkit.train import train
-
+def make_regional(recipe, steps: int, device: str, tick, folder: Path) -> tuple[NanoEncoder, dict]:
+    """Start from the shipped `nano` and train its image tower. Settings: "vision"."""
     teacher = load_model("nano", device=device).freeze()
-    settings = {**teacher.config, "name": recipe.name, "vision_cfg": dict(recipe.vision)}
+    settings = {**teacher.config, "name": recipe.name, "vision_cfg": dict(recipe.settings["vision"])}
     module = build_nano(settings).to(device)
     module.load_state_dict(teacher.module.state_dict())  # the class token was there all along, unread
     module.requires_grad_(False)
     for name, p in module.visual.named_parameters():
         p.requires_grad_(name != "positional_embedding")  # fixed sines and cosines
-    options = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
     batches = region_batches(teacher, recipe.batch, recipe.seed + 1)
-    history = train(module.visual, batches, regional_loss, steps, after_step=after_step, **options)
+    history = train(module.visual, batches, regional_loss, steps, after_step=tick, **recipe.loop)
     model = NanoEncoder(module.requires_grad_(True), settings, folder)
-    numbers = probes.card_numbers(model)
-    last = history.loss[-50:]
-    card = {
-        "name": recipe.name,
-        "note": recipe.note,
-        "kind": recipe.kind,
-        "data": {"teacher": "nano", "scenes": "1 to 5 objects of all categories, styles of nano's pretraining; no caption, label or mask"},
-        "training": {
-            "steps": steps, "batch": recipe.batch, "pictures": steps * recipe.batch, "minutes": round(history.seconds / 60, 1),
-            "final_loss": round(sum(last) / len(last), 3), **options,
-            "seed": recipe.seed, "threads": torch.get_num_threads(), "device": device,
-        },
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "percent": numbers,
-        "known_failures": known_failures(numbers),
-        "versions": {"clipkit": __version__, "torch": torch.__version__.split("+")[0], "python": platform.python_version()},
-    }  # fmt: skip
-    save_nano(module, settings, card, folder, half=True)
-    return card
+    percent = probes.card_numbers(model)
+    data = {"teacher": "nano", "scenes": "1 to 5 objects of all categories, styles of nano's pretraining; no caption, label or mask"}
+    training = {"pictures": steps * recipe.batch, **history.summary()}
+    return model, {"data": data, "training": training, "percent": percent, "known_failures": probes.known_failures(percent)}

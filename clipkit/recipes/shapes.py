@@ -1,4 +1,4 @@
-"""Learn shapes without a label: self-distillation and contrast between views that share an object's shape and nothing else.
+"""`nano-dino` learns shapes without a label: self-distillation and contrast between views that share an object's shape and nothing else.
 
 Three terms, one network. (1) DINO: the student's scores of one view follow the teacher's of the other. (2) A picture finds
 its other view in the batch (SimCLR). (3) A picture finds its object's outline in the batch: a target from motion, as in
@@ -9,15 +9,19 @@ object central) and gets hard over the first half: at full difficulty from the f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipkit.models.nano import NanoEncoder, build_nano
+from clipkit.pretrain import info_nce, probes
 from clipkit.pretrain.dino import Distiller, Student, contrast_loss
-from clipkit.pretrain.losses import info_nce
-from clipkit.recipes.cutouts import cutout_view, outlines
+from clipkit.recipes.contrastive import config
+from clipkit.recipes.cutouts import camera_batches, cutout_view, outlines
 from clipkit.train import History, train
+from clipkit.world import WorldSpec
 
 OUTLINE = 16  # pixels a side
 TEMPERATURE = 0.1  # of the picture–outline contrast
@@ -53,17 +57,15 @@ def train_shapes(
     width: int,
     batches: Iterator[tuple[Tensor, Tensor, Tensor]],
     steps: int,
-    lr: float = 3e-3,
     momentum: float = 0.99,
     easy: float = 0.5,
-    weight_decay: float = 0.05,
     seed: int = 0,
-    precision: str = "fp32",
-    after_step=None,
+    tick=None,
+    **loop,
 ) -> tuple[nn.Module, History]:
     """Train `tower` ((B, 3, S, S) -> (B, width)) on `camera_batches`; returns (the teacher's tower, history).
 
-    Args: easy: share of the steps over which the views get harder.
+    Args: momentum: of the teacher. easy: share of the steps over which the views get harder. loop: of `clipkit.train.train`.
     """
     student = ShapeStudent(tower, width)
     distiller, generator, done = Distiller(student, momentum), torch.Generator().manual_seed(seed), 0
@@ -81,8 +83,21 @@ def train_shapes(
         nonlocal done
         done = step + 1
         distiller.follow(module, step, steps)
-        if after_step is not None:
-            after_step(step, module, value)
+        if tick is not None:
+            tick(step, module, value)
 
-    history = train(student, batches, loss, steps, lr=lr, weight_decay=weight_decay, precision=precision, after_step=follow)
+    history = train(student, batches, loss, steps, after_step=follow, **loop)
     return distiller.teacher.eval().tower, history
+
+
+def make_dino(recipe, steps: int, device: str, tick, folder: Path) -> tuple[NanoEncoder, dict]:
+    """Settings: "vision", "embed_dim", and "worlds", (WorldSpec arguments, share of the steps) one after the other."""
+    settings, worlds = config(recipe, folder), recipe.settings["worlds"]
+    model = NanoEncoder(build_nano(settings).to(device), settings, folder)
+    batches = camera_batches(model, [(WorldSpec(**spec), share) for spec, share in worlds], steps, recipe.batch, recipe.seed)
+    tower, history = train_shapes(model.module.visual, model.embed_dim, batches, steps, seed=recipe.seed, tick=tick, **recipe.loop)
+    model.module.visual = tower
+    percent, pictures = probes.vision_card_numbers(model), steps * recipe.batch
+    data = {"worlds": [{"spec": spec, "weight": share} for spec, share in worlds]}
+    training = {"pictures": pictures, **history.summary()}
+    return model, {"data": data, "training": training, "percent": percent, "known_failures": probes.known_failures(percent)}

@@ -1,21 +1,27 @@
-"""The recipes of the question answerer: pictures looked at once, questions drawn anew, one training loop."""
+"""The question answerers (`nano-vqa` and others): pictures looked at once, questions drawn anew, one training loop."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
-from clipkit.models.parts import part_card
-from clipkit.recipes.vqa_lessons import ANSWERS, HELD_OUT, LESSON_WORLD, lesson_questions, lesson_scenes, question_vocabulary
-from clipkit.score.nano_vqa import LAYERS, NanoVQA, load_vqa, patch_tokens, save_vqa
+from clipkit.models import load_model
+from clipkit.paths import cache_dir
+from clipkit.recipes.vqa_lessons import LESSON_WORLD, lesson_questions, lesson_scenes, question_vocabulary
+from clipkit.score.nano_vqa import ANSWERS, LAYERS, NanoVQA, load_vqa, patch_tokens
 from clipkit.score.regions import learn_regions, region_accuracy, region_labels
+from clipkit.train import train
+from clipkit.world import render
+from clipkit.world.taxonomy import HELD_OUT_PAIRS
 
 LATER = 0.15  # share of the batches whose questions start at a place drawn at random
 CHUNK = 1024  # pictures whose questions are mixed
@@ -25,10 +31,6 @@ Lessons = Sequence[tuple[Sequence[str], int]]  # (mixes of questions, batches of
 
 def lesson_pictures(model, n: int, seed: int, **world) -> tuple:
     """Scenes (n) of `lesson_scenes`, their patch tokens (n, M, D) and region labels (n, M, 3); many of them wait in the cache."""
-    from safetensors.torch import load_file, save_file
-
-    from clipkit.paths import cache_dir
-
     scenes = lesson_scenes(n, seed, **world)
     if n < 2 * CHUNK:
         return scenes, *_looked_at(model, scenes)
@@ -45,8 +47,6 @@ def lesson_pictures(model, n: int, seed: int, **world) -> tuple:
 
 
 def _looked_at(model, scenes) -> tuple[Tensor, Tensor]:
-    from clipkit.world import render
-
     drawn = render(scenes, masks=True)
     tokens = patch_tokens(model, drawn.images)
     return tokens, region_labels(scenes, drawn.instances, round(tokens.shape[1] ** 0.5))
@@ -60,9 +60,9 @@ def lesson_batches(
     Questions of a lesson's mixes about a chunk of pictures are shuffled together; each round over the pictures draws new ones.
     """
     rng, index = np.random.default_rng(seed), {a: i for i, a in enumerate(answers)}
-    for number, (mixes, steps) in enumerate(lessons):
-        done, round_ = 0, 100 * number
-        while done < steps:
+
+    def endless(mixes: Sequence[str], first: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        for round_ in count(first):
             for start in range(0, len(scenes), CHUNK):
                 part = scenes[start : start + CHUNK]
                 asked = [q for mix in mixes for q in lesson_questions(part, mix, 1000 * seed + round_) if q.answer in index]
@@ -76,12 +76,9 @@ def lesson_batches(
                     offset = torch.from_numpy(rng.integers(0, 64, len(rows)) * (rng.random() < LATER))
                     seen = tokens[start + torch.tensor([q.picture for q in rows])]
                     yield seen, words, offset, torch.tensor([index[q.answer] for q in rows])
-                    done += 1
-                    if done == steps:
-                        break
-                if done == steps:
-                    break
-            round_ += 1
+
+    for number, (mixes, steps) in enumerate(lessons):
+        yield from islice(endless(mixes, 100 * number), steps)
 
 
 def _alike(asked: list, batch: int, rng: np.random.Generator) -> Iterator[list]:
@@ -98,19 +95,12 @@ def answer_loss(module: NanoVQA, batch: tuple[Tensor, Tensor, Tensor, Tensor]) -
     return F.cross_entropy(module(pictures, words, offset).float(), answer)
 
 
-def make_vqa(recipe, folder: Path, steps: int, device: str, after_step=None) -> dict:
-    """Train, measure, save checkpoint and card in `folder`; returns the card.
-
-    `recipe.vision`: settings of NanoVQA, and "lessons" (their last one is as long as the steps allow), "pictures", "regions" (steps
-    of the first lesson), "start" (a checkpoint to go on from).
-    """
-    from clipkit import load_model
-    from clipkit.train import train
-
-    settings = dict(recipe.vision)
+def make_vqa(recipe, steps: int, device: str, tick, folder: Path) -> tuple[NanoVQA, dict]:
+    """Settings: those of `NanoVQA`, and "lessons" (together they get `steps` batches, in these proportions), "pictures", "regions"
+    (steps of the first lesson) or "start" (a checkpoint to go on from)."""
+    settings = dict(recipe.settings)
     lessons, pictures, start, regions = (settings.pop(k, None) for k in ("lessons", "pictures", "start", "regions"))
-    lessons = shortened(lessons, steps)
-    model = load_model("nano", device=device)
+    lessons, model = shortened(lessons, steps), load_model("nano", device=device)
     scenes, tokens, labels = lesson_pictures(model, pictures, 1_000 + recipe.seed)
     if start:
         module = load_vqa(start, device, folder)
@@ -118,15 +108,12 @@ def make_vqa(recipe, folder: Path, steps: int, device: str, after_step=None) -> 
         torch.manual_seed(recipe.seed)
         module = NanoVQA(question_vocabulary(), ANSWERS, tokens.shape[2], tokens.shape[1], **settings).to(device)
         learn_regions(module, tokens, labels, regions, seed=recipe.seed)
-    loop = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
     batches = lesson_batches(scenes, tokens, module.vocabulary, module.answers, lessons, recipe.batch, recipe.seed + (17 if start else 0))
-    history = train(module, batches, answer_loss, steps, after_step=after_step, **loop)
-    data = {"world": {k: v for k, v in LESSON_WORLD.items() if k != "held_out"}, "held_out_pairs": len(HELD_OUT), "pictures": pictures}
-    data |= {"lessons": [[list(mixes), n] for mixes, n in lessons], "questions": steps * recipe.batch, "region_steps": regions}
-    data |= {"starts_from": start, "words": len(module.vocabulary)}
-    card = part_card(recipe, steps, history, loop, module, device, data=data, **accuracy_numbers(module, model))
-    save_vqa(module, card, folder, recipe.name)
-    return card
+    history = train(module, batches, answer_loss, steps, after_step=tick, **recipe.loop)
+    data = {"world": {k: v for k, v in LESSON_WORLD.items() if k != "held_out"}, "held_out_pairs": len(HELD_OUT_PAIRS)}
+    data |= {"pictures": pictures, "lessons": [[list(mixes), n] for mixes, n in lessons], "questions": steps * recipe.batch}
+    data |= {"region_steps": regions, "starts_from": start, "words": len(module.vocabulary)}
+    return module, {"data": data, "training": history.summary(), "percent": accuracy_numbers(module, model)}
 
 
 def shortened(lessons: Lessons, steps: int) -> list[tuple[tuple[str, ...], int]]:
@@ -144,8 +131,8 @@ def accuracy_by_kind(module: NanoVQA, tokens: Tensor, asked: Sequence) -> dict[s
     return {kind: 100 * float(np.mean(values)) for kind, values in right.items()}
 
 
-def accuracy_numbers(module: NanoVQA, model, n: int = 500) -> Mapping[str, dict]:
-    """ "percent": right answers by kind of question, in new pictures of known and of held-out (colour, category) pairs."""
+def accuracy_numbers(module: NanoVQA, model, n: int = 500) -> dict[str, float]:
+    """Percent of right answers by kind of question, in new pictures of known and of held-out (colour, category) pairs."""
     found = {}
     for name, held in (("seen", False), ("held_out", True)):
         scenes, tokens, labels = lesson_pictures(model, n, HELD_OUT_SEED, held_out=held)
@@ -153,4 +140,4 @@ def accuracy_numbers(module: NanoVQA, model, n: int = 500) -> Mapping[str, dict]
         for mix in ("atomic", "relation", "conj", "caption"):
             asked = lesson_questions(scenes, mix, 1)
             found |= {f"{kind}_{name}": round(value, 1) for kind, value in accuracy_by_kind(module, tokens, asked).items()}
-    return {"percent": found}
+    return found

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
+from clipkit.score.nano_vqa import ANSWERS
 from clipkit.score.protocol import PairScorer
 from clipkit.world.caption_parser import parse
 from clipkit.world.propositions import plural
@@ -192,15 +193,9 @@ class DecomposedScore(PairScorer):
                 continue
             part = seen[torch.tensor(rows)] if isinstance(seen, Tensor) else [seen[i] for i in rows]
             expected = sorted({questions[i].expected for i in rows})
-            options = ["yes", "no"] if closed else sorted(set(expected) | set(self._open_answers()))
+            options = ["yes", "no"] if closed else sorted(set(expected) | set(ANSWERS[2:]))
             found = self.vqa.logprobs(part, [texts[i] for i in rows], options)
             at = torch.tensor([options.index(questions[i].expected) for i in rows])
             right = found.gather(1, at[:, None])[:, 0].exp() if self.soft else (found.argmax(1) == at).float()
             out[torch.tensor(rows)] = right
         return out
-
-    @staticmethod
-    def _open_answers() -> tuple[str, ...]:
-        from clipkit.recipes.vqa_lessons import ANSWERS
-
-        return ANSWERS[2:]

@@ -15,8 +15,12 @@ from torch import Tensor, nn
 from clipkit.errors import ClipkitError, unknown
 from clipkit.language.transformer import Encoder
 from clipkit.language.vocabulary import WordVocabulary
-from clipkit.models.parts import load_part, save_part
+from clipkit.models.parts import load_part
+from clipkit.world.taxonomy import BACKGROUNDS, COLOURS
+from clipkit.world.words import NUMBERS
 
+SIDES = ("left", "right", "above", "below")
+ANSWERS: tuple[str, ...] = ("yes", "no", *COLOURS, *NUMBERS[1:], *BACKGROUNDS, *SIDES)  # of the shipped answerers
 MASKS = ("bidirectional", "causal", "blind")
 LAYERS = (2, 4)  # blocks of the image tower whose patches are looked at
 
@@ -183,6 +187,11 @@ class NanoVQA(nn.Module):
     def device(self) -> torch.device:
         return self.places.device
 
+    @property
+    def header(self) -> dict:
+        """What its file needs besides the weights, see `clipkit.models.parts`."""
+        return {"question_answerer": self.settings, "words": self.vocabulary.words, "answers": list(self.answers)}
+
     def encode(self, questions: Sequence[str]) -> Tensor:
         """Questions to tokens (B, L). Raises ClipkitError for one that is longer than `length`."""
         tokens = self.vocabulary.encode(questions)
@@ -249,12 +258,6 @@ class NanoVQA(nn.Module):
     def answer(self, pictures: Tensor, questions: Sequence[str]) -> list[str]:
         """The likeliest answer to each question."""
         return [self.answers[i] for i in self.logprobs(pictures, questions).argmax(1).tolist()]
-
-
-def save_vqa(module: NanoVQA, card: dict, folder: str | Path, name: str) -> Path:
-    """Write `<name>.safetensors` (float16; settings, words and answers in its header) and `<name>.card.json`; returns the first's path."""
-    header = {"question_answerer": module.settings, "words": module.vocabulary.words, "answers": list(module.answers)}
-    return save_part(module, header, card, folder, name)
 
 
 def load_vqa(name: str = "nano-vqa", device: str = "auto", folder: str | Path | None = None) -> NanoVQA:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.score.nano_vqa import Eyes
+from clipkit.train import train
 from clipkit.world.taxonomy import CATEGORIES, COLOURS, TEXTURES
 
 NAMES: tuple[tuple[str, ...], ...] = (CATEGORIES, tuple(COLOURS), TEXTURES)
@@ -59,8 +60,6 @@ def region_loss(eyes: Eyes, names: list[Tensor], pictures: Tensor, labels: Tenso
 
 def learn_regions(module: nn.Module, pictures: Tensor, labels: Tensor, steps: int, batch: int = 64, seed: int = 0, lr: float = 2e-3):
     """Teach `module.eyes` in place; returns the History. pictures (N, M, D), labels (N, M, 3)."""
-    from clipkit.train import train
-
     names, device = region_names(module.vocabulary), module.eyes.where.device
 
     def batches():

@@ -7,7 +7,7 @@ meets patch nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from clipkit.errors import ClipkitError
 from clipkit.language.transformer import Encoder
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.models.inputs import as_texts
-from clipkit.models.parts import load_part, part_card, save_part
+from clipkit.models.parts import load_part
 from clipkit.score.nano_vqa import Eyes, patch_tokens
 
 
@@ -61,6 +61,11 @@ class TwoTowers(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.places.device
+
+    @property
+    def header(self) -> dict:
+        """What its file needs besides the weights, see `clipkit.models.parts`."""
+        return {"two_towers": self.settings, "words": self.vocabulary.words}
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         """(B, M, D) to unit vectors (B, E)."""
@@ -105,71 +110,6 @@ def hard_negative_loss(images: Tensor, texts: Tensor, negatives: Tensor, scale: 
     logits = scale * images @ torch.cat([texts, negatives]).T  # (B, 2B)
     own = torch.arange(len(images), device=images.device)
     return (F.cross_entropy(logits, own) + F.cross_entropy(logits[:, : len(images)].T, own)) / 2
-
-
-def caption_batches(scenes, tokens: Tensor, vocabulary, batch: int, steps: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """`steps` batches: picture tokens (B, M, D), true captions and captions with words exchanged, (B, L) each; new ones every round."""
-    from clipkit.recipes.vqa_lessons import caption_pair
-    from clipkit.world.content_plan import Draw, seeds_of, states, truths
-
-    rng, known, done, round_ = np.random.default_rng(seed), list(truths(scenes)), 0, 0
-    while done < steps:
-        draws = states(seeds_of(scenes), "two towers", 1000 * seed + round_)
-        order = rng.permutation(len(known))
-        for at in range(0, len(order) - batch + 1, batch):
-            rows = [(i, caption_pair(known[i], Draw(draws[i]))) for i in order[at : at + batch]]
-            rows = [(i, pair) for i, pair in rows if pair]
-            true, false = (vocabulary.encode([pair[k] for _, pair in rows]) for k in (0, 1))
-            yield tokens[torch.tensor([i for i, _ in rows])], true, false
-            done += 1
-            if done == steps:
-                return
-        round_ += 1
-
-
-def make_two_towers(recipe, folder: Path, steps: int, device: str, after_step=None) -> dict:
-    """Train, measure, save checkpoint and card in `folder`; returns the card.
-
-    `recipe.vision`: settings of TwoTowers, and "pictures", "regions" (steps of the first lesson).
-    """
-    from clipkit import load_model
-    from clipkit.recipes.vqa import lesson_pictures
-    from clipkit.recipes.vqa_lessons import question_vocabulary
-    from clipkit.score.regions import learn_regions
-    from clipkit.train import train
-
-    settings = dict(recipe.vision)
-    pictures, regions = settings.pop("pictures"), settings.pop("regions")
-    model = load_model("nano", device=device)
-    scenes, tokens, labels = lesson_pictures(model, pictures, 1_000 + recipe.seed)
-    torch.manual_seed(recipe.seed)
-    module = TwoTowers(question_vocabulary(), tokens.shape[2], tokens.shape[1], **settings).to(device)
-    learn_regions(module, tokens, labels, regions, seed=recipe.seed)
-
-    def loss(net: TwoTowers, batch) -> Tensor:
-        seen, true, false = (x.to(net.device) for x in batch)
-        return hard_negative_loss(net.encode_image(seen), net.encode_text(true), net.encode_text(false), net.log_scale.exp().clamp(max=100))
-
-    loop = {"lr": recipe.lr, "muon_lr": recipe.muon_lr, "weight_decay": recipe.weight_decay, "precision": recipe.precision}
-    batches = caption_batches(scenes, tokens, module.vocabulary, recipe.batch, steps, recipe.seed)
-    history = train(module, batches, loss, steps, after_step=after_step, **loop)
-    data = {"pictures": pictures, "pairs": steps * recipe.batch, "region_steps": regions, "mixes": ["caption"]}
-    card = part_card(recipe, steps, history, loop, module, device, data=data, percent=tower_numbers(module, model))
-    save_part(module, {"two_towers": module.settings, "words": module.vocabulary.words}, card, folder, recipe.name)
-    return card
-
-
-def tower_numbers(module: TwoTowers, model, n: int = 100) -> dict[str, float]:
-    """Percent of swapped tasks solved (group) by kind, n of each, with known and with held-out pairs of colour and thing."""
-    from clipkit.score.clipscore import CLIPScore
-    from clipkit.score.winoground_tasks import quadruples, winoground
-
-    module.model, numbers = model, {}
-    for name, held in (("seen", False), ("held_out", True)):
-        tasks = quadruples(n, 90_001, held)
-        right = winoground(tasks.scores(CLIPScore(module, clip=False)))
-        numbers |= {f"group_{kind}_{name}": round(right.percent(tasks.kind == kind)["group"], 1) for kind in np.unique(tasks.kind)}
-    return numbers
 
 
 def load_two_towers(model, name: str = "nano-negclip", device: str = "auto", folder: str | Path | None = None) -> TwoTowers:

@@ -82,7 +82,7 @@ def quadruples(
     in the sentence. Colours are always said.
 
     Args:
-        held_out: all (colour, category) pairs are from HELD_OUT, which no lesson shows; False: none is.
+        held_out: all (colour, category) pairs are from HELD_OUT_PAIRS, which no lesson shows; False: none is.
         categories: which occur (all by default).
 
     Raises: ClipkitError for an unknown kind.
@@ -148,10 +148,9 @@ def _tasks(kind: str, n: int, rng: np.random.Generator, held_out: bool, categori
 
 def _two_things(rng: np.random.Generator, held_out: bool, categories: Sequence[str] | None = None) -> list[tuple[int, int]]:
     """Two (category, colour) of different category and colour; with the colours exchanged they are as (un)known as before."""
-    from clipkit.recipes.vqa_lessons import HELD_OUT
-    from clipkit.world.taxonomy import CATEGORIES, COLOURS
+    from clipkit.world.taxonomy import CATEGORIES, COLOURS, HELD_OUT_PAIRS
 
-    held = set(HELD_OUT)
+    held = set(HELD_OUT_PAIRS)
     colours = list(COLOURS)
     known_kinds = [CATEGORIES.index(c) for c in categories or CATEGORIES]
     while True:

@@ -113,10 +113,10 @@ def captioner_and_grammar(clip, mle_steps: int = 0, grammar_steps: int = 0, n: i
     Raises: ClipkitError for another model than nano without steps.
     """
     from clipkit.errors import ClipkitError
-    from clipkit.generate.caption_model import train_captioner
+    from clipkit.generate.caption_model import load_captioner, train_captioner
     from clipkit.generate.clip_reward import finetune_text_grammar
     from clipkit.generate.references import brief_vocabulary
-    from clipkit.recipes.captioner import load_captioner, load_grammar
+    from clipkit.generate.text_grammar import load_grammar
 
     if clip.name != "nano" and not (mle_steps and grammar_steps):
         raise ClipkitError(f"captioner and grammar head are shipped for nano only; for {clip.name} set mle_steps and grammar_steps")

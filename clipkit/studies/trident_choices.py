@@ -79,7 +79,7 @@ class Drawn:
 @torch.no_grad()
 def look(bench: Bench, scenes, arms: bool = True) -> Drawn:
     """What all models make of scenes (`clipkit.datasets.segmentation.LabelledScenes`)."""
-    from clipkit.models.shipped_segmenter import to_pixels
+    from clipkit.dense.segmenter import to_pixels
 
     pixels = to_pixels(scenes.images)
     drawn = Drawn(scenes, pixels, torch.from_numpy(scenes.labels), encode(bench, pixels))

@@ -86,8 +86,8 @@ def where_names_are(bench: Bench, modes: dict[str, str | Mode], n: int = 200, se
     """
     from clipkit.datasets.world import stream
     from clipkit.dense.patches import project, value_maps
+    from clipkit.dense.segmenter import to_pixels
     from clipkit.dense.text import cosines, text_classifier
-    from clipkit.models.shipped_segmenter import to_pixels
     from clipkit.world import CATEGORIES, WorldSpec, render, single_objects
     from clipkit.world.prompts import CLASS_TEMPLATES
 

@@ -13,12 +13,12 @@ def diet(name: str, n: int, seed: int = 0, side: int | None = None) -> tuple[np.
     """About n fresh pictures (n', side, side, 3) uint8 and their captions, from the mixture of worlds and registers of a recipe.
 
     Args:
-        name: a contrastive recipe of `clipkit.recipes.contrastive`. n: at least one scene is drawn of every world of the mixture.
+        name: a contrastive recipe of `clipkit.recipes.table`. n: at least one scene is drawn of every world of the mixture.
         seed: another one draws other scenes. side: pixels, by default the recipe's image size.
 
     Raises: ClipkitError for an unknown recipe, one without captions, or n below 1.
     """
-    from clipkit.recipes.contrastive import RECIPES
+    from clipkit.recipes.table import RECIPES
     from clipkit.world import WorldSpec, caption_batch, render, sample_scenes
 
     usable = [known for known, recipe in RECIPES.items() if recipe.kind == "clip"]
@@ -26,12 +26,12 @@ def diet(name: str, n: int, seed: int = 0, side: int | None = None) -> tuple[np.
         raise unknown("recipe with captions", name, usable)
     if n < 1:
         raise ClipkitError(f"n must be at least 1, got {n}")
-    recipe, images, captions = RECIPES[name], [], []
-    total = sum(weight for _, weight in recipe.worlds)
-    for number, (arguments, weight) in enumerate(recipe.worlds):
+    told, images, captions = RECIPES[name].settings, [], []
+    total = sum(weight for _, weight in told["worlds"])
+    for number, (arguments, weight) in enumerate(told["worlds"]):
         scenes = sample_scenes(WorldSpec(**arguments), max(1, round(n * weight / total)), STREAM - 1000 * seed - number)
-        images.append(render(scenes, size=side or recipe.vision["image_size"]).images)
-        captions += caption_batch(scenes, recipe.registers, seed=seed)
+        images.append(render(scenes, size=side or told["vision"]["image_size"]).images)
+        captions += caption_batch(scenes, told["registers"], seed=seed)
     return np.concatenate(images), captions
 
 

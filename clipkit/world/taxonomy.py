@@ -78,3 +78,8 @@ STYLES: tuple[str, ...] = ("flat", "shaded", "sketch", "pixel", "pastel", "bluep
 COLOURLESS_STYLES: frozenset[str] = frozenset({"blueprint", "negative"})
 RELATIONS: tuple[str, ...] = ("left of", "right of", "above", "below")
 MAX_OBJECTS = 10
+# (colour, category) pairs for tests of composition, which no lesson of the question answerer shows or says. The categories of one
+# class (of five) lack the same two colours: a red and a blue thing can exchange colours and both stay unseen.
+HELD_OUT_PAIRS: tuple[tuple[str, str], ...] = tuple(
+    (colour, category) for j, category in enumerate(CATEGORIES) for i, colour in enumerate(COLOURS) if (i + 3 * j) % 5 == 0
+)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from clipkit import load_dataset, load_model
+from clipkit.dense import load_segmenter
 from clipkit.errors import ClipkitError
-from clipkit.models.shipped_segmenter import load_segmenter, load_segmenter_card
+from clipkit.models import load_card
 from clipkit.studies import trident_measures as study
 from clipkit.studies.trident import PhotoPage, WorldPage, centred, numbers
 from clipkit.studies.trident_figures import coloured, grouped_bars, panels
@@ -72,7 +73,7 @@ def test_photographs():
 
     assert row["same|averaged_logits"] == 100 and 0 <= row["own|spliced"] <= 100
     assert set(page.stages(page.draw("test", 2, 0), 0)) >= {"the picture", "vectors spliced"}
-    told = numbers(page, pd.DataFrame([row]), load_segmenter_card())
+    told = numbers(page, pd.DataFrame([row]), load_card("nano-sam"))
     assert told["global_step"] == "–" and "no verdicts" in told["stand_in"]
     nano = load_model("nano", device="cpu")
     with pytest.raises(ClipkitError, match="use -p model lite"):

@@ -11,9 +11,11 @@ from skimage.measure import regionprops
 from clipkit.datasets.segmentation import category_halves, segmentation_scenes
 from clipkit.dense import Segmenter, find_regions, refine
 from clipkit.dense.refinement import two_way
+from clipkit.dense.segmenter import load_segmenter, to_pixels
 from clipkit.errors import ClipkitError
-from clipkit.models.shipped_segmenter import load_segmenter, load_segmenter_card, save_segmenter, to_pixels
-from clipkit.recipes.segmenter_training import (
+from clipkit.models import load_card
+from clipkit.models.parts import save_part
+from clipkit.recipes.segmenter import (
     TRAINING_STYLES,
     grouping_losses,
     mask_iou,
@@ -225,16 +227,16 @@ def test_spoilt_prompts_point_into_their_region():
 
 def test_training_never_sees_what_is_tested():
     assert "flat" not in TRAINING_STYLES
-    pixels, segments, prompts = next(segment_batches(1, 4, 0, prompts=2))
+    pixels, segments, prompts = next(segment_batches(4, 0, prompts=2))
     assert pixels.shape == (4, 3, 128, 128) and segments.shape == (4, 128, 128) and prompts.meant.shape[1:] == (128, 128)
-    small_one = next(segment_batches(4, 4, 0, prompts=2, small=1.0))
+    small_one = next(segment_batches(4, 0, prompts=2, small=1))
     assert small_one[0].shape == (4, 3, 80, 80)
 
 
 def test_one_batch_can_be_learnt():
     torch.manual_seed(0)
     net = Segmenter((8, 12, 12, 12), heads=2, head_width=6, prompt_width=12).train()
-    batch = next(segment_batches(1, 4, 0, prompts=2, small=1.0))
+    batch = next(segment_batches(4, 0, prompts=2, small=1))
     optimiser = torch.optim.Adam(net.parameters(), 1e-2)
     losses = []
     for _ in range(12):
@@ -248,14 +250,14 @@ def test_one_batch_can_be_learnt():
 
 def test_the_shipped_segmenter(scenes, tmp_path):
     net = load_segmenter(device="cpu")
-    card = load_segmenter_card()
+    card = load_card("nano-sam")
     assert not set(card["data"]["categories"]) & set(scenes.names) and "flat" not in card["data"]["styles"]
     e = net.encode(to_pixels(scenes.images[:6]))
     segments = torch.from_numpy(scenes.segments[:6])
     cells = segments[:, 2::4, 2::4].flatten(1)
     stays = (e.attention.mean(1) * (cells[:, :, None] == cells[:, None])).sum(-1).mean()
     assert stays > 0.7  # of the attention is on the cell's own segment, in pictures of a style and of categories never seen
-    save_segmenter(net, {"note": "copy"}, tmp_path, "copy")
+    save_part(net, {"note": "copy"}, tmp_path, "copy")
     again = load_segmenter(str(tmp_path / "copy.safetensors"), device="cpu")
     torch.testing.assert_close(again.encode(to_pixels(scenes.images[:1])).features, e[:1].features)
     assert (tmp_path / "copy.safetensors").stat().st_size < 2 * 2**20
@@ -272,7 +274,6 @@ def test_what_is_refused(tmp_path):
         (lambda: refine(net, torch.rand(1, 3, 32, 32), labels, p), "differ in size"),
         (lambda: load_segmenter(str(tmp_path / "bad.safetensors")), "holds no segmenter"),
         (lambda: load_segmenter("nothing"), "clipkit pretrain nothing"),
-        (lambda: load_segmenter_card("nothing"), "unknown model card"),
         (lambda: segmentation_scenes("tests", 1), "did you mean 'test'"),
         (lambda: segmentation_scenes("test", 1, sides=(1, 5)), "3 <= smallest"),
     ]

@@ -1,13 +1,11 @@
 """Self-distillation: the loss by hand, views that stay pictures, a tower that does not collapse."""
 
-import itertools
 import math
 
 import pytest
 import torch
-from torch import nn
 
-from clipkit.pretrain.dino import dino_loss, random_views, train_dino
+from clipkit.pretrain.dino import dino_loss, random_views
 
 
 def test_loss_by_hand():
@@ -44,20 +42,3 @@ def test_views_keep_shape_and_repeat():
     assert a.shape == x.shape and torch.isfinite(a).all()
     assert torch.equal(a, random_views(x, torch.Generator().manual_seed(1), (0.4, 1.0)))
     assert not torch.equal(a, random_views(x, torch.Generator().manual_seed(2), (0.4, 1.0)))
-
-
-def test_training_keeps_pictures_apart():
-    from clipkit.world import WorldSpec, render, sample_scenes
-
-    images = render(sample_scenes(WorldSpec(max_objects=1), 48, 0), 16).images
-    pixels = torch.tensor(images.transpose(0, 3, 1, 2) / 64.0 - 2.0, dtype=torch.float32)
-
-    def run():
-        torch.manual_seed(0)
-        tower = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.GELU(), nn.Flatten(), nn.Linear(128, 16))
-        teacher, history = train_dino(tower, 16, itertools.repeat(pixels), steps=30)
-        return nn.functional.normalize(teacher(pixels), dim=-1), history
-
-    features, history = run()
-    assert (features @ features.T).mean() < 0.95  # a collapsed tower maps all pictures to one point
-    assert all(math.isfinite(v) for v in history.loss) and history.loss == run()[1].loss

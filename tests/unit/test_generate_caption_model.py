@@ -5,9 +5,18 @@ import pytest
 import torch
 
 from clipkit import ClipkitError, load_model
-from clipkit.generate import CaptionDecoder, brief_references, brief_vocabulary, picture_tokens, reference_batches, train_captioner
+from clipkit.generate import (
+    CaptionDecoder,
+    brief_references,
+    brief_vocabulary,
+    load_captioner,
+    load_grammar,
+    picture_tokens,
+    reference_batches,
+    train_captioner,
+)
 from clipkit.language import WordVocabulary
-from clipkit.recipes.captioner import CAPTION_WORLD, load_captioner, load_grammar
+from clipkit.recipes.captioner import CAPTION_WORLD
 from clipkit.world import WorldSpec, render, sample_scenes
 
 nano = load_model("nano", device="cpu")

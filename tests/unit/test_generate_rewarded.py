@@ -5,8 +5,8 @@ import torch
 
 from clipkit import ClipkitError, load_model
 from clipkit.generate import CiderD, CLIPReward, GrammarHead, brief_vocabulary
+from clipkit.generate.caption_model import load_captioner
 from clipkit.language.word_noise import CORRUPTION_KINDS
-from clipkit.recipes.captioner import load_captioner
 from clipkit.studies.clip_reward_captioning import (
     best_of,
     caption_numbers,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from clipkit.errors import ClipkitError
 from clipkit.language import Seq2Seq, WordVocabulary, caption_pairs, caption_vocabulary, infill, load_seq2seq, permute
 from clipkit.language.corpora import documents, reworded
-from clipkit.language.shipped import save_seq2seq
 from clipkit.language.vocabulary import MASK
+from clipkit.models.parts import save_part
 from clipkit.recipes.language import pair_batches
 from clipkit.world.caption_parser import check, parse
 from clipkit.world.content_plan import truths
@@ -124,18 +126,18 @@ def test_a_rewording_states_the_same():
 
 def test_batches_for_training():
     words = caption_vocabulary()
-    seen = list(pair_batches(words, "denoise", 16, seed=1, length=64, steps=3))
+    seen = list(islice(pair_batches(words, "denoise", 16, seed=1, length=64), 3))
     assert len(seen) == 3
     for source, target in seen:
         assert len(source) == len(target) == 16 and (target != words.mask).all() and source.max() < len(words)
     assert any((source == words.mask).any() for source, _ in seen)
-    again = list(pair_batches(words, "denoise", 16, seed=1, length=64, steps=3))
+    again = list(islice(pair_batches(words, "denoise", 16, seed=1, length=64), 3))
     assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(seen, again, strict=True))
 
 
 def test_a_file_gives_the_same_model(tmp_path):
     net = model().float()
-    path = save_seq2seq(net, {"note": "x"}, tmp_path, "tiny")
+    path = save_part(net, {"note": "x"}, tmp_path, "tiny")
     other = load_seq2seq(str(path), "cpu")
     assert other.vocabulary == WORDS and other.settings == net.settings and other.name == "tiny" and len(other.fingerprint) == 64
     source, target = WORDS.encode(["a red cat"]), WORDS.encode(["cat"])

@@ -7,8 +7,8 @@ import pytest
 from clipkit.language import caption_vocabulary, load_scorer, load_seq2seq
 from clipkit.models.cards import load_card
 from clipkit.paths import data_dir
-from clipkit.recipes.contrastive import RECIPES
 from clipkit.recipes.language import held_out
+from clipkit.recipes.table import RECIPES
 
 NAMES = ("nano-bart", "nano-bart-short", "nano-bart-para")
 
@@ -21,7 +21,7 @@ def test_file_card_and_recipe_agree(name):
     assert card["name"] == name and card["parameters"] == sum(p.numel() for p in model.parameters())
     recipe = RECIPES[name]
     assert card["kind"] == recipe.kind == "seq2seq" and card["training"]["steps"] == recipe.steps
-    assert card["data"]["task"] == recipe.vision["task"] and card["data"]["starts_from"] == recipe.vision.get("start")
+    assert card["data"]["task"] == recipe.settings["task"] and card["data"]["starts_from"] == recipe.settings.get("start")
     assert load_scorer(name, "cpu").fingerprint == model.fingerprint
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.recipes.vqa_lessons import ANSWERS, lesson_scenes, question_vocabulary
+from clipkit.recipes.vqa_lessons import lesson_scenes, question_vocabulary
 from clipkit.score import decomposed
 from clipkit.score.decomposed import DecomposedScore, SubQuestion, decompose
+from clipkit.score.nano_vqa import ANSWERS
 from clipkit.world.caption_parser import check
 from clipkit.world.content_plan import truths
 from clipkit.world.propositions import graded, true_facts

@@ -9,7 +9,8 @@ import torch
 from clipkit import load_model
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import WordVocabulary
-from clipkit.score.nano_vqa import MASKS, NanoVQA, load_vqa, patch_tokens, save_vqa
+from clipkit.models.parts import save_part
+from clipkit.score.nano_vqa import MASKS, NanoVQA, load_vqa, patch_tokens
 
 WORDS = WordVocabulary(["is", "there", "a", "red", "cat", "dog", "what", "colour", "the"])
 ASKED = ["is there a cat", "what colour is the dog", "cat", "is the red cat a dog"]
@@ -124,7 +125,7 @@ def test_the_offset_moves_a_question_in_the_table_of_places(pictures):
 
 def test_a_checkpoint_comes_back(pictures, tmp_path):
     net = small("causal").float()
-    path = save_vqa(net, {"note": "a test"}, tmp_path, "tiny")
+    path = save_part(net, {"note": "a test"}, tmp_path, "tiny")
     back = load_vqa(str(path), "cpu")
     assert back.settings == net.settings and back.answers == net.answers and back.name == "tiny" and back.fingerprint
     torch.testing.assert_close(back.logprobs(pictures, ASKED), net.logprobs(pictures, ASKED), atol=2e-2, rtol=2e-2)

@@ -8,11 +8,11 @@ import pytest
 from clipkit import load_model
 from clipkit.models.cards import load_card
 from clipkit.paths import data_dir
-from clipkit.recipes.contrastive import RECIPES
+from clipkit.recipes.table import RECIPES
 from clipkit.recipes.vqa import HELD_OUT_SEED, accuracy_by_kind, lesson_pictures
-from clipkit.recipes.vqa_lessons import ANSWERS, lesson_questions, question_vocabulary
+from clipkit.recipes.vqa_lessons import lesson_questions, question_vocabulary
 from clipkit.score.clipscore import CLIPScore
-from clipkit.score.nano_vqa import load_vqa, patch_tokens
+from clipkit.score.nano_vqa import ANSWERS, load_vqa, patch_tokens
 from clipkit.score.two_towers import load_two_towers
 from clipkit.score.winoground_tasks import quadruples, winoground
 
@@ -40,7 +40,7 @@ def test_small_and_described(name):
         net = load_vqa(name, "cpu")
         assert card["parameters"] == sum(p.numel() for p in net.parameters()) and [
             (tuple(m), n) for m, n in card["data"]["lessons"]
-        ] == list(recipe.vision["lessons"])
+        ] == list(recipe.settings["lessons"])
         assert net.vocabulary == question_vocabulary() and net.answers == ANSWERS and not net.training
 
 

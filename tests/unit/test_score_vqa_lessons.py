@@ -12,20 +12,12 @@ import torch
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import split_words
 from clipkit.recipes.vqa import lesson_batches
-from clipkit.recipes.vqa_lessons import (
-    ANSWERS,
-    HELD_OUT,
-    MIXES,
-    WORDINGS,
-    caption_pair,
-    conjunction,
-    lesson_questions,
-    lesson_scenes,
-    question_vocabulary,
-)
+from clipkit.recipes.vqa_facts import caption_pair, conjunction
+from clipkit.recipes.vqa_lessons import MIXES, WORDINGS, lesson_questions, lesson_scenes, question_vocabulary
+from clipkit.score.nano_vqa import ANSWERS
 from clipkit.world.caption_parser import check, parse
 from clipkit.world.content_plan import Draw, seeds_of, states, truths
-from clipkit.world.taxonomy import CATEGORIES, COLOURS
+from clipkit.world.taxonomy import CATEGORIES, COLOURS, HELD_OUT_PAIRS
 
 N = 150
 QUOTED = re.compile(r'"(.+)"')
@@ -97,9 +89,9 @@ def test_a_caption_pair_is_one_true_and_one_false_text(scenes):
 
 
 def test_held_out_pairs(scenes):
-    held = set(HELD_OUT)
-    assert len(held) == len(HELD_OUT) == 2 * len(CATEGORIES)
-    assert Counter(c for c, _ in HELD_OUT).keys() == set(COLOURS) and set(Counter(n for _, n in HELD_OUT).values()) == {2}
+    held = set(HELD_OUT_PAIRS)
+    assert len(held) == len(HELD_OUT_PAIRS) == 2 * len(CATEGORIES)
+    assert Counter(c for c, _ in HELD_OUT_PAIRS).keys() == set(COLOURS) and set(Counter(n for _, n in HELD_OUT_PAIRS).values()) == {2}
     pairs = lambda s: {(t.colour, t.category) for truth in truths(s) for t in truth.things}  # noqa: E731
     assert not pairs(scenes) & held and pairs(lesson_scenes(40, 3, held_out=True)) <= held
     for mix in MIXES:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.recipes import vqa as vqa_training
+from clipkit.recipes import vqa
+from clipkit.recipes.table import Recipe, make
 from clipkit.recipes.vqa import accuracy_by_kind, answer_loss, lesson_batches, shortened
-from clipkit.recipes.vqa_lessons import ANSWERS, lesson_questions, lesson_scenes, question_vocabulary
-from clipkit.score.nano_vqa import NanoVQA, load_vqa
+from clipkit.recipes.vqa_lessons import lesson_questions, lesson_scenes, question_vocabulary
+from clipkit.score.nano_vqa import ANSWERS, NanoVQA, load_vqa
 from clipkit.score.regions import COVERED, NAMES, learn_regions, region_accuracy, region_labels, region_loss, region_names
 from clipkit.train import train
 from clipkit.world import render
@@ -128,20 +128,16 @@ def test_accuracy_by_kind_counts(toy):
 
 def test_a_recipe_leaves_a_checkpoint_and_a_card(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(vqa_training, "accuracy_numbers", lambda module, model: {"percent": {"atomic_seen": 1.0}})
-    vision = {"lessons": ((("open",), 1), (("atomic",), 2)), "pictures": 60, "regions": 2, "width": 32, "layers": 1, "heads": 2}
-    loop = {"lr": 1e-3, "muon_lr": None, "weight_decay": 0.0, "precision": "fp32", "batch": 16, "seed": 0}
-    first = SimpleNamespace(name="first", note="a test", kind="vqa", vision=vision, **loop)
-    card = vqa_training.make_vqa(first, tmp_path, 3, "cpu")
+    monkeypatch.setattr(vqa, "accuracy_numbers", lambda module, model: {"atomic_seen": 1.0})
+    net = {"lessons": ((("open",), 1), (("atomic",), 2)), "pictures": 60, "regions": 2, "width": 32, "layers": 1, "heads": 2}
+    loop = {"batch": 16, "muon_lr": None, "weight_decay": 0.0, "precision": "fp32"}
+    card = make(Recipe("first", "vqa", "a test", net, 3, **loop), tmp_path, progress=False)
     assert card["training"]["steps"] == 3 and card["data"]["questions"] == 48 and card["percent"] == {"atomic_seen": 1.0}
     assert json.loads((tmp_path / "first.card.json").read_text())["data"]["lessons"] == [[["open"], 1], [["atomic"], 2]]
     further = {"lessons": ((("atomic", "conj"), 9),), "pictures": 60, "start": "first"}
-    again = SimpleNamespace(name="second", note="a test", kind="vqa", vision=further, **loop)
-    card = vqa_training.make_vqa(again, tmp_path, 2, "cpu")
-    assert (
-        card["data"]["starts_from"] == "first"
-        and load_vqa("second", "cpu", tmp_path).settings == load_vqa("first", "cpu", tmp_path).settings
-    )
+    card = make(Recipe("second", "vqa", "a test", further, 9, **loop), tmp_path, steps=2, progress=False)
+    assert card["data"]["starts_from"] == "first" and card["data"]["lessons"] == [[["atomic", "conj"], 2]]
+    assert load_vqa("second", "cpu", tmp_path).settings == load_vqa("first", "cpu", tmp_path).settings
 
 
 def test_lessons_are_shortened_in_proportion():

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from clipkit.errors import ClipkitError
-from clipkit.recipes.vqa_lessons import HELD_OUT, question_vocabulary
+from clipkit.recipes.vqa_lessons import question_vocabulary
 from clipkit.score import winoground_tasks as home
 from clipkit.score.winoground_tasks import KINDS, Quadruples, quadruples, winoground
 from clipkit.world.caption_parser import check, parse
 from clipkit.world.content_plan import truths
+from clipkit.world.taxonomy import HELD_OUT_PAIRS
 
 
 def test_examples_in_docstrings():
@@ -55,7 +56,7 @@ def test_each_text_is_true_of_its_own_picture_only(kind, held_out):
         for i, truth in enumerate(truths(scenes)):
             assert check(truth, texts[2 * i + k]).ok, (kind, texts[2 * i + k])
             assert not check(truth, texts[2 * i + 1 - k]).ok, (kind, texts[2 * i + 1 - k])
-    held = set(HELD_OUT)
+    held = set(HELD_OUT_PAIRS)
     assert all(((item.colour, item.noun) in held) == held_out for t in texts for item in parse(t).items)
     if kind in ("colours", "roles"):  # the same words in another order
         words = [sorted(t.replace("an ", "a ").split()) for t in texts]

@@ -74,7 +74,7 @@ def fresh():
 def trained(steps):
     model = fresh()
     batches = camera_batches(model, [(SPEC, 1.0)], steps, 24, seed=0, chunk=2048)
-    tower, history = train_shapes(model.module.visual, 24, batches, steps, momentum=0.5, easy=1000.0)
+    tower, history = train_shapes(model.module.visual, 24, batches, steps, momentum=0.5, easy=1000.0, lr=3e-3, weight_decay=0.05)
     model.module.visual = tower
     return model, history
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
+from clipkit.pretrain.worlds import spec_at
+from clipkit.world import WorldSpec, classnames, render, sample_scenes
 
 FACTORS = ("category", "colour", "background")
 
@@ -32,6 +34,11 @@ class FactorClassifier(nn.Module):
         return {factor: head(features).float() for factor, head in self.heads.items()}
 
 
+def factor_classifier(model) -> FactorClassifier:
+    """Classifiers of all FACTORS on the image tower of `model`, a NanoEncoder, on its device."""
+    return FactorClassifier(model.module.visual, model.embed_dim, {f: len(classnames(f)) for f in FACTORS}).to(model.device)
+
+
 def factor_loss(module: FactorClassifier, batch: tuple[Tensor, dict[str, Tensor]]) -> Tensor:
     """Sum of the factors' cross-entropies on (pixels (B, 3, S, S), {factor: shares (B, C), rows sum to 1}), for `train`."""
     pixels, shares = batch
@@ -44,8 +51,6 @@ def factor_shares(scenes, factor: str) -> np.ndarray:
     Two red cats and a blue car: category 2/3 cat, 1/3 car; colour 2/3 red, 1/3 blue. A background is the scene's own.
     Raises: ClipkitError for a scene without objects.
     """
-    from clipkit.world import classnames
-
     values = np.asarray(getattr(scenes, factor))
     one_hot = np.eye(len(classnames(factor)), dtype=np.float32)
     if values.ndim == 1:
@@ -58,25 +63,15 @@ def factor_shares(scenes, factor: str) -> np.ndarray:
 
 
 def labelled_batches(
-    model, stages: Sequence[tuple[object, float]], steps: int, batch: int, seed: int, chunk: int = 2048
+    model, stages: Sequence[tuple[WorldSpec, float]], steps: int, batch: int, seed: int, chunk: int = 2048
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """`steps` batches of scenes with the shares of their factors, one WorldSpec after the other.
-
-    Args: stages: (WorldSpec, share of the steps); the last goes on to the end.
-    """
-    from clipkit.world import render, sample_scenes
-
-    ends = np.cumsum([share for _, share in stages]) * steps
-    ends[-1] = steps
+    """For ever: pixels of scenes and the shares of their factors. `stages` as in `spec_at`, of a lesson of `steps` batches."""
     done = start = 0
-    while done < steps:
-        spec = stages[int(np.searchsorted(ends, done, side="right").clip(max=len(stages) - 1))][0]
-        scenes = sample_scenes(spec, chunk, seed, start=start)
+    while True:
+        scenes = sample_scenes(spec_at(stages, done, steps), chunk, seed, start=start)
         start += chunk
         pixels = model.preprocess_batch(render(scenes, size=model.image_size).images)
         shares = {factor: torch.as_tensor(factor_shares(scenes, factor)) for factor in FACTORS}
         for i in range(0, chunk - batch + 1, batch):
-            if done == steps:
-                return
             done += 1
             yield pixels[i : i + batch], {factor: y[i : i + batch] for factor, y in shares.items()}

@@ -1,0 +1,235 @@
+"""The table of recipes: how each shipped checkpoint was made, and the one function that follows them.
+
+A new checkpoint is another line of `RECIPES`; `clipkit pretrain NAME` makes it and writes its card.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from clipkit import __version__
+from clipkit.errors import ClipkitError, unknown
+from clipkit.models.bpe import save_bpe, train_bpe
+from clipkit.models.nano import NanoEncoder, save_nano
+from clipkit.models.parts import save_part
+from clipkit.paths import data_dir, writable
+from clipkit.pretrain.worlds import BIAS, lesson, moving, worlds
+from clipkit.recipes.captioner import make_captioner, make_grammar
+from clipkit.recipes.contrastive import VOCABULARY, corpus, make_clip
+from clipkit.recipes.language import make_seq2seq
+from clipkit.recipes.regional import make_regional
+from clipkit.recipes.segmenter import make_segmenter
+from clipkit.recipes.shapes import make_dino
+from clipkit.recipes.two_towers import make_two_towers
+from clipkit.recipes.vqa import make_vqa
+
+# A maker: (recipe, steps, device, tick, folder) -> (module, numbers). `tick` is told (step, module, loss) after every step;
+# `folder` holds what a recipe starts from. The module has a `header` (see `models.parts`) or is a NanoEncoder; of the
+# numbers "data" and "training" (minutes, last loss, settings of its own) stand on every card, then "percent" and others.
+MAKERS: dict[str, Callable[..., tuple]] = {
+    "clip": make_clip,
+    "dino": make_dino,
+    "regional": make_regional,
+    "segmenter": make_segmenter,
+    "captioner": make_captioner,
+    "grammar": make_grammar,
+    "vqa": make_vqa,
+    "two_towers": make_two_towers,
+    "seq2seq": make_seq2seq,
+}
+
+# 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
+VIT = {"image_size": 32, "layers": 4, "width": 128, "head_width": 32, "patch_size": 4, "pool_type": "avg", "pos_embed_type": "sin_cos_2d"}
+# A ResNet halves its picture five times; from 32 px nothing would be left, so it sees 64.
+CONV = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
+# The self-supervised tower: about three times as fast as the ViT on a processor core, with a grid as fine (8 × 8).
+OUTLINE_CONV = {"image_size": 32, "widths": [32, 64, 96], "strides": [2, 1]}
+WRITER = {"width": 128, "layers": 2, "heads": 4, "length": 64}
+REGISTERS = {"name": 0.06, "short": 0.42, "detailed": 0.32, "rewrite": 0.1, "hypernym": 0.05, "alt_text": 0.05}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One checkpoint. kind: of MAKERS; settings: that maker's own, see there; steps, batch: of the (last) training."""
+
+    name: str
+    kind: str
+    note: str
+    settings: dict
+    steps: int
+    batch: int
+    lr: float = 1e-3
+    muon_lr: float | None = 0.02
+    weight_decay: float = 0.05
+    precision: str = "bf16"
+    seed: int = 0
+
+    @property
+    def loop(self) -> dict:
+        """Arguments of `clipkit.train.train`."""
+        return {"lr": self.lr, "muon_lr": self.muon_lr, "weight_decay": self.weight_decay, "precision": self.precision}
+
+
+def _clip(vision: dict, **bias) -> dict:
+    return {
+        "embed_dim": 128,
+        "vision": vision,
+        "text": {"context_length": 64, "width": 128, "heads": 4, "layers": 2},
+        "worlds": worlds(**bias),
+        "lesson": lesson(**bias),
+        "before": {"lesson": (5000, 64), "text": (600, 256)},  # phases before the last: (steps, batch)
+        "joint_lr": 0.1,  # of the learning rates, in the last phase: at the full rate it wears off the shapes that the lesson taught
+        "registers": REGISTERS,
+        "hard": 0.6,  # share of the passes with one background or one colour a batch
+    }
+
+
+# Made before the others: a shorter lesson on single objects, then all weights at the full rate.
+_EARLY = {"lesson": lesson((0.25, 0.2, 0.55)), "before": {"lesson": (900, 64)}, "joint_lr": 1.0}
+
+
+def _vqa(*lessons: tuple[tuple[str, ...], int], **more) -> dict:
+    return {"lessons": lessons, "pictures": 8_192, **more}
+
+
+_SIDES_FIRST = ((("open",), 150), (("relation",), 300))
+
+RECIPES: dict[str, Recipe] = {
+    r.name: r
+    for r in (
+        Recipe("nano", "clip", "the small CLIP of the book: a ViT on an unbiased world", _clip(VIT), 500, 128),
+        Recipe(
+            "nano-biased", "clip", "the same ViT on a long-tailed world whose colours and backgrounds follow the category",
+            _clip(VIT, **BIAS), 500, 128,
+        ),
+        Recipe(
+            "nano-conv", "clip", "a small ResNet with attention pooling on the unbiased world",
+            _clip(CONV) | _EARLY, 400, 128, muon_lr=None,
+        ),
+        Recipe(
+            "nano-dino", "dino", "learnt without a label, caption or given mask: fixed cameras, what moves is cut out, recoloured and set "
+            "elsewhere", {"embed_dim": 128, "vision": OUTLINE_CONV, "worlds": moving()}, 4000, 64, lr=3e-3, muon_lr=None,
+        ),
+        Recipe(
+            "nano-local", "regional", "nano with a class token that learnt to look at parts of a picture: patches keep to themselves",
+            {"vision": {**VIT, "pool_type": "tok"}}, 720, 40, muon_lr=0.01,
+        ),
+        Recipe(
+            "nano-sam", "segmenter", "a promptable segmenter of drawings, learnt from masks without names: the book's stand-in for SAM",
+            {"widths": (20, 48, 64, 80), "heads": 2, "head_width": 24, "prompt_width": 40}, 1050, 12,
+            lr=3e-3, muon_lr=None, weight_decay=0.02, precision="fp32",
+        ),
+        Recipe(
+            "nano-captioner", "captioner", "says the salient thing of a picture in a few words: a small decoder over nano's frozen patch "
+            "tokens", {"width": 96, "layers": 2, "heads": 4, "length": 24}, 2000, 128, lr=2e-3,
+        ),
+        Recipe(
+            "nano-grammar", "grammar", "nano's text tower, taught to tell captions from captions spoilt word by word, and the head that "
+            "tells", {}, 800, 128, lr=5e-4, muon_lr=None, weight_decay=0.01,
+        ),
+        Recipe(
+            "nano-vqa", "vqa", "answers questions about one or two facts of a picture",
+            _vqa(*_SIDES_FIRST, (("atomic", "conj"), 1400), regions=600), 1850, 256,
+        ),
+        Recipe(
+            "nano-vqa-atomic", "vqa", "answers questions about one fact of a picture",
+            _vqa(*_SIDES_FIRST, (("atomic",), 1400), regions=600), 1850, 256,
+        ),
+        Recipe(
+            "nano-itm", "vqa", "nano-vqa, then: captions and captions with words exchanged",
+            _vqa((("caption",), 400), start="nano-vqa"), 400, 256, lr=5e-4,
+        ),
+        Recipe(
+            "nano-negclip", "two_towers", "one vector a picture, one a text, over nano's frozen patches, tuned on captions with words "
+            "exchanged", {"layers": 2, "pictures": 8_192, "regions": 600}, 1850, 256,
+        ),
+        Recipe(
+            "nano-bart", "seq2seq", "writes spoilt captions as they were: BART's lesson without labels",
+            {"task": "denoise", **WRITER}, 1500, 96, lr=2e-3,
+        ),
+        Recipe(
+            "nano-bart-short", "seq2seq", "nano-bart, then: dense captions told short",
+            {"task": "summarise", "start": "nano-bart"}, 900, 96, muon_lr=0.01,
+        ),
+        Recipe(
+            "nano-bart-para", "seq2seq", "nano-bart-short, then: facts in other words",
+            {"task": "paraphrase", "start": "nano-bart-short"}, 500, 96, muon_lr=0.01,
+        ),
+    )
+}  # fmt: skip
+
+
+def make(
+    recipe: str | Recipe, folder: str | Path | None = None, steps: int | None = None, device: str = "cpu", progress: bool = True
+) -> dict:
+    """Follow a recipe: train, probe, save checkpoint and card in `folder` (default data/models). Returns the card.
+
+    Args: recipe: one, or a name of RECIPES. steps: fewer or more than the recipe's. Raises ClipkitError for an unknown name.
+    """
+    if isinstance(recipe, str):
+        if recipe not in RECIPES:
+            raise unknown("recipe", recipe, RECIPES)
+        recipe = RECIPES[recipe]
+    steps, folder = steps or recipe.steps, Path(folder or data_dir() / "models")
+    torch.manual_seed(recipe.seed)
+    with _progress(recipe, steps, progress) as tick:
+        module, numbers = MAKERS[recipe.kind](recipe, steps, device, tick, folder)
+    card = card_of(recipe, steps, device, module, numbers)
+    if isinstance(module, NanoEncoder):
+        save_nano(module.module, module.config, card, folder, half=True)
+    else:
+        save_part(module, card, folder, recipe.name)
+    return card
+
+
+def card_of(recipe: Recipe, steps: int, device: str, module, numbers: dict) -> dict:
+    """What a card says: recipe, data, training, size, what was measured, versions. `module`, `numbers`: of a maker."""
+    numbers = dict(numbers)
+    training = {"steps": steps, "batch": recipe.batch, **numbers.pop("training"), **recipe.loop}
+    weights = module.module if isinstance(module, NanoEncoder) else module
+    return {
+        "name": recipe.name,
+        "note": recipe.note,
+        "kind": recipe.kind,
+        "data": numbers.pop("data"),
+        "training": {**training, "seed": recipe.seed, "threads": torch.get_num_threads(), "device": str(device)},
+        "parameters": sum(p.numel() for p in weights.parameters()),
+        **numbers,
+        "versions": {"clipkit": __version__, "torch": torch.__version__.split("+")[0], "python": platform.python_version()},
+    }
+
+
+@contextmanager
+def _progress(recipe: Recipe, steps: int, shown: bool) -> Iterator[Callable]:
+    total = steps + sum(n for n, _ in recipe.settings.get("before", {}).values())
+    with tqdm(total=total, desc=recipe.name, mininterval=5, disable=not shown) as bar:
+
+        def tick(step: int, module, value: float) -> None:
+            bar.update()
+            if step % 20 == 0:
+                bar.set_postfix(loss=f"{value:.3f}", refresh=False)
+
+        yield tick
+
+
+def main(names: Iterable[str], steps: int | None = None, folder: str | None = None, threads: int | None = None) -> list[dict]:
+    """What `clipkit pretrain NAME …` does; makes the vocabulary first when there is none."""
+    names = list(names)
+    for name in names:
+        if name not in RECIPES:
+            raise unknown("recipe", name, RECIPES)
+    if steps is not None and steps < 50:
+        raise ClipkitError(f"{steps} steps teach nothing and the schedule needs 50 at least")
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    target = writable(Path(folder) if folder else data_dir() / "models")
+    if not (target / VOCABULARY).exists():
+        save_bpe(train_bpe(corpus(), 2000), target / VOCABULARY)
+    return [make(name, target, steps) for name in names]
