@@ -16,7 +16,7 @@ from clipkit.models.nano import NanoEncoder, build_nano
 from clipkit.paths import cache_dir
 from clipkit.pretrain import info_nce, probes
 from clipkit.pretrain.pairs import contrastive_loss, pair_batches
-from clipkit.recipes.first_lesson import factor_classifier, factor_loss, labelled_batches
+from clipkit.recipes.first_lesson import FactorClassifier, factor_loss, labelled_batches
 from clipkit.train import train
 from clipkit.world import CATEGORIES, CLASS_TEMPLATES, REGISTERS, WorldSpec, caption_batch, classnames, sample_scenes
 
@@ -84,7 +84,7 @@ def train_phase(model, recipe, kind: str, steps: int, batch: int, seed: int, tic
     told, loop = recipe.settings, dict(recipe.loop)
     module, loss = model.module, contrastive_loss(model, info_nce)
     if kind == "lesson":
-        module, loss = factor_classifier(model), factor_loss
+        module, loss = FactorClassifier(model.module.visual, model.embed_dim).to(model.device), factor_loss
         batches = labelled_batches(model, [(WorldSpec(**spec), share) for spec, share in told["lesson"]], steps, batch, seed)
     else:
         specs = [(WorldSpec(**spec), weight) for spec, weight in told["worlds"]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -124,10 +125,9 @@ def camera_batches(
 
     Which of the 128 backdrops a picture has is read from its scene: the number of the camera, and all that is read of it.
     """
-    rng, done, start = np.random.default_rng([seed, 2]), 0, 0
-    while True:
+    rng, done = np.random.default_rng([seed, 2]), 0
+    for start in count(0, chunk):
         scenes = sample_scenes(spec_at(stages, done, steps), chunk, seed, start=start)
-        start += chunk
         images = render(scenes, size=model.image_size).images
         camera = scenes.background.astype(np.int64) * VARIANTS + (scenes.seed % np.uint64(VARIANTS)).astype(np.int64)
         masks, backdrops = subtract_backdrops(images, camera)

@@ -8,6 +8,7 @@ the loss asks for the category. Three plain classifiers ask for it directly. Lar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -22,21 +23,17 @@ FACTORS = ("category", "colour", "background")
 
 
 class FactorClassifier(nn.Module):
-    """`tower` (pixels to (B, width), shared with the model it warms up) and one linear classifier a factor."""
+    """`tower` (pixels to (B, width), shared with the model it warms up) and one linear classifier a factor, by default all FACTORS."""
 
-    def __init__(self, tower: nn.Module, width: int, classes: dict[str, int]):
+    def __init__(self, tower: nn.Module, width: int, classes: dict[str, int] | None = None):
         super().__init__()
         self.tower = tower
+        classes = classes or {factor: len(classnames(factor)) for factor in FACTORS}
         self.heads = nn.ModuleDict({factor: nn.Linear(width, n) for factor, n in classes.items()})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         features = self.tower(pixels)
         return {factor: head(features).float() for factor, head in self.heads.items()}
-
-
-def factor_classifier(model) -> FactorClassifier:
-    """Classifiers of all FACTORS on the image tower of `model`, a NanoEncoder, on its device."""
-    return FactorClassifier(model.module.visual, model.embed_dim, {f: len(classnames(f)) for f in FACTORS}).to(model.device)
 
 
 def factor_loss(module: FactorClassifier, batch: tuple[Tensor, dict[str, Tensor]]) -> Tensor:
@@ -56,20 +53,19 @@ def factor_shares(scenes, factor: str) -> np.ndarray:
     if values.ndim == 1:
         return one_hot[values]
     present = np.asarray(scenes.category) >= 0
-    count = present.sum(1)
-    if not count.all():
+    objects = present.sum(1)
+    if not objects.all():
         raise ClipkitError("a scene without objects has no category to learn; set min_objects to 1 at least")
-    return (one_hot[np.where(present, values, 0)] * present[..., None]).sum(1) / count[:, None].astype(np.float32)
+    return (one_hot[np.where(present, values, 0)] * present[..., None]).sum(1) / objects[:, None].astype(np.float32)
 
 
 def labelled_batches(
     model, stages: Sequence[tuple[WorldSpec, float]], steps: int, batch: int, seed: int, chunk: int = 2048
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """For ever: pixels of scenes and the shares of their factors. `stages` as in `spec_at`, of a lesson of `steps` batches."""
-    done = start = 0
-    while True:
+    done = 0
+    for start in count(0, chunk):
         scenes = sample_scenes(spec_at(stages, done, steps), chunk, seed, start=start)
-        start += chunk
         pixels = model.preprocess_batch(render(scenes, size=model.image_size).images)
         shares = {factor: torch.as_tensor(factor_shares(scenes, factor)) for factor in FACTORS}
         for i in range(0, chunk - batch + 1, batch):

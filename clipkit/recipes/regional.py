@@ -11,6 +11,7 @@ Source of the idea: CLIPSelf, Wu et al., arXiv:2310.01403; there patches are poo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +54,12 @@ def region_features(visual: nn.Module, pixels: Tensor, regions: Tensor) -> Tenso
 def region_batches(teacher, batch: int, seed: int, each: int = 3) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """For ever: pixels (B, 3, 32, 32), regions (B, 1 + each, 8, 8) bool, the first the whole picture, and the teacher's features of
     each, cut out of the same scene at a higher resolution and enlarged, (B, 1 + each, D)."""
-    rng, round_ = np.random.default_rng(seed), 0
-    styles = SEEN_STYLES["styles"]
-    while True:
-        number = seed * 10_000 + round_
+    rng, styles = np.random.default_rng(seed), SEEN_STYLES["styles"]
+    for number in count(seed * 10_000):
         flat = rng.random() < SEEN_STYLES["style_probs"][0]
         scenes = segmentation_scenes(
             "train", CHUNK, number, categories=CATEGORIES, styles=("flat",) if flat else styles[1:], objects=(1, 5), sides=(12, 84)
         )
-        round_ += 1
         scene = torch.from_numpy(scenes.images).permute(0, 3, 1, 2).float() / 255
         for start in range(0, CHUNK - batch + 1, batch):
             yield _cut(teacher, scene[start : start + batch], rng, each)

@@ -72,8 +72,7 @@ def spoilt_prompts(segments: Tensor, each: int, generator: torch.Generator) -> P
         chosen = numbers[torch.multinomial(weight, min(each, len(numbers)), generator=generator)]
         image += [i] * len(chosen)
         meant += [picture == c for c in chosen]
-    image, meant = torch.tensor(image), torch.stack(meant).float()
-    return spoil(image, meant, generator)
+    return spoil(torch.tensor(image), torch.stack(meant).float(), generator)
 
 
 def spoil(image: Tensor, meant: Tensor, generator: torch.Generator) -> Prompts:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from clipkit.models import load_model
-from clipkit.recipes.vqa import HELD_OUT_SEED, lesson_pictures
+from clipkit.recipes.vqa import HELD_OUT_SEED, PICTURES, lesson_pictures
 from clipkit.recipes.vqa_facts import caption_pair
 from clipkit.recipes.vqa_lessons import question_vocabulary
 from clipkit.score.clipscore import CLIPScore
@@ -45,7 +45,7 @@ def tower_loss(module: TwoTowers, batch: tuple[Tensor, Tensor, Tensor]) -> Tenso
 def make_two_towers(recipe, steps: int, device: str, tick, folder: Path) -> tuple[TwoTowers, dict]:
     """Settings: those of `TwoTowers`, and "pictures", "regions" (steps of the first lesson)."""
     settings = dict(recipe.settings)
-    pictures, regions = settings.pop("pictures"), settings.pop("regions")
+    pictures, regions = settings.pop("pictures", PICTURES), settings.pop("regions")
     model = load_model("nano", device=device)
     scenes, tokens, labels = lesson_pictures(model, pictures, 1_000 + recipe.seed)
     torch.manual_seed(recipe.seed)

@@ -17,7 +17,8 @@ from clipkit.errors import ClipkitError
 from clipkit.models import load_model
 from clipkit.paths import cache_dir
 from clipkit.recipes.vqa_lessons import LESSON_WORLD, lesson_questions, lesson_scenes, question_vocabulary
-from clipkit.score.nano_vqa import ANSWERS, LAYERS, NanoVQA, load_vqa, patch_tokens
+from clipkit.score.eyes import LAYERS, patch_tokens
+from clipkit.score.nano_vqa import ANSWERS, NanoVQA, load_vqa
 from clipkit.score.regions import learn_regions, region_accuracy, region_labels
 from clipkit.train import train
 from clipkit.world import render
@@ -25,6 +26,7 @@ from clipkit.world.taxonomy import HELD_OUT_PAIRS
 
 LATER = 0.15  # share of the batches whose questions start at a place drawn at random
 CHUNK = 1024  # pictures whose questions are mixed
+PICTURES = 8_192  # to learn from
 HELD_OUT_SEED = 90_001  # scenes the cards are measured on
 Lessons = Sequence[tuple[Sequence[str], int]]  # (mixes of questions, batches of them), one after the other
 
@@ -99,8 +101,8 @@ def make_vqa(recipe, steps: int, device: str, tick, folder: Path) -> tuple[NanoV
     """Settings: those of `NanoVQA`, and "lessons" (together they get `steps` batches, in these proportions), "pictures", "regions"
     (steps of the first lesson) or "start" (a checkpoint to go on from)."""
     settings = dict(recipe.settings)
-    lessons, pictures, start, regions = (settings.pop(k, None) for k in ("lessons", "pictures", "start", "regions"))
-    lessons, model = shortened(lessons, steps), load_model("nano", device=device)
+    pictures, start, regions = (settings.pop(k, default) for k, default in (("pictures", PICTURES), ("start", None), ("regions", None)))
+    lessons, model = shortened(settings.pop("lessons"), steps), load_model("nano", device=device)
     scenes, tokens, labels = lesson_pictures(model, pictures, 1_000 + recipe.seed)
     if start:
         module = load_vqa(start, device, folder)

@@ -30,9 +30,6 @@ def _named(text: str) -> set[str]:
     return {_SINGULAR[word] for word in split_words(text) if word in _SINGULAR}
 
 
-# One fact ------------------------------------------------------------------------------------
-
-
 class Phrase(NamedTuple):
     """Words for one fact; subject: the category it speaks of ("" for the place)."""
 
@@ -141,9 +138,6 @@ def _relation(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None
 def _place(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase:
     place = truth.background if yes else draw.pick([b for b in BACKGROUNDS if b != truth.background])
     return Phrase(f"a picture {PLACES[place]}", "")
-
-
-# Two facts, and whole captions -----------------------------------------------------------------
 
 
 def conjunction(truth: Truth, draw: Draw) -> Said:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import WordVocabulary
-from clipkit.score.nano_vqa import Eyes
+from clipkit.score.eyes import Eyes
 from clipkit.train import train
 from clipkit.world.taxonomy import CATEGORIES, COLOURS, TEXTURES
 

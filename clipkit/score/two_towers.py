@@ -21,7 +21,7 @@ from clipkit.language.transformer import Encoder
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.models.inputs import as_texts
 from clipkit.models.parts import load_part
-from clipkit.score.nano_vqa import Eyes, patch_tokens
+from clipkit.score.eyes import Eyes, patch_tokens
 
 
 class TwoTowers(nn.Module):

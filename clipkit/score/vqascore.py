@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.score.nano_vqa import NanoVQA, patch_tokens
+from clipkit.score.eyes import patch_tokens
+from clipkit.score.nano_vqa import NanoVQA
 from clipkit.score.protocol import PairScorer
 from clipkit.world.question_answers import figure_question
 

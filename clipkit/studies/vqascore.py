@@ -18,7 +18,8 @@ from clipkit.recipes.vqa_lessons import WORDINGS, lesson_questions, lesson_scene
 from clipkit.score.agreement import group_correlations, kendall, pairwise_accuracy
 from clipkit.score.clipscore import CLIPScore
 from clipkit.score.decomposed import DecomposedScore, decompose
-from clipkit.score.nano_vqa import ANSWERS, NanoVQA, patch_tokens
+from clipkit.score.eyes import patch_tokens
+from clipkit.score.nano_vqa import ANSWERS, NanoVQA
 from clipkit.score.regions import learn_regions
 from clipkit.score.vqascore import MeanScore, NanoAnswerer, VQAScore
 from clipkit.score.winoground_tasks import KINDS, Quadruples, quadruples, winoground
@@ -295,13 +296,13 @@ def twin(
     from clipkit.paths import cache_dir
     from clipkit.recipes import vqa as vqa_training
     from clipkit.recipes import vqa_facts, vqa_lessons
-    from clipkit.score import nano_vqa
+    from clipkit.score import eyes, nano_vqa
     from clipkit.score import regions as regions_file
     from clipkit.train import train
 
     torch.manual_seed(seed)
     net = NanoVQA(vocabulary, ANSWERS, mask=mask).to(model.device)
-    code = [inspect.getsource(m) for m in (nano_vqa, regions_file, vqa_facts, vqa_lessons, vqa_training, train)]
+    code = [inspect.getsource(m) for m in (eyes, nano_vqa, regions_file, vqa_facts, vqa_lessons, vqa_training, train)]
     told = repr(
         (model.fingerprint, vocabulary.words, mask, seed, steps, pictures, batch, regions, TWIN_WORLD, TWIN_LESSONS)
         + (str(model.device), code)

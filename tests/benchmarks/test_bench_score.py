@@ -14,7 +14,8 @@ import torch
 
 from clipkit import load_model
 from clipkit.recipes.vqa_lessons import question_vocabulary
-from clipkit.score.nano_vqa import ANSWERS, NanoVQA, patch_tokens
+from clipkit.score.eyes import patch_tokens
+from clipkit.score.nano_vqa import ANSWERS, NanoVQA
 from clipkit.score.vqascore import DEFAULT_QUESTION, NanoAnswerer, VQAScore
 from clipkit.score.winoground_tasks import quadruples, winoground
 

@@ -49,9 +49,7 @@ def test_packaged_checkpoints_named_by_parameter_or_code(tmp_path, monkeypatch):
     for name in ("nano", "nano-biased", "nano-sam", "lite_map", "other"):
         (tmp_path / "models" / f"{name}.safetensors").write_bytes(name.encode())
     notebook = page("m, s = load_model('nano-biased'), load_segmenter()", "def experiment(seed):\n    return m, s")
-    notebook.cells.insert(
-        0, v4.new_code_cell("from clipkit import load_model\nfrom clipkit.dense.segmenter import load_segmenter")
-    )
+    notebook.cells.insert(0, v4.new_code_cell("from clipkit import load_model\nfrom clipkit.dense.segmenter import load_segmenter"))
     notebook.cells.append(v4.new_code_cell("runs = run.over_seeds(experiment)\nother = load_model('other')"))
     stems = lambda **given: {name.partition(".")[0] for name in hashing.record_parts(entry, notebook, given)["models"]}  # noqa: E731
     assert stems(model="nano") == {"nano", "nano-biased", "nano-sam"}

@@ -10,7 +10,8 @@ from clipkit import load_model
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.models.parts import save_part
-from clipkit.score.nano_vqa import MASKS, NanoVQA, load_vqa, patch_tokens
+from clipkit.score.eyes import patch_tokens
+from clipkit.score.nano_vqa import MASKS, NanoVQA, load_vqa
 
 WORDS = WordVocabulary(["is", "there", "a", "red", "cat", "dog", "what", "colour", "the"])
 ASKED = ["is there a cat", "what colour is the dog", "cat", "is the red cat a dog"]

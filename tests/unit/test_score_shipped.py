@@ -12,7 +12,8 @@ from clipkit.recipes.table import RECIPES
 from clipkit.recipes.vqa import HELD_OUT_SEED, accuracy_by_kind, lesson_pictures
 from clipkit.recipes.vqa_lessons import lesson_questions, question_vocabulary
 from clipkit.score.clipscore import CLIPScore
-from clipkit.score.nano_vqa import ANSWERS, load_vqa, patch_tokens
+from clipkit.score.eyes import patch_tokens
+from clipkit.score.nano_vqa import ANSWERS, load_vqa
 from clipkit.score.two_towers import load_two_towers
 from clipkit.score.winoground_tasks import quadruples, winoground
 
