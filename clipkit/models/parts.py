@@ -17,7 +17,7 @@ from clipkit.errors import ClipkitError
 from clipkit.paths import shipped
 
 
-class Part(Protocol):
+class Savable(Protocol):
     """A module, or what looks like one when it is saved."""
 
     header: Mapping[str, Any]  # what JSON can write, by names of the part's own; the first is its kind
@@ -25,7 +25,7 @@ class Part(Protocol):
     def state_dict(self) -> Mapping[str, Tensor]: ...
 
 
-def save_part(part: Part, card: dict, folder: str | Path, name: str) -> Path:
+def save_part(part: Savable, card: dict, folder: str | Path, name: str) -> Path:
     """Write `<name>.safetensors` (numbers with a point in float16) and `<name>.card.json` in `folder`; returns the first's path."""
     from safetensors.torch import save_file
 

@@ -32,7 +32,7 @@ def corpus(n: int = 20_000, seed: int = 7) -> list[str]:
     return texts + list(CATEGORIES) * 20
 
 
-def config(recipe, folder: Path) -> dict:
+def model_config(recipe, folder: Path) -> dict:
     """The open_clip-format model configuration of a recipe, with our preprocessing and, given a text tower, our tokenizer."""
     vision, text = recipe.settings["vision"], recipe.settings.get("text")
     settings = {
@@ -51,7 +51,7 @@ def config(recipe, folder: Path) -> dict:
 def make_clip(recipe, steps: int, device: str, tick, folder: Path) -> tuple[NanoEncoder, dict]:
     """Settings: "vision", "text", "embed_dim"; "worlds" and "lesson" (WorldSpec arguments, weight or share); "before" (phase to
     (steps, batch)), "joint_lr", "registers", "hard". A stopped run goes on after its last finished phase."""
-    settings, told = config(recipe, folder), recipe.settings
+    settings, told = model_config(recipe, folder), recipe.settings
     model = NanoEncoder(build_nano(settings).to(device), settings, folder)
     key = hashlib.sha256(repr((recipe, steps)).encode()).hexdigest()[:16]
     unfinished, log = cache_dir("pretrain") / f"{recipe.name}-{key}.pt", []

@@ -24,7 +24,7 @@ ALONE = 0.15  # share of the batches without a source, so that the decoder is a 
 HELD_OUT = 90_001  # seed of the scenes the cards are measured on
 
 
-def pair_batches(vocabulary: WordVocabulary, task: str, batch: int, seed: int, length: int) -> Iterator[tuple[Tensor, Tensor]]:
+def source_target_batches(vocabulary: WordVocabulary, task: str, batch: int, seed: int, length: int) -> Iterator[tuple[Tensor, Tensor]]:
     """For ever: source and target tokens, (B, S) and (B, L); scenes never come twice. Tasks as in `caption_pairs`."""
     rng = np.random.default_rng(seed)
     separators = {vocabulary.id(mark) for mark in ";,"}
@@ -53,7 +53,7 @@ def make_seq2seq(recipe, steps: int, device: str, tick, folder: Path) -> tuple[S
     settings = dict(recipe.settings)
     task, start = settings.pop("task"), settings.pop("start", None)
     module = load_seq2seq(start, device, folder) if start else Seq2Seq(caption_vocabulary(), **settings).to(device)
-    batches = pair_batches(module.vocabulary, task, recipe.batch, recipe.seed, module.length)
+    batches = source_target_batches(module.vocabulary, task, recipe.batch, recipe.seed, module.length)
     rng = np.random.default_rng(recipe.seed)
     batches = ((a.to(device) if rng.random() >= ALONE else None, b.to(device)) for a, b in batches)
     history = train(module, batches, lambda net, batch: net.loss(*batch), steps, after_step=tick, **recipe.loop)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from clipkit.models.nano import NanoEncoder, build_nano
 from clipkit.pretrain import info_nce, probes
 from clipkit.pretrain.dino import Distiller, Student, contrast_loss
-from clipkit.recipes.contrastive import config
+from clipkit.recipes.contrastive import model_config
 from clipkit.recipes.cutouts import camera_batches, cutout_view, outlines
 from clipkit.train import History, train
 from clipkit.world import WorldSpec
@@ -92,7 +92,7 @@ def train_shapes(
 
 def make_dino(recipe, steps: int, device: str, tick, folder: Path) -> tuple[NanoEncoder, dict]:
     """Settings: "vision", "embed_dim", and "worlds", (WorldSpec arguments, share of the steps) one after the other."""
-    settings, worlds = config(recipe, folder), recipe.settings["worlds"]
+    settings, worlds = model_config(recipe, folder), recipe.settings["worlds"]
     model = NanoEncoder(build_nano(settings).to(device), settings, folder)
     batches = camera_batches(model, [(WorldSpec(**spec), share) for spec, share in worlds], steps, recipe.batch, recipe.seed)
     tower, history = train_shapes(model.module.visual, model.embed_dim, batches, steps, seed=recipe.seed, tick=tick, **recipe.loop)

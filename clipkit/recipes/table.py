@@ -102,8 +102,8 @@ RECIPES: dict[str, Recipe] = {
             _clip(VIT, **BIAS), 500, 128),
         Recipe("nano-conv", "clip", "a small ResNet with attention pooling on the unbiased world",
             _clip(CONV) | _EARLY, 400, 128, muon_lr=None),
-        Recipe("nano-dino", "dino", "learnt without a label, caption or given mask: fixed cameras, what moves is cut out, recoloured and set "
-            "elsewhere", {"embed_dim": 128, "vision": OUTLINE_CONV, "worlds": moving()}, 4000, 64, lr=3e-3, muon_lr=None),
+        Recipe("nano-dino", "dino", "learnt without a label, caption or given mask: fixed cameras, what moves is cut out, recoloured and "
+            "set elsewhere", {"embed_dim": 128, "vision": OUTLINE_CONV, "worlds": moving()}, 4000, 64, lr=3e-3, muon_lr=None),
         Recipe("nano-local", "regional", "nano with a class token that learnt to look at parts of a picture: patches keep to themselves",
             {"vision": {**VIT, "pool_type": "tok"}}, 720, 40, muon_lr=0.01),
         Recipe("nano-sam", "segmenter", "a promptable segmenter of drawings, learnt from masks without names: the book's stand-in for SAM",

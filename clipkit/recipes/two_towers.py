@@ -22,7 +22,7 @@ from clipkit.train import train
 from clipkit.world.content_plan import Draw, seeds_of, states, truths
 
 
-def caption_batches(scenes, tokens: Tensor, vocabulary, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def caption_pair_batches(scenes, tokens: Tensor, vocabulary, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """For ever: picture tokens (B, M, D), true captions and captions with words exchanged, (B, L) each; new ones every round."""
     rng, known = np.random.default_rng(seed), list(truths(scenes))
     for round_ in count():
@@ -36,7 +36,7 @@ def caption_batches(scenes, tokens: Tensor, vocabulary, batch: int, seed: int) -
 
 
 def tower_loss(module: TwoTowers, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """`hard_negative_loss` of one batch of `caption_batches`."""
+    """`hard_negative_loss` of one batch of `caption_pair_batches`."""
     seen, true, false = (x.to(module.device) for x in batch)
     scale = module.log_scale.exp().clamp(max=100)
     return hard_negative_loss(module.encode_image(seen), module.encode_text(true), module.encode_text(false), scale)
@@ -51,7 +51,7 @@ def make_two_towers(recipe, steps: int, device: str, tick, folder: Path) -> tupl
     torch.manual_seed(recipe.seed)
     module = TwoTowers(question_vocabulary(), tokens.shape[2], tokens.shape[1], **settings).to(device)
     learn_regions(module, tokens, labels, regions, seed=recipe.seed)
-    batches = caption_batches(scenes, tokens, module.vocabulary, recipe.batch, recipe.seed)
+    batches = caption_pair_batches(scenes, tokens, module.vocabulary, recipe.batch, recipe.seed)
     history = train(module, batches, tower_loss, steps, after_step=tick, **recipe.loop)
     data = {"pictures": pictures, "pairs": steps * recipe.batch, "region_steps": regions, "mixes": ["caption"]}
     module.model = model

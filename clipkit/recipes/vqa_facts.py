@@ -17,7 +17,7 @@ from clipkit.world.words import OPPOSITE, PLACES, RELATION_WORDS, noun_phrase
 
 _HELD = frozenset(HELD_OUT_PAIRS)
 _SINGULAR = {word: c for c in CATEGORIES for word in (c, plural(c).split()[0], plural(c))}
-Said = tuple[str, bool] | None  # a text and whether it is true; None where the scene allows none
+TrueOrFalse = tuple[str, bool] | None  # a text and whether it is true; None where the scene allows none
 
 
 def names_held_out(text: str) -> bool:
@@ -37,7 +37,7 @@ class Phrase(NamedTuple):
     subject: str
 
 
-def atomic(truth: Truth, draw: Draw) -> Said:
+def atomic(truth: Truth, draw: Draw) -> TrueOrFalse:
     """One fact as a phrase ("a red cat") or a statement ("the cat is red")."""
     yes = bool(draw(2))
     if draw(5) < 2:
@@ -49,7 +49,7 @@ def atomic(truth: Truth, draw: Draw) -> Said:
     return (made.text, yes) if made else None
 
 
-def relation(truth: Truth, draw: Draw) -> Said:
+def relation(truth: Truth, draw: Draw) -> TrueOrFalse:
     """Two things and on which side of the other the one is."""
     yes = bool(draw(2))
     made = _relation(truth, groups(truth.things, False), draw, yes)
@@ -140,7 +140,7 @@ def _place(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase:
     return Phrase(f"a picture {PLACES[place]}", "")
 
 
-def conjunction(truth: Truth, draw: Draw) -> Said:
+def conjunction(truth: Truth, draw: Draw) -> TrueOrFalse:
     """Two facts in one text; false: exactly one of them. Colours with a relation, two phrases, or two statements."""
     yes, first = bool(draw(2)), bool(draw(2))  # first: whether the first fact is the false one
     one, two = yes or not first, yes or first
@@ -165,7 +165,7 @@ def conjunction(truth: Truth, draw: Draw) -> Said:
     return (f"{a.text} and {b.text}" if b.subject else f"{a.text} {b.text.removeprefix('a picture ')}"), yes
 
 
-def caption(truth: Truth, draw: Draw) -> Said:
+def one_caption(truth: Truth, draw: Draw) -> TrueOrFalse:
     """A caption of two kinds of things, or the same with colours, numbers, textures or sides exchanged."""
     yes = bool(draw(2))
     pair = caption_pair(truth, draw)

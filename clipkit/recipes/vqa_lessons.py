@@ -17,7 +17,7 @@ import numpy as np
 
 from clipkit.errors import unknown
 from clipkit.language.vocabulary import WordVocabulary
-from clipkit.recipes.vqa_facts import atomic, caption, conjunction, names_held_out, relation, which_side
+from clipkit.recipes.vqa_facts import atomic, conjunction, names_held_out, one_caption, relation, which_side
 from clipkit.world.content_plan import Draw, seeds_of, states, truths
 from clipkit.world.propositions import plural
 from clipkit.world.question_answers import QUESTION_KINDS, batch_questions, figure_question
@@ -31,7 +31,7 @@ LESSON_WORLD = {
     "min_objects": 1, "max_objects": 4, "count_probs": (0.25, 0.4, 0.2, 0.15), "same_category": 0.08, "held_out": HELD_OUT_PAIRS,
 }  # fmt: skip
 MIXES = ("open", "relation", "atomic", "conj", "caption")
-_YES_OR_NO = {"relation": relation, "atomic": atomic, "conj": conjunction, "caption": caption}  # four a picture
+_YES_OR_NO = {"relation": relation, "atomic": atomic, "conj": conjunction, "caption": one_caption}  # four a picture
 _SIDES = {"open": 4, "relation": 2, "atomic": 2}  # questions a picture
 _KINDS = {"open": ("colour", "count"), "atomic": tuple(k for k in QUESTION_KINDS if k != "figure")}  # questions of `clipkit.world`
 # Ways to ask whether a text is true of the picture. The last three are never asked in a lesson.

@@ -19,8 +19,8 @@ from clipkit.score.eyes import Eyes, LookUp
 from clipkit.world.taxonomy import BACKGROUNDS, COLOURS
 from clipkit.world.words import NUMBERS
 
-SIDES = ("left", "right", "above", "below")
-ANSWERS: tuple[str, ...] = ("yes", "no", *COLOURS, *NUMBERS[1:], *BACKGROUNDS, *SIDES)  # of the shipped answerers
+# Of the shipped answerers.
+ANSWERS: tuple[str, ...] = ("yes", "no", *COLOURS, *NUMBERS[1:], *BACKGROUNDS, "left", "right", "above", "below")
 MASKS = ("bidirectional", "causal", "blind")
 
 

@@ -15,7 +15,7 @@ from clipkit.language import Seq2Seq, WordVocabulary, caption_pairs, caption_voc
 from clipkit.language.corpora import documents, reworded
 from clipkit.language.vocabulary import MASK
 from clipkit.models.parts import save_part
-from clipkit.recipes.language import pair_batches
+from clipkit.recipes.language import source_target_batches
 from clipkit.world.caption_parser import check, parse
 from clipkit.world.content_plan import truths
 
@@ -126,12 +126,12 @@ def test_a_rewording_states_the_same():
 
 def test_batches_for_training():
     words = caption_vocabulary()
-    seen = list(islice(pair_batches(words, "denoise", 16, seed=1, length=64), 3))
+    seen = list(islice(source_target_batches(words, "denoise", 16, seed=1, length=64), 3))
     assert len(seen) == 3
     for source, target in seen:
         assert len(source) == len(target) == 16 and (target != words.mask).all() and source.max() < len(words)
     assert any((source == words.mask).any() for source, _ in seen)
-    again = list(islice(pair_batches(words, "denoise", 16, seed=1, length=64), 3))
+    again = list(islice(source_target_batches(words, "denoise", 16, seed=1, length=64), 3))
     assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(seen, again, strict=True))
 
 

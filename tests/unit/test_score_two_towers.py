@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.recipes.two_towers import caption_batches
+from clipkit.recipes.two_towers import caption_pair_batches
 from clipkit.recipes.vqa_lessons import lesson_scenes, question_vocabulary
 from clipkit.score.clipscore import CLIPScore
 from clipkit.score.two_towers import TwoTowers, hard_negative_loss, load_two_towers
@@ -60,7 +60,7 @@ def test_features():
 
 def test_captions_come_with_their_own_negatives():
     scenes, tokens, words = lesson_scenes(60, 3), torch.randn(60, 16, 6), question_vocabulary()
-    a, b = (list(islice(caption_batches(scenes, tokens, words, 16, 1), 9)) for _ in range(2))
+    a, b = (list(islice(caption_pair_batches(scenes, tokens, words, 16, 1), 9)) for _ in range(2))
     assert len(a) == 9 and all(torch.equal(x, y) for p, q in zip(a, b, strict=True) for x, y in zip(p, q, strict=True))
     for seen, true, false in a:
         assert len(seen) == len(true) == len(false) and not (true == words.unk).any() and not (false == words.unk).any()
