@@ -145,15 +145,7 @@ def load_registry(path: Path | str | None = None) -> Registry:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, _mtime: int) -> Registry:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except yaml.YAMLError as error:
-        raise ClipkitError(f"{path.name} is not valid YAML: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("papers"), list):
-        raise ClipkitError(f"{path.name} needs a list under the key `papers`")
+    document = yaml_document(path.read_text(encoding="utf-8"), path.name)
     entries = []
     for kind, key in ((Entry, "foundations"), (Paper, "papers")):
         for position, row in enumerate(document.get(key) or []):
@@ -163,6 +155,25 @@ def _load(path: Path, _mtime: int) -> Registry:
         if count > 1:
             raise ClipkitError(f"{path.name}: slug {slug!r} is used by {count} entries; give each entry its own slug")
     return Registry(tuple(entries))
+
+
+def yaml_document(text: str, name: str) -> dict:
+    """The registry's text as plain values. Raises ClipkitError when it is no YAML, or holds no list of papers."""
+    import yaml
+
+    try:
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ClipkitError(f"{name} is not valid YAML: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("papers"), list):
+        raise ClipkitError(f"{name} needs a list under the key `papers`")
+    return document
+
+
+def yaml_entries(text: str, name: str) -> dict[str, dict]:
+    """Slug -> entry as it is written, unchecked: to compare the registry of two commits."""
+    document = yaml_document(text, name)
+    return {row["slug"]: row for row in [*(document.get("foundations") or []), *document["papers"]]}
 
 
 def entry(slug: str) -> Entry:
