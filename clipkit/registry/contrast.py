@@ -36,7 +36,9 @@ def scores_of(runs: object) -> Scores:
     return scores
 
 
-def against(test: ClaimTest, scores: Scores, method: str | None = None, baselines: Sequence[str] | None = None) -> tuple[np.ndarray, str | None]:
+def against(
+    test: ClaimTest, scores: Scores, method: str | None = None, baselines: Sequence[str] | None = None
+) -> tuple[np.ndarray, str | None]:
     """Method minus the strongest baseline (or minus the null), signed so that larger favours the claim.
 
     The strongest of several baselines is the one with the best mean over the seeds: a choice that can only work

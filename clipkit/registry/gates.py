@@ -1,11 +1,11 @@
 """Gates: could the experiment have come out either way? Where it could not, there is no verdict.
 
-    headroom    the best that can be reached lies at least 2 δ above the baseline
-    stand-in    each helper and each trained rival beats chance and its trivial substitutes at its own task
-                (a baseline that is to be matched, too, must be 2 δ better than nothing, or everything matches it)
-    triviality  no arm that does nothing passes the same test
-    power       the interval reaches no further than δ from its centre
-    spread      the seeds do not all give the same number
+headroom    the best that can be reached lies at least 2 δ above the baseline
+stand-in    each helper and each trained rival beats chance and its trivial substitutes at its own task
+            (a baseline that is to be matched, too, must be 2 δ better than nothing, or everything matches it)
+triviality  no arm that does nothing passes the same test
+power       the interval reaches no further than δ from its centre
+spread      the seeds do not all give the same number
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _headroom(test: ClaimTest, scores: Scores, baseline: str | None) -> Gate:
     floor = scores.values(baseline, **test.where) if baseline else null(test, scores)
     top = scores.values(test.gates.ceiling, **test.where) if isinstance(test.gates.ceiling, str) else test.gates.ceiling
     room = float(test.sign * (np.mean(top) - np.mean(floor)))
-    words = f"headroom {_short(room)} {test.unit} between {baseline or 'the null'} and {test.gates.ceiling}, 2 δ is {_short(2 * test.margin)}"
+    words = (
+        f"headroom {_short(room)} {test.unit} between {baseline or 'the null'} and {test.gates.ceiling}, 2 δ is {_short(2 * test.margin)}"
+    )
     return Gate("headroom", room >= 2 * test.margin, words, {"room": room, "needed": 2 * test.margin})
 
 
@@ -120,7 +122,9 @@ def _power(test: ClaimTest, values: np.ndarray) -> Gate:
     needed = seeds_needed(deviation, test.margin)
     enough = half <= test.margin
     words = f"the interval reaches {_short(half)} to each side, δ is {_short(test.margin)}"
-    return Gate("power", enough, words if enough else f"{words}: would need about {needed} seeds", {"half_width": half, "seeds_needed": needed})
+    return Gate(
+        "power", enough, words if enough else f"{words}: would need about {needed} seeds", {"half_width": half, "seeds_needed": needed}
+    )
 
 
 def _short(value: float) -> str:

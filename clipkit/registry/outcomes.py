@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
-from clipkit.registry.claims import Change, Claim, ClaimTest
+from clipkit.registry.claims import Change, Claim, ClaimTest, claims_of
 from clipkit.registry.contrast import against, scores_of
 from clipkit.registry.gates import Gate, blocked, measure
-from clipkit.registry.papers import Entry
 from clipkit.registry.records import Record
 from clipkit.registry.scores import Scores
 from clipkit.registry.verdict import MIN_SEEDS, NOT_RUN, NOT_TESTABLE, OPEN, Verdict, judge, worst
+
+if TYPE_CHECKING:
+    from clipkit.registry.papers import Entry
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def judge_claim(claim: Claim, runs: object) -> Judged:
     if len(parts) == 1:
         return deciding
     others = "; ".join(f"{part.test.name}: {part.outcome}" for part in parts)
-    return replace(deciding, note=f"{others}. {deciding.note}".strip(), parts=parts)
+    return replace(deciding, note=f"{others}. {deciding.note}" if deciding.note else others, parts=parts)
 
 
 def counting(records: Iterable[Record]) -> list[Record]:
@@ -150,27 +153,31 @@ def counting(records: Iterable[Record]) -> list[Record]:
     return list(best.values())
 
 
-def judged(entry: Entry, records: Sequence[Record]) -> list[Row]:
+def judged(entry: object, records: Sequence[Record]) -> list[Row]:
     """The rows of a page: each claim on each record that counts, judged by today's rule and registry.
 
     A claim that no record measured has one row: `not testable here` with the registry's reason, or `not run`.
     """
     rows = []
-    for claim in entry.claims:
+    for claim in claims_of(entry):
         if not claim.tests:
             rows.append(Row(entry, claim, NOT_TESTABLE, claim.untestable))
             continue
-        mine = [_row(entry, claim, record) for record in counting(records) if claim.id not in record.skipped]
+        mine = [_recorded(entry, claim, record) for record in counting(records) if claim.id not in record.skipped]
         rows += mine or [Row(entry, claim, NOT_RUN, "no record yet", claim.tests[0].scale, test=claim.tests[0])]
     return rows
 
 
-def _row(entry: Entry, claim: Claim, record: Record) -> Row:
+def row_of(entry: object, claim: Claim, found: Judged, scale: str = "", record: Record | None = None) -> Row:
+    """A judged claim as a row: of a record, or of the run at hand."""
+    verdict = found.verdict
+    numbers = {"estimate": verdict.estimate, "low": verdict.low, "high": verdict.high, "n": verdict.n, "baseline": found.baseline}
+    return Row(entry, claim, found.outcome, found.note, scale, record, found.test, **numbers, gates=found.gates, parts=found.parts)
+
+
+def _recorded(entry: object, claim: Claim, record: Record) -> Row:
     try:
-        found = judge_claim(claim, record.rows)
+        return row_of(entry, claim, judge_claim(claim, record.rows), record.scale, record)
     except ClipkitError as error:
         note = f"the record does not fit the claim any more ({error}); record the page again"
         return Row(entry, claim, NOT_RUN, note, record.scale, record, claim.tests[0])
-    verdict = found.verdict
-    numbers = {"estimate": verdict.estimate, "low": verdict.low, "high": verdict.high, "n": verdict.n, "baseline": found.baseline}
-    return Row(entry, claim, found.outcome, found.note, record.scale, record, found.test, **numbers, gates=found.gates, parts=found.parts)

@@ -84,7 +84,9 @@ class Paper(Entry):
     def _one_headline(self) -> Paper:
         headlines = [claim.id for claim in self.claims if claim.origin == "headline"]
         if self.claims and len(headlines) != 1:
-            raise ValueError(f"exactly one claim has `origin: headline`, the abstract's main sentence; here {', '.join(headlines) or 'none'}")
+            raise ValueError(
+                f"exactly one claim has `origin: headline`, the abstract's main sentence; here {', '.join(headlines) or 'none'}"
+            )
         return self
 
 

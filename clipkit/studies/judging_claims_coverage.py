@@ -36,7 +36,7 @@ def _percentiles(values: np.ndarray, tail: float) -> Ends:
 
 
 def _widened(values: np.ndarray) -> Ends:
-    """The expanded percentiles of `stats.paired_bootstrap`."""
+    """Read at wider percentiles, α/2 -> Φ(−√(n/(n−1)) t₍n−1₎), as Hesterberg (2015) mends the bootstrap for few seeds."""
     from scipy.special import ndtr, stdtrit
 
     n = values.shape[-1]
