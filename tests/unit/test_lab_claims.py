@@ -14,7 +14,7 @@ import clipkit.registry.records
 from clipkit import lab
 from clipkit.errors import ClipkitError
 from clipkit.lab.report import MIME, decimals, paper_number
-from clipkit.registry.claims import Claim, PaperNumber, checked, claims_of
+from clipkit.registry.claims import Claim, PaperNumber, checked
 from clipkit.registry.contrast import against, scores_of
 from clipkit.registry.outcomes import judge_claim
 from clipkit.registry.records import Record, json_ready, load_records, portable, scale_of, write_json

@@ -58,7 +58,10 @@ def test_reads_the_fixture():
         (lambda c: c["papers"][0]["claims"][0]["test"].update(margin=0), r"field claims\[0\].test.margin"),
         (lambda c: c["papers"][0]["claims"][0]["test"].update(kind="worse"), r"field claims\[0\].test.kind"),
         (lambda c: c["papers"][0]["claims"][0]["paper"].update(source="a friend"), r"field claims\[0\].paper.source"),
-        (lambda c: c["papers"][0]["claims"][0].update(untestable="no"), r"field claims\[0\]: a claim has one of `test`, `parts` and `untestable`"),
+        (
+            lambda c: c["papers"][0]["claims"][0].update(untestable="no"),
+            r"field claims\[0\]: a claim has one of `test`, `parts` and `untestable`",
+        ),
         (lambda c: c["papers"][0]["claims"][0].pop("test"), r"field claims\[0\]"),
         (lambda c: c["papers"][0]["claims"][0].pop("origin"), r"field claims\[0\].origin: it is missing"),
         (lambda c: c["papers"][0]["claims"][0].update(origin="paper"), "'tiny_paper'.*exactly one claim.*here none"),
@@ -70,7 +73,10 @@ def test_reads_the_fixture():
         (lambda c: c["papers"][0]["claims"][0]["test"].update(gates={"floor": 1}), r"claims\[0\].test.gates.floor: there is no such"),
         (lambda c: c["papers"][0]["claims"][0]["test"].update(gates={"stand_ins": [{"arm": "x"}]}), r"stand_ins\[0\].beats: it is missing"),
         (lambda c: c["papers"][0]["claims"][0].update(seeds_vary="weather"), r"field claims\[0\].seeds_vary"),
-        (lambda c: c["papers"][0]["claims"][0].update(changes=[{"date": "soon", "what": "w", "why": "y", "seen": "s"}]), r"changes\[0\].date"),
+        (
+            lambda c: c["papers"][0]["claims"][0].update(changes=[{"date": "soon", "what": "w", "why": "y", "seen": "s"}]),
+            r"changes\[0\].date",
+        ),
         (lambda c: c["papers"][0]["claims"][0].update(parts=[c["papers"][0]["claims"][0].pop("test")]), "of one part has a `test`"),
         (lambda c: c.pop("papers"), "needs a list under the key `papers`"),
     ],

@@ -136,7 +136,7 @@ def test_the_command_refuses_before_it_runs_anything(repository, capsys):
     notebook = repository.parent.parent / "notebooks" / "few_shot" / "tiny_paper.ipynb"
     notebook.parent.mkdir(parents=True)
     notebook.write_text("no notebook at all", encoding="utf-8")
-    assert main(["record", "tiny_paper"]) == 1
+    assert main(["record", "tiny_paper"]) == 2
     assert "not committed as it is now" in capsys.readouterr().err
 
 
@@ -156,7 +156,15 @@ def test_a_moved_test_needs_a_line_from_after_the_record():
 
 def test_the_old_shape_of_a_test_is_the_same_test():
     entry = load_registry(TINY).entry("tiny_paper")
-    old = {"metric": "accuracy", "unit": "points", "method": "median", "baseline": "mean", "kind": "better", "margin": 5.0, "scale": "world"}
+    old = {
+        "metric": "accuracy",
+        "unit": "points",
+        "method": "median",
+        "baseline": "mean",
+        "kind": "better",
+        "margin": 5.0,
+        "scale": "world",
+    }
     then = yaml.safe_load(TINY.read_text(encoding="utf-8"))["papers"][0]
     claims = [then["claims"][0], {"id": "C2", "text": "t", "test": old}]
     assert frozen.unexplained(entry, {"claims": claims}, date(2026, 5, 1)) == []
