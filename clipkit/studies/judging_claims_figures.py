@@ -9,12 +9,19 @@ from clipkit.registry.verdict import decide
 # what one sees -> (estimate, half the interval's width), in units of δ
 BETTER = {
     "clear gain": (2.2, 0.8),
-    "gain of unsure size": (1.4, 0.9),
+    "gain of unsure size": (1.4, 0.8),
+    "gain, or luck?": (1.4, 1.2),
     "real, but large enough?": (0.8, 0.6),
     "real, but too small": (0.5, 0.3),
     "nothing there": (0.0, 0.6),
     "harm": (-1.2, 0.5),
     "too noisy": (0.9, 2.0),
+}
+NO_WORSE = {
+    "as good": (-0.1, 0.6),
+    "better even": (1.4, 0.7),
+    "worse, but by how much?": (-0.9, 0.6),
+    "worse": (-1.5, 0.4),
 }
 EQUIVALENT = {
     "the same": (0.1, 0.6),
@@ -23,22 +30,23 @@ EQUIVALENT = {
     "too noisy to say": (0.2, 1.6),
 }
 PANELS = (
-    ("better", "a claim that one is better", BETTER, {0.0: "0", 1.0: "δ"}),
+    ("better", "a claim that one is better", BETTER, {0.0: "0", 0.5: "δ/2", 1.0: "δ"}),
+    ("no_worse", "a claim that one is no worse", NO_WORSE, {-1.0: "−δ", 0.0: "0"}),
     ("equivalent", "a claim that both are equivalent", EQUIVALENT, {-1.0: "−δ", 0.0: "0", 1.0: "δ"}),
 )
 
 
 def verdicts(kind: str, cases: dict[str, tuple[float, float]]) -> list[str]:
-    """The rule's verdict on each case, δ = 1."""
+    """The rule's word on each case, δ = 1."""
     return [decide(mean, mean - half, mean + half, kind, 1.0) for mean, half in cases.values()]
 
 
 def verdict_picture() -> None:
-    """Show the rule; the verdicts beside the intervals are `verdict.decide`'s own."""
+    """Show the rule; the words beside the intervals are `verdict.decide`'s own."""
     told = [f"{name}: {word}" for kind, _, cases, _ in PANELS for name, word in zip(cases, verdicts(kind, cases), strict=True)]
     heights = [len(cases) + 1 for _, _, cases, _ in PANELS]
-    alt = "Intervals against 0 and delta with the verdict of each. " + "; ".join(told)
-    with figure(alt, "The verdict is where the interval lies", (6.4, 6.6), rows=2, height_ratios=heights, sharex=True) as panels:
+    alt = "Intervals against 0, half of delta and delta with the verdict of each. " + "; ".join(told)
+    with figure(alt, "The verdict is where the interval lies", (6.4, 8.6), rows=3, height_ratios=heights, sharex=True) as panels:
         for axes, (kind, words, cases, marks) in zip(panels, PANELS, strict=True):
             rows = {name: (mean, mean - half, mean + half) for name, (mean, half) in cases.items()}
             forest(axes, rows, marks, notes=verdicts(kind, cases))
