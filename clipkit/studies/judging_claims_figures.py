@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from clipkit.lab.figures import figure
 from clipkit.lab.forest import forest
-from clipkit.registry.verdict import decide
+from clipkit.lab.plots import curves
+from clipkit.registry.verdict import decide, operating_characteristics
+
+if TYPE_CHECKING:
+    import pandas
 
 # what one sees -> (estimate, half the interval's width), in units of δ
 BETTER = {
@@ -51,3 +57,27 @@ def verdict_picture() -> None:
             rows = {name: (mean, mean - half, mean + half) for name, (mean, half) in cases.items()}
             forest(axes, rows, marks, notes=verdicts(kind, cases))
             axes.set(xlim=(-2.0, 3.2), xticks=[], xlabel=words)
+
+
+def chances_picture(trials: int) -> None:
+    """The chance of each word against the true effect, for five seeds that scatter by half of δ."""
+    import pandas
+
+    effects = [step / 4 for step in range(-4, 13)]
+    found = pandas.DataFrame(operating_characteristics(effects, [0.5], [5], trials=trials))
+    line = found.melt("effect", ["holds", "weaker", "no effect", "reversed", "open"], "verdict", "chance")
+    alt = "The chance of each verdict against the true effect: reversed below 0, no effect around it, holds from delta on, open between."
+    with figure(alt=alt, title="Five seeds that scatter by δ/2: how often each word falls") as axes:
+        shown = line.assign(chance=100 * line.chance)
+        curves(shown, "effect", "chance", by="verdict", ax=axes, xlabel="true effect", ylabel="chance, %")
+        axes.set(xticks=[-1, 0, 1, 2, 3], xticklabels=["−δ", "0", "δ", "2δ", "3δ"])
+
+
+def held_table(trials: int) -> pandas.DataFrame:
+    """How often the rule says "holds", %: rows seeds and scatter, columns the true effect, both in units of δ."""
+    import pandas
+
+    found = pandas.DataFrame(operating_characteristics([0, 0.5, 0.8, 1, 2], [0.25, 0.5, 1.0], [5, 8], trials=trials))
+    held = 100 * found.pivot(index=["n", "spread"], columns="effect", values="holds")
+    held.index = [f"{n} seeds, scatter {spread:g} δ" for n, spread in held.index]
+    return held.rename(columns=lambda effect: f"effect {effect:g} δ")
