@@ -17,28 +17,17 @@ from clipkit.lab.run import Run, start
 from clipkit.lab.seeds import resolve_device, seed_everything
 from clipkit.lab.sweeps import load_sweep
 from clipkit.lab.tables import Table, table
-from clipkit.registry.claims import Claim, Judged
+from clipkit.registry.claims import Claim
+from clipkit.registry.outcomes import Judged, judge_claim, judged
 from clipkit.registry.records import Record, load_records
 from clipkit.registry.scores import Scores
-from clipkit.registry.stats import (
-    Interval,
-    McNemar,
-    cohen_dz,
-    holm,
-    mcnemar,
-    paired_bootstrap,
-    rank_trends,
-    sign_flip_p,
-    slopes,
-    t_interval,
-)
-from clipkit.registry.verdict import Verdict, decide, judge
+from clipkit.registry.stats import Interval, rank_trends, slopes, t_interval
+from clipkit.registry.verdict import Verdict, decide, judge, operating_characteristics
 
 __all__ = [
     "Claim",
     "Interval",
     "Judged",
-    "McNemar",
     "Record",
     "Report",
     "Run",
@@ -46,28 +35,26 @@ __all__ = [
     "Table",
     "Verdict",
     "bars",
-    "cohen_dz",
     "curves",
     "decide",
     "figure",
     "glue",
     "glue_all",
     "heatmap",
-    "holm",
     "image_grid",
     "judge",
+    "judge_claim",
+    "judged",
     "label",
     "load_records",
     "load_sweep",
     "look",
     "looks",
-    "mcnemar",
-    "paired_bootstrap",
+    "operating_characteristics",
     "rank_trends",
     "resolve_device",
     "seed_everything",
     "show",
-    "sign_flip_p",
     "slopes",
     "start",
     "style",

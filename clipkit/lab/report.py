@@ -8,12 +8,15 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit.errors import unknown
 from clipkit.lab.palette import label
 from clipkit.lab.tables import number, to_html
-from clipkit.registry.claims import Claim, Judged, claims_of, columns
+from clipkit.registry.claims import PaperNumber, claims_of
+from clipkit.registry.contrast import scores_of
+from clipkit.registry.outcomes import Row, judge_claim, judged, row_of
 from clipkit.registry.records import VERSION, Record, json_ready
-from clipkit.registry.verdict import SYMBOLS, TOO_FEW, Verdict
+from clipkit.registry.scores import Scores
+from clipkit.registry.verdict import MIN_SEEDS, SYMBOLS
 
 MIME = "application/vnd.clipkit.claims+json"
 SOURCES = {
@@ -84,56 +87,50 @@ def build(entry: object, runs: object, records: Sequence[Record], about: Mapping
     for name in skip:
         if name not in [claim.id for claim in claims]:
             raise unknown("claim in skip", name, [claim.id for claim in claims])
-    judged = {claim.id: claim.judge(runs) for claim in claims if claim.test is not None and claim.id not in skip}
-    arms = columns(runs)
-    seeds = [int(seed) for seed in runs.index]
-    rows = [{"seed": seed, **{arm: values[i] for arm, values in arms.items()}} for i, seed in enumerate(seeds)]
-    found = {claim.id: {**judged[claim.id].to_dict(), "unit": claim.unit} for claim in claims if claim.id in judged}
-    payload = {"version": VERSION, **about, "seeds": seeds, "rows": rows, "claims": found, "skipped": dict(skip)}
-    table = [row for claim in claims for row in _rows(claim, judged.get(claim.id), records, skip.get(claim.id))]
-    return Report(json_ready(payload, "the run's output"), table)
+    scores = scores_of(runs)
+    found = {claim.id: judge_claim(claim, scores) for claim in claims if claim.tests and claim.id not in skip}
+    payload = {"version": VERSION, **about, "seeds": scores.seeds, "rows": _seed_rows(scores), "skipped": dict(skip)}
+    payload["claims"] = {name: one.to_dict() for name, one in found.items()}
+    live = {claim.id: row_of(entry, claim, found[claim.id]) for claim in claims if claim.id in found}
+    return Report(json_ready(payload, "the run's output"), _table(judged(entry, records), live, skip))
 
 
-def _rows(claim: Claim, live: Judged | None, records: Sequence[Record], skipped: str | None) -> list[dict]:
-    base = {"id": claim.id, "claim": claim.text, "paper": paper_number(claim.paper), "live": "", "recorded": "", "scale": "", "note": ""}
-    if claim.test is None:
-        return [{**base, "verdict": badge(None), "note": claim.untestable}]
-    if live:
-        base["live"] = shown(claim, live.verdict, live.baseline)
-    if skipped:
-        base["note"] = f"Not tested in this run: {skipped}"
-    rows = []
-    for record in fullest(records):
-        if claim.id in record.skipped:
-            continue
-        row = base if not rows else {**base, "live": "", "note": ""}  # a second record repeats the claim, not the live number
-        try:  # judged anew from the recorded seeds, so that the rule and the margin are today's
-            past = claim.judge(record.rows)
-            recorded, verdict = shown(claim, past.verdict, past.baseline), badge(past.verdict.verdict)
-        except ClipkitError:
-            recorded, verdict = "does not fit the claim any more", "! record again"
-        where = f"{record.scale}: {record.dataset['name']}, {record.model}, {record.preset}"
-        rows.append({**row, "recorded": recorded, "scale": where, "verdict": verdict})
-    if rows:
-        return rows
-    live_verdict = live.verdict.verdict if live else None
-    hint = "" if live is None or live_verdict != TOO_FEW else "No record yet: a verdict needs five seeds."
-    return [{**base, "recorded": "–", "verdict": badge(live_verdict), "note": base["note"] or hint}]
+def _seed_rows(scores: Scores) -> list[dict]:
+    arms = {arm: scores.values(arm) for arm in scores.arms()}
+    return [{"seed": int(seed), **{arm: values[place] for arm, values in arms.items()}} for place, seed in enumerate(scores.seeds)]
 
 
-def fullest(records: Sequence[Record]) -> list[Record]:
-    """Of the records of one model on one data set, that with the most seeds, the newest of equals; order kept."""
-    best: dict[tuple, Record] = {}
-    for record in records:
-        key = (record.scale, record.dataset["name"], record.model, record.pretrained)
-        if key not in best or (len(record.seeds), record.date) >= (len(best[key].seeds), best[key].date):
-            best[key] = record
-    return list(best.values())
+def _table(rows: Sequence[Row], live: Mapping[str, Row], skip: Mapping[str, str]) -> list[dict]:
+    """A mapping for each row; a second row of a claim repeats the sentence, not the live number."""
+    table: list[dict] = []
+    for row in rows:
+        claim, now, record = row.claim, live.get(row.claim.id), row.record
+        first = not any(other["id"] == claim.id for other in table)
+        notes = [f"Not tested in this run: {skip[claim.id]}"] if first and claim.id in skip else []
+        if claim.tests and not record and now:  # no record: the live outcome stands alone
+            few = now.n < MIN_SEEDS
+            outcome, notes = now.outcome, notes + (["No record yet: a verdict needs five seeds."] if few else [now.note])
+        else:
+            outcome, notes = row.outcome, [*notes, row.note]
+        where = f"{record.scale}: {record.dataset['name']}, {record.model}, {record.preset}" if record else ""
+        table.append(
+            {
+                "id": claim.id,
+                "claim": claim.text,
+                "paper": paper_number(claim.paper),
+                "live": shown(now) if first and now else "",
+                "recorded": shown(row) if record else "–" if claim.tests else "",
+                "scale": where,
+                "verdict": badge(outcome),
+                "note": " ".join(filter(None, notes)),
+            }
+        )
+    return table
 
 
-def badge(verdict: str | None) -> str:
-    """Symbol and word, so that colour is not needed: "✓ holds"; None is a claim not tested."""
-    return "– not tested" if verdict is None else f"{SYMBOLS[verdict]} {verdict}"
+def badge(outcome: str) -> str:
+    """Symbol and word, so that colour is not needed: "✓ holds"."""
+    return f"{SYMBOLS[outcome]} {outcome}"
 
 
 def decimals(margin: float) -> int:
@@ -141,28 +138,28 @@ def decimals(margin: float) -> int:
     return max(0, 1 - math.floor(math.log10(margin)))
 
 
-def shown(claim: Claim, verdict: Verdict, baseline: str | None) -> str:
+def shown(row: Row) -> str:
     """ "+2.9 [+1.8, +4.1] points over tip adapter, 5 seeds"; signed so that + favours the claim."""
-    digits = decimals(verdict.margin)
-    ends = "" if verdict.low is None else f" [{number(verdict.low, digits, True)}, {number(verdict.high, digits, True)}]"
-    against = f" over {label(baseline)}" if baseline else ""
-    spread = ", all the same" if verdict.method == "no spread" else ""
-    seeds = f"{verdict.n} seed{'s' if verdict.n > 1 else ''}"
-    unit = f" {claim.unit}" if claim.unit else ""
-    return f"{number(verdict.estimate, digits, True)}{ends}{unit}{against}, {seeds}{spread}"
+    if row.estimate is None:
+        return "does not fit the claim any more"
+    digits = decimals(row.margin)
+    ends = "" if row.low is None else f" [{number(row.low, digits, True)}, {number(row.high, digits, True)}]"
+    against = f" over {label(row.baseline)}" if row.baseline else ""
+    seeds = f"{row.n} seed{'s' if row.n > 1 else ''}"
+    unit = f" {row.unit}" if row.unit else ""
+    return f"{number(row.estimate, digits, True)}{ends}{unit}{against}, {seeds}"
 
 
-def paper_number(paper: Mapping) -> str:
+def paper_number(paper: PaperNumber | None) -> str:
     """The paper's number with what it is of and where it was read; an unverified one says so."""
-    if not paper:
+    if paper is None:
         return ""
-    value = paper.get("value")
-    what = "no number given" if value is None else str(value).replace("-", "\N{MINUS SIGN}", 1) if _negative(value) else str(value)
-    facts = ", ".join(str(paper[key]) for key in ("metric", "benchmark", "model") if paper.get(key))
-    source = paper.get("source", "unverified")
-    if value is None:
-        return what + (f" ({facts})" if facts else "")
-    return f"{what}{' ' + facts if facts else ''} ({SOURCES.get(source, source)})"
+    facts = ", ".join(filter(None, (paper.metric, paper.benchmark, paper.model)))
+    if paper.value is None:
+        return "no number given" + (f" ({facts})" if facts else "")
+    value = str(paper.value)
+    what = value.replace("-", "\N{MINUS SIGN}", 1) if _negative(value) else value
+    return f"{what}{' ' + facts if facts else ''} ({SOURCES[paper.source]})"
 
 
 def _negative(value: object) -> bool:

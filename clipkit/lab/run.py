@@ -165,7 +165,7 @@ def start(
     seeds = list(range(params["seed"], params["seed"] + n_seeds))
     if threads is not None:
         limit_threads(threads)
-    new_page(name for claim in claims_of(entry) if claim.test for name in (claim.test["method"], *claim.baselines))
+    new_page(arm for claim in claims_of(entry) for arm in claim.arms)
     if notebook.kernel() is not None:
         from clipkit.lab.figures import style
 

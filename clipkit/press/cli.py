@@ -123,6 +123,7 @@ def record(
     """Run pages and keep the numbers in data/records."""
     from clipkit.press import notebooks
     from clipkit.press import record as records
+    from clipkit.press.frozen import require_committed
     from clipkit.press.runner import job_for, read_status, require_notebooks, run_jobs
 
     registry, wanted = load_registry(), []
@@ -144,11 +145,12 @@ def record(
         wanted = [(entry, _given(preset, parameter)) for entry in require_notebooks([registry.entry(slug) for slug in slugs])]
     else:
         raise ClipkitError("name the pages to record, or say --stale")
+    commits = {entry.slug: require_committed(entry) for entry, _ in wanted}  # before anything is run
     results = run_jobs([job_for(entry, given, records.record_output(entry.slug, given)) for entry, given in wanted], jobs, force)
     code = _told(results)
     for (entry, _), result in zip(wanted, results, strict=True):
         if result.ok:
-            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output))
+            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output), commits[entry.slug])
             verdicts = ", ".join(f"{claim} {found['verdict']}" for claim, found in made.claims.items())
             print(f"recorded {entry.slug}/{made.write().name}: {verdicts}")
     return code
@@ -330,7 +332,7 @@ def papers() -> None:
     for part in registry.parts():
         print(part.title)
         for entry in registry.of_part(part.id):
-            tested = sum(claim.test is not None for claim in entry.claims)
+            tested = sum(bool(claim.tests) for claim in entry.claims)
             print(f"  {'page   ' if entry.has_notebook else 'planned'} {entry.slug:32} {tested}/{len(entry.claims)} claims  {entry.title}")
     done = sum(entry.has_notebook for entry in registry.papers())
     print(f"{len(registry.papers())} papers, {done} with a page; {len(registry.foundations())} pages of our own")

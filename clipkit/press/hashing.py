@@ -126,7 +126,7 @@ def record_parts(entry: Entry, notebook, parameters: dict) -> dict:
     found = experiment(code_cells(notebook), parameters)
     return {
         "definitions": dict(found.digests),
-        "registry": digest([[claim.id, claim.test] for claim in entry.claims]),
+        "registry": digest([[claim.id, claim.fixed()] for claim in entry.claims]),
         "models": model_files(found.strings, parameters),
         "data": data_fingerprint(parameters),
     }

@@ -16,9 +16,9 @@ from markupsafe import Markup
 from clipkit.press.settings import in_repository
 from clipkit.registry.papers import Entry
 from clipkit.registry.parts import BY_ID
+from clipkit.registry.verdict import OUTCOMES, SYMBOLS
 
-SYMBOL = {"holds": "✓", "fails": "✗", "inconclusive": "≈", "too few seeds": "…", "stale": "↻", "not run": "·", "not tested": "–"}
-VERDICTS = tuple(name for name in SYMBOL if name != "stale")  # also the order in which they sort
+SYMBOL = {**SYMBOLS, "stale": "↻"}
 ACTIVE = re.compile(r"[\\`*_\[\]{}<>$|~]|&(?=#?\w+;)")  # what Markdown would act on inside a line
 
 
@@ -38,7 +38,7 @@ def _environment() -> Environment:
         finalize=lambda value: " ".join(value.splitlines()) if type(value) is str else value,
     )
     made.filters |= {"md": markdown, "dashed": lambda text: text.replace(" ", "-")}
-    made.globals |= {"SYMBOL": SYMBOL, "VERDICTS": VERDICTS, "parts": BY_ID, "in_repository": in_repository}
+    made.globals |= {"SYMBOL": SYMBOL, "OUTCOMES": OUTCOMES, "parts": BY_ID, "in_repository": in_repository}
     made.globals |= {"number": number, "span": span, "authors": authors, "venue": venue, "duration": duration}
     return made
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from clipkit.errors import unknown
 from clipkit.press import ledger as books
 from clipkit.press.ledger import Row
-from clipkit.press.markup import VERDICTS, render
+from clipkit.press.markup import OUTCOMES, render
 from clipkit.registry.papers import Registry
 
 MARKER = re.compile(r"<!-- clipkit:([a-z_]+)(?: ([a-z0-9_]+))? -->")
@@ -42,12 +42,12 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
 def ledger_table(registry: Registry, rows: list[Row], built: set[str]) -> str:
     """One table in the order of the registry's parts, what was measured first; above it the filter, hidden until its script has run."""
     order = {part.id: place for place, part in enumerate(registry.parts())}
-    listed = sorted(books.records_of(books.table(rows)), key=lambda row: (row["verdict"] == "not run", order[row["part"]]))
+    listed = sorted(books.records_of(books.table(rows)), key=lambda row: (row["outcome"] == "not run", order[row["part"]]))
     return render(
         "ledger.md",
         rows=listed,
         built=built,
-        verdicts_by_name=[(name.replace(" ", "-"), name) for name in VERDICTS],
+        outcomes_by_name=[(name.replace(" ", "-"), name) for name in OUTCOMES],
         scales=[(scale, scale) for scale in sorted({row["scale"] for row in listed if row["date"]})],
         parts_by_name=[(part.id, part.title) for part in registry.parts()],
     )

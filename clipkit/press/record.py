@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from clipkit.registry.records import Record
 
 
-def make_record(entry: Entry, executed, status: dict) -> Record:
-    """The record of an executed notebook (nbformat node) with its runner's status.
+def make_record(entry: Entry, executed, status: dict, commit: str | None = None) -> Record:
+    """The record of an executed notebook (nbformat node) with its runner's status and the commit of its registry entry.
 
     Raises ClipkitError when the notebook left no claims output, or one of another page, or a claim the
     registry does not know.
@@ -42,6 +42,7 @@ def make_record(entry: Entry, executed, status: dict) -> Record:
         versions=hashing.environment(),
         seconds=status["seconds"],
         date=date.today().isoformat(),
+        commit=commit,
     )
 
 

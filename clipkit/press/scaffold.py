@@ -22,7 +22,7 @@ def new_notebook(entry: Entry):
     import nbformat.v4 as v4
 
     name = entry.slug.replace("_", "-")
-    text = render("notebook.md", entry=entry, name=name, tested=[claim.id for claim in entry.claims if claim.test is not None])
+    text = render("notebook.md", entry=entry, name=name, tested=[claim.id for claim in entry.claims if claim.tests])
     notebook = v4.new_notebook()
     for place, (code, tag, source) in enumerate(CELL.findall(text)):
         make = v4.new_code_cell if code else v4.new_markdown_cell

@@ -27,7 +27,7 @@ def shown_arms(arms: Iterable[str], entry: Entry, wanted: Sequence[str] = ()) ->
     for arm in wanted:
         if arm not in present:
             raise unknown("arm", arm, present)
-    units = {arm: claim.unit for claim in claims_of(entry) if claim.test for arm in (claim.test["method"], *claim.baselines)}
+    units = {arm: test.unit for claim in claims_of(entry) for test in claim.tests for arm in test.arms}
     found: dict[str, list[str]] = {}
     for arm in wanted or [arm for arm in units if arm in present]:
         found.setdefault(units.get(arm, ""), []).append(arm)

@@ -5,50 +5,47 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StringConstraints, model_validator
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.paths import ROOT, in_checkout, shipped
+from clipkit.registry.claims import Claim, Model, Text, checked
 from clipkit.registry.parts import PARTS, Part
-from clipkit.registry.schema import FOUNDATION, PAPER
 
 
-@dataclass(frozen=True)
-class ClaimSpec:
-    """One claim as fixed before any run: our words, the paper's number, and how it is tested (or why not)."""
+class Entry(Model):
+    """One page of the book's own: it stands in the registry's list `foundations`, and may name another part than that.
 
-    id: str
-    text: str
-    paper: dict
-    test: dict | None
-    untestable: str | None
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One page of the book: a paper, or a page of the book's own (then the facts about a paper are empty).
-
-    The book's own pages stand in the registry's list `foundations`; a study may name another part than that.
+    A page about a paper is a `Paper`; here the facts about a paper are empty.
     """
 
-    slug: str
-    title: str
-    part: str
-    tags: tuple[str, ...]
-    idea: str
-    claims: tuple[ClaimSpec, ...]
-    authors: tuple[str, ...] = ()
-    year: int | None = None
+    is_paper: ClassVar[bool] = False
+
+    slug: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+    title: Text
+    part: Literal[tuple(part.id for part in PARTS)] = "foundations"
+    tags: Annotated[tuple[Text, ...], Field(strict=False)]
+    idea: Annotated[str, StringConstraints(min_length=1, max_length=160)]
+    claims: Annotated[tuple[Claim, ...], Field(strict=False)]
+    authors: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    year: Annotated[int, Field(ge=1950, le=2100)] | None = None
     venue: str | None = None
-    arxiv: str | None = None
-    code: str | None = None
+    arxiv: Annotated[str, StringConstraints(pattern=r"^\d{4}\.\d{4,5}$|^[a-z-]+/\d{7}$")] | None = None
+    code: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     doi: str | None = None
     note: str | None = None
-    is_paper: bool = True
-    raw: dict = field(default_factory=dict, repr=False, compare=False)
+
+    @model_validator(mode="after")
+    def _own_ids(self) -> Entry:
+        for claim_id, count in Counter(claim.id for claim in self.claims).items():
+            if count > 1:
+                raise ValueError(f"claim id {claim_id!r} is used {count} times; claim ids are unique on a page")
+        return self
 
     @property
     def notebook_path(self) -> Path:
@@ -59,7 +56,7 @@ class Entry:
     def has_notebook(self) -> bool:
         return self.notebook_path.is_file()
 
-    def claim(self, claim_id: str) -> ClaimSpec:
+    def claim(self, claim_id: str) -> Claim:
         """The claim named `claim_id`; ClipkitError when the entry has none of that name."""
         for claim in self.claims:
             if claim.id == claim_id:
@@ -68,7 +65,29 @@ class Entry:
 
     def code_text(self) -> str:
         """The entry as canonical text, for hashing."""
-        return json.dumps(self.raw, sort_keys=True, ensure_ascii=False)
+        return json.dumps(self.model_dump(mode="json", exclude_defaults=True), sort_keys=True, ensure_ascii=False)
+
+
+class Paper(Entry):
+    """The page of a paper: its facts are stated, and one of its claims is the abstract's main sentence."""
+
+    is_paper: ClassVar[bool] = True
+
+    part: Literal[tuple(part.id for part in PARTS)]
+    authors: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)]
+    year: Annotated[int, Field(ge=1950, le=2100)]
+    venue: str | None
+    arxiv: Annotated[str, StringConstraints(pattern=r"^\d{4}\.\d{4,5}$|^[a-z-]+/\d{7}$")] | None
+    code: Annotated[str, StringConstraints(pattern=r"^https?://")] | None
+
+    @model_validator(mode="after")
+    def _one_headline(self) -> Paper:
+        headlines = [claim.id for claim in self.claims if claim.origin == "headline"]
+        if self.claims and len(headlines) != 1:
+            raise ValueError(
+                f"exactly one claim has `origin: headline`, the abstract's main sentence; here {', '.join(headlines) or 'none'}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -128,62 +147,35 @@ def load_registry(path: Path | str | None = None) -> Registry:
 
 @lru_cache(maxsize=4)
 def _load(path: Path, _mtime: int) -> Registry:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except yaml.YAMLError as error:
-        raise ClipkitError(f"{path.name} is not valid YAML: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("papers"), list):
-        raise ClipkitError(f"{path.name} needs a list under the key `papers`")
-    rows = [(row, FOUNDATION) for row in document.get("foundations") or []] + [(row, PAPER) for row in document["papers"]]
-    for position, (row, schema) in enumerate(rows):
-        _check(row, schema, f"{path.name}, entry {position + 1}")
-    for slug, count in Counter(row["slug"] for row, _ in rows).items():
+    document = yaml_document(path.read_text(encoding="utf-8"), path.name)
+    entries = []
+    for kind, key in ((Entry, "foundations"), (Paper, "papers")):
+        for position, row in enumerate(document.get(key) or []):
+            slug = row.get("slug") if isinstance(row, dict) else None
+            entries.append(checked(kind, row, f"{path.name}, entry {slug!r}" if slug else f"{path.name}, {key} entry {position + 1}"))
+    for slug, count in Counter(entry.slug for entry in entries).items():
         if count > 1:
             raise ClipkitError(f"{path.name}: slug {slug!r} is used by {count} entries; give each entry its own slug")
-    return Registry(tuple(_entry(row, schema is PAPER) for row, schema in rows))
+    return Registry(tuple(entries))
 
 
-def _check(row: object, schema: dict, where: str) -> None:
-    """Raise one ClipkitError that names the entry by slug and the field by path."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
+def yaml_document(text: str, name: str) -> dict:
+    """The registry's text as plain values. Raises ClipkitError when it is no YAML, or holds no list of papers."""
+    import yaml
 
-    if isinstance(row, dict) and isinstance(row.get("slug"), str):
-        where = f"papers.yml, entry {row['slug']!r}"
-    errors = list(Draft202012Validator(schema).iter_errors(row))
-    if errors:
-        error = best_match(errors)
-        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path).lstrip(".")
-        if error.validator == "oneOf":
-            message = "a claim has either `test` or `untestable`, not both and not neither"
-        else:
-            message = error.message if len(error.message) < 300 else error.message[:297] + "..."
-        raise ClipkitError(f"{where}, field {place or '(top)'}: {message}")
-    for claim_id, count in Counter(claim["id"] for claim in row["claims"]).items():
-        if count > 1:
-            raise ClipkitError(f"{where}, field claims: id {claim_id!r} is used {count} times; claim ids are unique on a page")
+    try:
+        document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise ClipkitError(f"{name} is not valid YAML: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("papers"), list):
+        raise ClipkitError(f"{name} needs a list under the key `papers`")
+    return document
 
 
-def _entry(row: dict, is_paper: bool) -> Entry:
-    claims = tuple(
-        ClaimSpec(c["id"], c["text"], c.get("paper") or {}, c.get("test"), c.get("untestable"), c.get("note")) for c in row["claims"]
-    )
-    facts = {key: row.get(key) for key in ("year", "venue", "arxiv", "code", "doi", "note")}
-    return Entry(
-        slug=row["slug"],
-        title=row["title"],
-        part=row.get("part", "foundations"),
-        tags=tuple(row["tags"]),
-        idea=row["idea"],
-        claims=claims,
-        authors=tuple(row.get("authors") or ()),
-        is_paper=is_paper,
-        raw=row,
-        **facts,
-    )
+def yaml_entries(text: str, name: str) -> dict[str, dict]:
+    """Slug -> entry as it is written, unchecked: to compare the registry of two commits."""
+    document = yaml_document(text, name)
+    return {row["slug"]: row for row in [*(document.get("foundations") or []), *document["papers"]]}
 
 
 def entry(slug: str) -> Entry:

@@ -30,7 +30,9 @@ _CLAIM = {
         "low": _MAYBE_NUMBER,
         "high": _MAYBE_NUMBER,
         "n": {"type": "integer", "minimum": 1},
-        "verdict": {"enum": ["holds", "fails", "inconclusive", "too few seeds"]},
+        "verdict": _TEXT,  # the word of the day; pages and ledger judge anew
+        "note": {"type": "string"},
+        "gates": {"type": "array", "items": {"type": "object", "required": ["name", "open", "words"]}},
         "baseline": _MAYBE_TEXT,
         "method": _TEXT,
         "kind": _TEXT,
@@ -87,6 +89,7 @@ SCHEMA = {
         "seconds": {"type": "number", "minimum": 0},
         "peak_memory_mb": {"type": "number", "minimum": 0},
         "date": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}"},
+        "commit": _MAYBE_TEXT,
     },
 }
 
@@ -113,14 +116,17 @@ class Record:
     skipped: dict = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what the run said: skipped pictures, fewer than asked, assumptions
     device: str = "cpu"
+    commit: str | None = None  # of git, that holds the registry's entry as it was
     version: int = VERSION
 
     @classmethod
-    def from_output(cls, payload: Mapping, *, hashes: Mapping, versions: Mapping, seconds: float, date: str) -> Record:
+    def from_output(
+        cls, payload: Mapping, *, hashes: Mapping, versions: Mapping, seconds: float, date: str, commit: str | None = None
+    ) -> Record:
         """A record from a notebook's structured output and what only the press knows."""
         known = {f.name for f in fields(cls)}
         measured = {name: value for name, value in payload.items() if name in known}
-        extra = {"hashes": dict(hashes), "versions": dict(versions), "seconds": float(seconds), "date": date}
+        extra = {"hashes": dict(hashes), "versions": dict(versions), "seconds": float(seconds), "date": date, "commit": commit}
         return cls.from_dict({**measured, **extra}, "the notebook's output")
 
     @classmethod

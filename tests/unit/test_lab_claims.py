@@ -14,14 +14,16 @@ import clipkit.registry.records
 from clipkit import lab
 from clipkit.errors import ClipkitError
 from clipkit.lab.report import MIME, decimals, paper_number
-from clipkit.registry.claims import Claim, claims_of
+from clipkit.registry.claims import Claim, PaperNumber, checked
+from clipkit.registry.contrast import against, scores_of
+from clipkit.registry.outcomes import judge_claim
 from clipkit.registry.records import Record, json_ready, load_records, portable, scale_of, write_json
 
 TEST = {
     "metric": "accuracy",
     "unit": "points",
     "method": "gda",
-    "baseline": ["tip_adapter", "nearest_mean"],
+    "baselines": ["tip_adapter", "nearest_mean"],
     "kind": "better",
     "margin": 1.5,
 }
@@ -29,14 +31,15 @@ PAPER = {"value": "+5.7", "metric": "accuracy over Tip-Adapter", "model": "RN50"
 ENTRY = {
     "slug": "page",
     "claims": [
-        {"id": "C1", "text": "GDA beats <caches>.", "paper": PAPER, "test": TEST},
+        {"id": "C1", "text": "GDA beats <caches>.", "origin": "headline", "paper": PAPER, "test": TEST},
         {
             "id": "C2",
             "text": "It needs no captions.",
+            "origin": "paper",
             "paper": {"value": None, "source": "unverified"},
             "test": {**TEST, "kind": "equivalent"},
         },
-        {"id": "C4", "text": "On ImageNet too.", "untestable": "A thousand classes do not fit."},
+        {"id": "C4", "text": "On ImageNet too.", "origin": "paper", "untestable": "A thousand classes do not fit."},
     ],
 }
 PRESETS = {"quick": {"n_seeds": 2}, "full": {"n_seeds": 5}}
@@ -62,54 +65,73 @@ def test_doctests():
     assert doctest.testmod(clipkit.lab.tables).failed == 0
 
 
+def claim(place: int = 0, **test) -> Claim:
+    spec = ENTRY["claims"][place]
+    return checked(Claim, {**spec, **({"test": {**TEST, **test}} if test else {})}, "test")
+
+
+def contrast(claim: Claim, runs: object) -> tuple[list[float], str | None]:
+    values, baseline = against(claim.test, scores_of(runs))
+    return values.tolist(), baseline
+
+
 def test_contrast_is_with_the_strongest_baseline_paired_by_seed():
-    values, baseline = Claim.of(ENTRY["claims"][0]).contrast(RUNS)
+    values, baseline = contrast(claim(), RUNS)
     assert baseline == "tip_adapter"  # best on average, though nearest_mean wins at one seed
-    assert values.tolist() == [2.0, 2.5, 3.0, 2.0, 2.5]
-    assert Claim.of(ENTRY["claims"][0]).judge(RUNS).verdict.verdict == "holds"
+    assert values == [2.0, 2.5, 3.0, 2.0, 2.5]
+    assert judge_claim(claim(), RUNS).outcome == "holds"
 
 
-@pytest.mark.parametrize("how", [{"direction": "lower"}, {"lower_is_better": True}])
-def test_lower_is_better_turns_everything_round(how):
-    mirrored = Claim.of({"id": "C1", "text": "t", "test": {**TEST, **how}})
-    values, baseline = mirrored.contrast(-RUNS)
-    assert baseline == "tip_adapter" and values.tolist() == [2.0, 2.5, 3.0, 2.0, 2.5]
-    assert mirrored.contrast(RUNS)[1] == "nearest_mean"  # the lowest mean is the strongest now
+def test_lower_is_better_turns_everything_round():
+    mirrored = claim(direction="lower")
+    assert contrast(mirrored, -RUNS) == ([2.0, 2.5, 3.0, 2.0, 2.5], "tip_adapter")
+    assert contrast(mirrored, RUNS)[1] == "nearest_mean"  # the lowest mean is the strongest now
 
 
-def test_no_baseline_compares_with_zero():
-    claim = Claim.of({"id": "C1", "text": "t", "test": {**TEST, "baseline": None, "method": "slope", "kind": "trend", "margin": 0.1}})
-    values, baseline = claim.contrast([{"seed": s, "slope": 0.5 + s / 100} for s in range(5)])
-    assert baseline is None and values.tolist() == [0.5, 0.51, 0.52, 0.53, 0.54]
-    assert claim.judge({"slope": values}).verdict.verdict == "holds"
+def test_without_baselines_the_null_is_stated():
+    rows = [{"seed": s, "slope": 0.5 + s / 100, "chance": 0.25} for s in range(5)]
+    trend = claim(baselines=[], method="slope", kind="trend", margin=0.1)
+    assert contrast(trend, rows) == ([0.5, 0.51, 0.52, 0.53, 0.54], None)
+    assert judge_claim(trend, rows).outcome == "holds"
+    share = claim(baselines=[], method="slope", kind="above", null=0.5, margin=0.1)
+    assert contrast(share, rows)[0] == pytest.approx([0, 0.01, 0.02, 0.03, 0.04]) and judge_claim(share, rows).outcome == "weaker"
+    assert contrast(claim(baselines=[], method="slope", kind="above", null="chance", margin=0.1), rows)[0][0] == 0.25
+    low = claim(baselines=[], method="slope", kind="above", null=0.6, margin=0.1, direction="lower")
+    assert contrast(low, rows)[0] == pytest.approx([0.1, 0.09, 0.08, 0.07, 0.06])
 
 
-def test_registry_objects_are_claims_too():
-    from clipkit.registry.papers import ClaimSpec
-
-    spec = ClaimSpec("C1", "t", {}, TEST, None)
-    assert claims_of(type("Entry", (), {"claims": (spec,)}))[0].baselines == ["tip_adapter", "nearest_mean"]
+def test_axes_select_the_rows():
+    scores = lab.Scores([0, 1, 2, 3, 4])
+    for shots, lead in ((4, 0.0), (16, 2.0)):
+        scores.add("gda", [70 + lead + i / 10 for i in range(5)], shots=shots)
+        scores.add("tip_adapter", [70] * 5, shots=shots)
+    assert contrast(claim(baselines=["tip_adapter"], where={"shots": 16}), scores)[0] == pytest.approx([2.0, 2.1, 2.2, 2.3, 2.4])
+    assert contrast(claim(baselines=["tip_adapter"], where={"shots": 4}), scores)[0][0] == 0
+    with pytest.raises(ClipkitError, match="name more axes"):
+        contrast(claim(baselines=["tip_adapter"]), scores)
 
 
 def test_a_missing_arm_is_named_with_those_there_are():
-    with pytest.raises(ClipkitError, match="claim C1 needs the arm 'tip_adapter', and the experiment returned: gda, nearest_mean"):
-        Claim.of(ENTRY["claims"][0]).contrast(RUNS.drop(columns="tip_adapter"))
-    with pytest.raises(ClipkitError, match="claim C1: .*NaN"):
-        Claim.of(ENTRY["claims"][0]).judge(RUNS.assign(gda=np.nan))
-    with pytest.raises(ClipkitError, match="needs `test`, or `untestable`"):
-        Claim.of({"id": "C9", "text": "t"})
+    with pytest.raises(ClipkitError, match="claim C1: nothing was measured for arm 'tip_adapter'; there is gda; nearest_mean"):
+        judge_claim(claim(), RUNS.drop(columns="tip_adapter"))
+    with pytest.raises(ClipkitError, match="claim C1: arm 'gda' is nan"):
+        judge_claim(claim(), RUNS.assign(gda=np.nan))
     with pytest.raises(ClipkitError, match="claim C4 is not tested"):
-        Claim.of(ENTRY["claims"][2]).contrast(RUNS)
+        judge_claim(claim(2), RUNS)
+    with pytest.raises(ClipkitError, match="a DataFrame or a list of rows, not int"):
+        scores_of(3)
+    with pytest.raises(ClipkitError, match="the rows differ"):
+        scores_of([{"seed": 0, "a": 1.0}, {"seed": 1, "b": 1.0}])
 
 
 def test_report_has_a_row_for_each_claim_and_strict_json():
     report = start().report(RUNS)
     assert [row["id"] for row in report.rows] == ["C1", "C2", "C4"]
-    assert report.verdict("C1") == "holds" and report.verdict("C2") == "fails"
+    assert report.verdict("C1") == "holds" and report.verdict("C2") == "above"
     first = report.rows[0]
     assert first["live"].startswith("+2.4 [+1.9, +2.9] points over tip adapter, 5 seeds") and first["verdict"] == "✓ holds"
     assert first["paper"] == "+5.7 accuracy over Tip-Adapter, RN50 (official repository)"
-    assert report.rows[2]["verdict"] == "– not tested" and "thousand" in report.rows[2]["note"]
+    assert report.rows[2]["verdict"] == "– not testable here" and "thousand" in report.rows[2]["note"]
     payload = json.loads(json.dumps(report.payload, allow_nan=False))
     assert payload["rows"][1] == {"seed": 1, "gda": 81.0, "tip_adapter": 78.5, "nearest_mean": 90.0}
     assert payload["claims"]["C1"]["baseline"] == "tip_adapter" and payload["seeds"] == [0, 1, 2, 3, 4]
@@ -120,11 +142,11 @@ def test_report_has_a_row_for_each_claim_and_strict_json():
 def test_few_seeds_give_an_estimate_and_no_verdict(capsys):
     run = start("quick")
     report = run.report(RUNS.iloc[:2])
-    assert report.verdict("C1") == "too few seeds"
+    assert report.verdict("C1") == "not run"
     assert report.rows[0]["live"] == "+0.5 points over nearest mean, 2 seeds"  # strongest over these two seeds
     assert "five seeds" in report.rows[0]["note"]
     run.claims(RUNS.iloc[:2])
-    assert "… too few seeds" in capsys.readouterr().out
+    assert "· not run" in capsys.readouterr().out
 
 
 def test_a_skipped_claim_says_why():
@@ -154,10 +176,10 @@ def test_records_stand_beside_the_live_numbers():
 def test_a_record_is_judged_by_todays_rule():
     Record.from_output(start().report(RUNS).payload, **FACTS).write()
     stricter = {**ENTRY, "claims": [{**ENTRY["claims"][0], "test": {**TEST, "margin": 9.0}}]}
-    assert lab.start("page", PRESETS, entry=stricter).report(RUNS).rows[0]["verdict"] == "✗ fails"
+    assert lab.start("page", PRESETS, entry=stricter).report(RUNS).rows[0]["verdict"] == "↘ weaker"
     renamed = {**ENTRY, "claims": [{**ENTRY["claims"][0], "test": {**TEST, "method": "new"}}]}
     row = lab.start("page", PRESETS, entry=renamed).report(RUNS.rename(columns={"gda": "new"})).rows[0]
-    assert row["verdict"] == "! record again"
+    assert row["verdict"] == "· not run" and "record the page again" in row["note"] and row["recorded"].startswith("does not fit")
 
 
 def test_a_bad_record_names_file_and_field(tmp_path):
@@ -166,8 +188,8 @@ def test_a_bad_record_names_file_and_field(tmp_path):
         rows = [dict(row) for row in content["rows"]]
         rows[1]["gda"] = float("nan")
         Record.from_dict({**content, "rows": rows})
-    with pytest.raises(ClipkitError, match="not a valid record at claims/C1/verdict"):
-        Record.from_dict({**content, "claims": {"C1": {**content["claims"]["C1"], "verdict": "maybe"}}})
+    with pytest.raises(ClipkitError, match="not a valid record at claims/C1/n"):
+        Record.from_dict({**content, "claims": {"C1": {**content["claims"]["C1"], "n": 0}}})
     with pytest.raises(ClipkitError, match="not a valid record.*'slug' is a required"):
         Record.from_dict({key: value for key, value in content.items() if key != "slug"})
     with pytest.raises(ClipkitError, match="rows are not those of seeds"):
@@ -215,8 +237,8 @@ def test_scales():
 
 def test_small_words():
     assert [decimals(m) for m in (1.5, 0.05, 0.1, 20, 5)] == [1, 3, 2, 0, 1]
-    assert paper_number({"value": "-0.2", "source": "unverified"}) == "\N{MINUS SIGN}0.2 (unverified)"
-    assert paper_number({"value": None, "metric": "mAP"}) == "no number given (mAP)" and paper_number({}) == ""
+    assert paper_number(PaperNumber(value="-0.2", source="unverified")) == "\N{MINUS SIGN}0.2 (unverified)"
+    assert paper_number(PaperNumber(value=None, source="paper", metric="mAP")) == "no number given (mAP)" and paper_number(None) == ""
 
 
 def test_table_forms():

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from importlib import import_module
 
@@ -17,7 +17,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from clipkit.press import api, cards, markup, pages, readme
 from clipkit.press import ledger as books
 from clipkit.press.settings import Site
-from clipkit.registry.papers import ClaimSpec, Entry, Registry
+from clipkit.registry.papers import Paper, Registry
 from clipkit.registry.records import Record
 
 HOSTILE = [
@@ -52,16 +52,31 @@ class Page(HTMLParser):
 
 def hostile_registry(text: str) -> tuple[Registry, list[books.Row], dict]:
     """One finished and one planned page, in whose every free field `text` stands."""
-    test = {"metric": text, "unit": text, "method": "m", "baseline": None, "kind": "better", "margin": 1.0}
+    test = {"metric": text, "unit": text, "method": "m", "kind": "above", "null": 0, "margin": 1.0}
     paper = {"value": text, "metric": text, "benchmark": text, "model": text, "source": "paper"}
-    claims = (ClaimSpec("C1", text, paper, test, None), ClaimSpec("C2", text, {}, None, text))
-    facts = {"tags": (), "idea": text, "authors": (text,), "year": 2024, "venue": text}
-    entries = (Entry("done", text, "video", claims=claims, **facts), Entry("later", text, "video", claims=(), **facts))
+    change = {"date": date(2024, 1, 1), "what": text, "why": text, "seen": text}
+    claims = [
+        {"id": "C1", "text": text, "origin": "headline", "paper": paper, "test": test, "changes": [change]},
+        {"id": "C2", "text": text, "origin": "paper", "untestable": text},
+    ]
+    facts = {
+        "title": text,
+        "part": "video",
+        "tags": [],
+        "idea": text,
+        "authors": [text],
+        "year": 2024,
+        "venue": text,
+        "arxiv": None,
+        "code": None,
+    }
+    entries = (Paper(slug="done", claims=claims, **facts), Paper(slug="later", claims=[], **facts))
     record = Record.__new__(Record)
     for name, value in {"model": text, "dataset": {"name": text}, "preset": "full", "date": "2024-01-01"}.items():
         object.__setattr__(record, name, value)
-    measured = books.Row(entries[0], claims[0], "holds", "photographs", record, 1.5, 1.0, 2.0, 5, stale=True)
-    return Registry(entries), [measured, books.Row(entries[0], claims[1], "not tested")], {"done": ("thumbs/done.png", text)}
+    first, second = entries[0].claims
+    measured = books.Row(entries[0], first, "holds", text, "photographs", record, first.test, 1.5, 1.0, 2.0, 5, stale=True)
+    return Registry(entries), [measured, books.Row(entries[0], second, "not testable here", text)], {"done": ("thumbs/done.png", text)}
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -85,7 +100,7 @@ def test_nothing_written_by_a_user_acts_on_a_card_or_in_the_readme(text):
         registry, rows, _ = hostile_registry(words)
         site = Site("T", "A", "https://github.com/me/fork", "main")
         failed = {"seconds": 3.0, "error": {"cell": 2, "error": f"ValueError: {words}\nmore"}, "parts": {"versions": {"torch": words}}}
-        entry = replace(registry.entries[0], code='https://x/"onclick="y', arxiv="2401.00001")
+        entry = registry.entries[0].model_copy(update={"code": 'https://x/"onclick="y', "arxiv": "2401.00001"})
         return Page(cards.header_card(entry, rows, site, failed)), Page(readme.table(registry))
 
     for page, plain in zip(made(text), made("plain words"), strict=True):
@@ -113,7 +128,9 @@ def test_csv_and_json_of_the_ledger_say_the_same(text):
     measured, untested = csv.DictReader(io.StringIO(books.to_csv(rows)))
     assert (measured["text"], measured["dataset"], measured["unit"], untested["untestable"]) == (text,) * 4
     assert (measured["estimate"], measured["seeds"], measured["stale"]) == ("1.5", "5", "True")
-    assert (untested["estimate"], untested["seeds"], untested["model"], untested["p_holm"]) == ("",) * 4
+    assert (measured["outcome"], measured["origin"], untested["outcome"]) == ("holds", "headline", "not testable here")
+    assert measured["changes"] == f"2024-01-01: {text} {text}" and untested["outcome_note"] == text
+    assert (untested["estimate"], untested["seeds"], untested["model"], untested["seeds_vary"]) == ("",) * 4
     first, second = json.loads(books.to_json(rows))
     assert list(first) == list(measured) and first["text"] == text and first["estimate"] == 1.5 and first["seeds"] == 5
     assert second["estimate"] is None and second["seeds"] is None and second["stale"] is False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import doctest
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,7 @@ def test_reads_the_fixture():
     assert [entry.slug for entry in registry.papers()] == ["tiny_paper", "planned_paper"]
     assert [part.id for part in registry.parts()] == ["foundations", "few_shot", "video"]
     claim = registry.entry("tiny_paper").claim("C1")
-    assert claim.test["baseline"] == ["one_draw", "zero"] and claim.untestable is None
+    assert claim.test.baselines == ("one_draw", "zero") and claim.untestable is None
     with pytest.raises(ClipkitError, match="did you mean 'tiny_paper'"):
         registry.entry("tiny_papr")
     with pytest.raises(ClipkitError, match="unknown claim of tiny_paper 'C9'"):
@@ -51,16 +50,34 @@ def test_reads_the_fixture():
     [
         (lambda c: c["papers"].append(copy.deepcopy(c["papers"][0])), "slug 'tiny_paper' is used by 2 entries"),
         (lambda c: c["papers"][0]["claims"][1].update(id="C1"), "'tiny_paper'.*id 'C1' is used 2 times"),
-        (lambda c: c["papers"][0].pop("idea"), "'tiny_paper'.*'idea' is a required property"),
+        (lambda c: c["papers"][0].pop("idea"), "'tiny_paper', field idea: it is missing"),
         (lambda c: c["papers"][0].update(idea="x" * 161), "'tiny_paper', field idea"),
         (lambda c: c["papers"][0].update(part="nowhere"), "'tiny_paper', field part"),
         (lambda c: c["papers"][0].update(arxiv=2401.00001), "'tiny_paper', field arxiv"),
-        (lambda c: c["papers"][0].update(colour="red"), "'tiny_paper'.*colour"),
+        (lambda c: c["papers"][0].update(colour="red"), "'tiny_paper', field colour: there is no such field"),
         (lambda c: c["papers"][0]["claims"][0]["test"].update(margin=0), r"field claims\[0\].test.margin"),
         (lambda c: c["papers"][0]["claims"][0]["test"].update(kind="worse"), r"field claims\[0\].test.kind"),
         (lambda c: c["papers"][0]["claims"][0]["paper"].update(source="a friend"), r"field claims\[0\].paper.source"),
-        (lambda c: c["papers"][0]["claims"][0].update(untestable="no"), "either `test` or `untestable`"),
+        (
+            lambda c: c["papers"][0]["claims"][0].update(untestable="no"),
+            r"field claims\[0\]: a claim has one of `test`, `parts` and `untestable`",
+        ),
         (lambda c: c["papers"][0]["claims"][0].pop("test"), r"field claims\[0\]"),
+        (lambda c: c["papers"][0]["claims"][0].pop("origin"), r"field claims\[0\].origin: it is missing"),
+        (lambda c: c["papers"][0]["claims"][0].update(origin="paper"), "'tiny_paper'.*exactly one claim.*here none"),
+        (lambda c: c["papers"][0]["claims"][1].update(origin="headline"), "'tiny_paper'.*exactly one claim.*here C1, C2"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(baseline="mean"), r"field claims\[0\].test.baseline: there is no such field"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(baselines=[]), r"field claims\[0\].test: kind `better` compares with"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(null=0), "either `baselines` or `null`, not both"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(kind="above", baselines=[]), "against a stated `null`"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(gates={"floor": 1}), r"claims\[0\].test.gates.floor: there is no such"),
+        (lambda c: c["papers"][0]["claims"][0]["test"].update(gates={"stand_ins": [{"arm": "x"}]}), r"stand_ins\[0\].beats: it is missing"),
+        (lambda c: c["papers"][0]["claims"][0].update(seeds_vary="weather"), r"field claims\[0\].seeds_vary"),
+        (
+            lambda c: c["papers"][0]["claims"][0].update(changes=[{"date": "soon", "what": "w", "why": "y", "seen": "s"}]),
+            r"changes\[0\].date",
+        ),
+        (lambda c: c["papers"][0]["claims"][0].update(parts=[c["papers"][0]["claims"][0].pop("test")]), "of one part has a `test`"),
         (lambda c: c.pop("papers"), "needs a list under the key `papers`"),
     ],
 )
@@ -68,6 +85,20 @@ def test_a_wrong_entry_is_named(tmp_path, content, change, message):
     change(content)
     with pytest.raises(ClipkitError, match=message):
         load_registry(write(tmp_path, content))
+
+
+def test_yaml_reads_the_bare_key_null_as_nothing_and_the_registry_as_the_word(tmp_path):
+    text = TINY.read_text(encoding="utf-8").replace("baselines: [mean], kind: better", "null: 0.5, kind: above")
+    (tmp_path / "papers.yml").write_text(text, encoding="utf-8")
+    assert load_registry(tmp_path / "papers.yml").entry("tiny_paper").claim("C2").test.null == 0.5
+
+
+def test_notes_and_words_are_not_what_is_fixed(content, tmp_path):
+    before = load_registry(write(tmp_path, content)).entry("tiny_paper").claim("C1").fixed()
+    content["papers"][0]["claims"][0]["test"].update(note="said beside it", scale="photographs")
+    assert load_registry(write(tmp_path, content)).entry("tiny_paper").claim("C1").fixed() == before
+    content["papers"][0]["claims"][0]["test"]["gates"] = {"ceiling": 100}
+    assert load_registry(write(tmp_path, content)).entry("tiny_paper").claim("C1").fixed() != before
 
 
 def test_broken_yaml_and_missing_file(tmp_path):
@@ -190,6 +221,7 @@ def test_doctests():
 def test_the_books_own_registry_and_what_is_generated_from_it():
     registry = load_registry()
     assert len(registry.papers()) == 62
+    assert all(claim.seeds_vary for entry in registry.finished() for claim in entry.claims if claim.tests), "say what the seeds vary"
     committed = ROOT / "book" / "references.bib"
     assert committed.read_text(encoding="utf-8") == bibliography.bibtex(registry), "run: clipkit bib"
     page = ROOT / "README.md"
@@ -208,5 +240,5 @@ def test_pages_named_in_the_books_own_text_are_in_the_registry():
 
 def test_a_venue_is_followed_by_a_year_only_when_it_names_none():
     entry = load_registry(TINY).entry("tiny_paper")
-    said = [venue(replace(entry, venue=where, year=2023)) for where in ("ICLR 2024", "Neural Networks", None)]
+    said = [venue(entry.model_copy(update={"venue": where, "year": 2023})) for where in ("ICLR 2024", "Neural Networks", None)]
     assert said == ["ICLR 2024", "Neural Networks 2023", "preprint 2023"]

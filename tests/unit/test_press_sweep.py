@@ -34,7 +34,8 @@ papers:
     tags: []
     idea: I.
     claims:
-      - {id: C1, text: "Better.", test: {metric: m, unit: points, method: good, baseline: poor, kind: better, margin: 1}}
+      - {id: C1, text: "Better.", origin: headline,
+         test: {metric: m, unit: points, method: good, baselines: [poor], kind: better, margin: 1}}
   - {slug: mute, title: T, authors: [A], year: 2024, venue: null, arxiv: null, code: null, part: video, tags: [], idea: I., claims: []}
 """
 PARAMETERS = """
