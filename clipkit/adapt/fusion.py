@@ -6,12 +6,10 @@ looks at, in the predictor that makes it, and in the weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import cache_logits, cache_values, matrix
+from clipkit.adapt.cache import cache_values, matrix
 from clipkit.errors import ClipkitError, unknown
 
 KINDS = ("kurtosis", "entropy", "margin", "none")
@@ -107,60 +105,6 @@ def complementarity(predicted_a: Tensor, predicted_b: Tensor, labels: Tensor) ->
         "union": right_a | right_b,
     }
     return {name: share.double().mean().item() for name, share in shares.items()}
-
-
-def _tip_adapter(features: Tensor, keys: Tensor, labels: Tensor, beta: float, n_classes: int) -> Tensor:
-    return cache_logits(features, keys, labels, beta, n_classes=n_classes)
-
-
-def _clip_adapter(features: Tensor, adapted: Tensor, text_weights: Tensor, scale: float) -> Tensor:
-    return scale * (adapted - features) @ text_weights.T
-
-
-def _coop(features: Tensor, learned_weights: Tensor, text_weights: Tensor, scale: float) -> Tensor:
-    return scale * features @ (learned_weights - text_weights).T
-
-
-def _linear_probe(features: Tensor, weights: Tensor, bias: Tensor | float = 0.0) -> Tensor:
-    return features @ weights.T + bias
-
-
-def _amu(auxiliary: Tensor, weights: Tensor) -> Tensor:
-    return zscore(auxiliary @ weights.T)
-
-
-BIASES: dict[str, Callable[..., Tensor]] = {
-    "tip_adapter": _tip_adapter,
-    "clip_adapter": _clip_adapter,
-    "coop": _coop,
-    "linear_probe": _linear_probe,
-    "amu": _amu,
-}
-
-
-def logit_bias(method: str, features: Tensor, **parts) -> Tensor:
-    """The bias (N, C) of one method: its logits are zero-shot logits + weight x this.
-
-    | method | features | parts | weight |
-    |---|---|---|---|
-    | tip_adapter | CLIP's (N, D) | keys (M, D), labels (M,), beta, n_classes | alpha |
-    | clip_adapter | CLIP's (N, D) | adapted (N, D) unit norm, text_weights (C, D), scale | 1 |
-    | coop | CLIP's (N, D) | learned_weights (C, D), text_weights (C, D), scale | 1 |
-    | linear_probe | CLIP's (N, D) | weights (C, D), bias (C,) | chosen |
-    | amu | another network's (N, E) | weights (C, E) | alpha kappa(x) |
-
-    Raises ClipkitError: an unknown method, a part that is missing or unknown, shapes that do not match, NaN.
-    Source: arXiv:2404.08958 (the unified view of logit bias).
-    """
-    if method not in BIASES:
-        raise unknown("method", method, BIASES)
-    features = matrix(features, "features")
-    try:
-        return BIASES[method](features, **parts)
-    except TypeError as error:
-        raise ClipkitError(f"logit_bias({method!r}): {error}; its parts are in the docstring's table") from error
-    except RuntimeError as error:
-        raise ClipkitError(f"logit_bias({method!r}): the shapes do not match ({str(error).splitlines()[0]})") from error
 
 
 def _probabilities(probs: Tensor) -> Tensor:

@@ -46,41 +46,6 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     return ((p * (log_p - middle)).sum(1, keepdim=True) - p @ (log_q - middle).T).clamp(min=0)
 
 
-def rescaled(divergence: Tensor, low: float, high: float, bottom: float, top: float) -> Tensor:
-    """psi(-D): the line that takes D = `low` to `top` and D = `high` to `bottom`; all `top` when low equals high."""
-    return top - (divergence - low) * ((top - bottom) / (high - low) if high > low else 0.0)
-
-
-def kl_affinity(
-    features: Tensor,
-    keys: Tensor,
-    text_weights: Tensor,
-    temperature: float = 0.5,
-    rescale: str = "support",
-    signature: str = "class",
-) -> Tensor:
-    """psi(-KL(signature of f || signature of k)) (N, M), brought to the range of the cosines f k^T.
-
-    The plain form, with all pairs at once; `TipX` sums it over each class without them.
-
-    Args:
-        features (N, D), keys (M, D), text_weights (C, D), unit norm. temperature, signature: see `log_signatures`.
-        rescale: "batch": smallest and largest divergence and cosine of these N x M pairs, as in the papers' code, so
-            that a picture's affinity depends on its company; "support": those of the keys among themselves, so that it
-            does not (and the affinity can leave the range).
-
-    Source: arXiv:2211.16198, section 3.2. Its code takes -psi(D) for psi(-D), which adds the same number to every
-    affinity: no prediction changes while each class has the same number of keys.
-    """
-    if rescale not in RESCALES:
-        raise unknown("way to rescale", rescale, RESCALES)
-    log_p, log_q = (log_signatures(x, text_weights, temperature, signature) for x in (features, keys))
-    divergence = kl_divergence(log_p, log_q)
-    if rescale == "support":
-        return rescaled(divergence, *_range(kl_divergence(log_q, log_q)), *_range(keys @ keys.T))
-    return rescaled(divergence, *_range(divergence), *_range(features @ keys.T))
-
-
 def _range(x: Tensor) -> tuple[float, float]:
     return x.min().item(), x.max().item()
 
@@ -98,14 +63,18 @@ class TipX:
 
     Args:
         alpha, beta, gamma: at least 0. scale: the model's logit scale.
-        temperature, signature, rescale: see `kl_affinity`.
+        temperature, signature: see `log_signatures`.
+        rescale: psi brings -D to the range of the cosines. "batch": by the smallest and largest divergence and cosine of
+            these N x M pairs, as in the papers' code, so that a picture's affinity depends on its company; "support": by
+            those of the keys among themselves, so that it does not (and the affinity can leave the range).
         normalise_by_shots: divide each class's sums by its number of keys; the papers' code does not.
 
     Attributes after `fit`: keys_ (M, D), labels_ (M,), text_weights_ (C, D). After `search`: chosen_.
 
     Source: arXiv:2211.16198, eq. 5, and github.com/vishaal27/SuS-X. Deliberate differences: that code leaves D = 0
     for the last N mod 100 test rows, rescales the test divergences to the cosines of the validation pictures, and
-    multiplies by 100 whatever the model.
+    multiplies by 100 whatever the model. It takes -psi(D) for psi(-D), which adds the same number to every affinity: no
+    prediction changes while each class has the same number of keys.
     """
 
     def __init__(

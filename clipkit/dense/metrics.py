@@ -82,11 +82,6 @@ def mean_iou(predicted: Tensor, truth: Tensor, n_classes: int, ignore: int = IGN
     return iou_of(confusion(predicted, truth, n_classes, ignore))
 
 
-def harmonic(a: float, b: float) -> float:
-    """Harmonic mean, of seen and unseen classes' IoU for instance; 0 if one is 0."""
-    return 0.0 if a + b == 0 else 2 * a * b / (a + b)
-
-
 def border(mask: Tensor, distance: int) -> Tensor:
     """Pixels of masks (…, H, W) bool that lie within `distance` of a pixel outside (squares; the picture's edge counts as outside)."""
     side, counts = 2 * distance + 1, mask.int()

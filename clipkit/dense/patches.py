@@ -19,18 +19,6 @@ from clipkit.dense.proxy import proxy_attention, proxy_matrix, resize
 from clipkit.errors import ClipkitError
 
 
-def dense_features(model, images: Tensor, mode: str | Mode = "naclip", **options) -> Tensor:
-    """Patch features (B, D, h, w) in the joint space, not normalised (see `clipkit.dense.text.cosines`).
-
-    Args:
-        model: a DualEncoder. images: normalised pixels (B, 3, H, W), sides multiples of the patch size; other sizes than the
-            model's own have their position embeddings resized (bicubic).
-        mode: a name of `MODES` or a `Mode`. options: see `value_maps`.
-    Raises ClipkitError: what `value_maps` refuses.
-    """
-    return project(model, value_maps(model, images, [mode], **options)[0])
-
-
 def value_maps(
     model,
     images: Tensor,

@@ -135,12 +135,6 @@ def ngram_repetition(texts: Sequence[str], longest: int = 3) -> float:
 _GLUE = {"a", "an", "the", "and", ",", "of", "in", "on", "to"}
 
 
-def distinct_n(texts: Sequence[str], n: int = 2) -> float:
-    """Different n-grams of all captions together over all their n-grams, 0 to 1."""
-    grams = [tuple(words[i : i + n]) for words in map(split_words, texts) for i in range(len(words) - n + 1)]
-    return len(set(grams)) / max(1, len(grams))
-
-
 def retrieval_recall(text_features, image_features, k: int = 1) -> float:
     """Share of texts (N, D) whose own picture, the same row of (N, D), is among the k nearest pictures by cosine; ties are shared out.
 

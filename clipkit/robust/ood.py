@@ -100,26 +100,3 @@ def choose_negatives(candidates: Tensor, weights: Tensor, share: float = 0.15, q
         raise ClipkitError(f"choose from at least one candidate a share in (0, 1], got {len(candidates)} and {share}")
     likeness = cosines(candidates, weights).quantile(quantile, dim=1)
     return likeness.argsort()[: max(1, round(share * len(candidates)))]
-
-
-def nearest(features: Tensor, known: Tensor, k: int = 10) -> Tensor:
-    """kNN: the cosine with the k-th nearest of K pictures of known classes, (N,). It needs pictures, not names.
-
-    Source: Sun et al., arXiv:2204.06507. Raises ClipkitError: k not in 1..K.
-    """
-    if not 1 <= k <= len(known):
-        raise ClipkitError(f"k must lie in 1..{len(known)}, the number of known pictures; got {k}")
-    return cosines(features, known).topk(k, dim=1).values[:, -1]
-
-
-def clipped(activations: Tensor, known: Tensor, percentile: float = 0.9) -> Tensor:
-    """ReAct: activations (N, F) cut off from above at a percentile of those of known pictures (K, F).
-
-    For CLIP give the pooled activations *before* the projection, then project, normalise and score. There is no form of it
-    for CLIP in the paper. Source: Sun et al., arXiv:2111.12797, eq. 2. Raises ClipkitError: a percentile outside (0, 1].
-    """
-    if not 0 < percentile <= 1:
-        raise ClipkitError(f"the percentile is a share in (0, 1], got {percentile}")
-    # of all activations together, by sorting: torch.quantile refuses more than 16 million numbers
-    values = known.flatten().sort().values
-    return activations.clamp(max=values[min(len(values) - 1, int(percentile * len(values)))])

@@ -6,14 +6,14 @@ prompt is easy; within groups it has to order the answers to one prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.registry.stats import Interval, finite
+from clipkit.registry.stats import finite
 
 HOW = ("pearson", "spearman", "kendall")
 TIES = ("calibrate", "strict", "ignore")
@@ -156,41 +156,6 @@ def pairwise_accuracy(
     last = np.append(size[1:] != size[:-1], True)  # equal gaps are tied together
     best = int(np.flatnonzero(last)[np.argmax(value[last])])
     return PairwiseAccuracy(float(value[best]), float(size[best]), len(i))
-
-
-def bootstrap_by_group(
-    statistic: Callable[..., float],
-    group: Sequence,
-    *columns: Sequence[float],
-    n: int = 1000,
-    rng: int | np.random.Generator = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Percentile interval of `statistic(*columns, group)` when whole groups are drawn with replacement.
-
-    A group drawn twice counts as two groups. For the mean of per-group numbers `paired_bootstrap` on those numbers is the same
-    and faster; this one is for statistics of all items, such as a pooled correlation.
-
-    Args:
-        statistic: takes the columns of a resample and its group labels, returns a number; NaN results are left out.
-        group: (N,) labels; columns: (N,) each. n: resamples.
-
-    Raises: ClipkitError for fewer than two groups.
-    """
-    columns = [np.asarray(c, dtype=np.float64) for c in columns]
-    names, index = _groups(group, len(columns[0]))
-    if len(names) < 2:
-        raise ClipkitError("a bootstrap by group needs two groups at least; for one group there is no spread to see")
-    rows, rng = _rows(index, len(names)), np.random.default_rng(rng)
-    values = []
-    for _ in range(n):
-        drawn = [rows[g] for g in rng.integers(0, len(names), len(names))]
-        label = np.repeat(np.arange(len(drawn)), [len(r) for r in drawn])
-        chosen = np.concatenate(drawn)
-        values.append(statistic(*(c[chosen] for c in columns), label))
-    values = np.array(values)
-    low, high = np.quantile(values[~np.isnan(values)], [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(float(statistic(*columns, index)), float(low), float(high), len(names), "bootstrap by group")
 
 
 def _groups(group: Sequence | None, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -106,8 +106,3 @@ class PromptedScorer:
     def logprob(self, src: Sequence | None, tgt: Sequence[str], norm: str = "mean", skip_special: bool = False) -> Tensor:
         """Mean over the prompts, (N,)."""
         return self.each(src, tgt, norm, skip_special).mean(0)
-
-
-def prompt_ensemble(scorer: TextScorer, prompts: Sequence[str], side: str = "decoder") -> PromptedScorer:
-    """A scorer that averages over prompts; see `PromptedScorer`."""
-    return PromptedScorer(scorer, prompts, side)

@@ -116,32 +116,6 @@ def chrf(references: Sequence[Sequence[str]], hypotheses: Sequence[str], word_or
     return np.array([metric.sentence_score(h, r).score / 100 for h, r in zip(hypotheses, _checked(references, hypotheses), strict=True)])
 
 
-def bleu(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.ndarray:
-    """Sentence BLEU with exponential smoothing, all references together."""
-    from sacrebleu.metrics import BLEU
-
-    metric = BLEU(effective_order=True)
-    return np.array([metric.sentence_score(h, r).score / 100 for h, r in zip(hypotheses, _checked(references, hypotheses), strict=True)])
-
-
-def cider_d(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.ndarray:
-    """CIDEr-D of pycocoevalcap, document frequencies from these references; tokens are what white space separates.
-
-    Raises ClipkitError for one picture, or pictures with all the same references: no n-gram is then rarer than another,
-    and even a perfect caption would have 0.
-    """
-    from pycocoevalcap.cider.cider import Cider
-
-    references = _checked(references, hypotheses)
-    if references and len({frozenset(map(str.strip, row)) for row in references}) < 2:
-        raise ClipkitError(
-            "CIDEr-D weighs words by how few pictures' references have them, so it needs two pictures with different references; "
-            "score all pictures of a set together"
-        )
-    _, scores = Cider().compute_score(dict(enumerate(references)), {i: [h] for i, h in enumerate(hypotheses)})
-    return np.asarray(scores)
-
-
 def greedy_match(a: Tensor, b: Tensor, a_mask: Tensor, b_mask: Tensor) -> Tensor:
     """BERTScore's P, R and F of text a (the hypothesis) against b: each token takes its most similar one on the other side.
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clipkit.adapt import CapSAdapter, TipAdapter, TipX, build_support, compare_keys, kl_affinity
+from clipkit.adapt import CapSAdapter, TipAdapter, TipX, build_support, compare_keys
+from clipkit.adapt.tip_x import kl_divergence, log_signatures
 from clipkit.errors import ClipkitError
 
 
@@ -50,9 +51,8 @@ def test_the_divergence_term_has_the_range_of_the_mixed_affinity():
     delta, labels = 0.4, F.one_hot(Y, 3).double()
     plain, gamma = (CapSAdapter(0.0, 1.0, g, delta, scale=1.0, rescale="batch").fit(K, T, Y, W).predict_logits(X) for g in (0.0, 1.0))
     mixed = X @ ((1 - delta) * K + delta * T).T
-    pictures = kl_affinity(X, K, W, rescale="batch")
-    low, high = pictures.min(), pictures.max()
-    wanted = (pictures - low) / (high - low) * (mixed.max() - mixed.min()) + mixed.min()
+    far = kl_divergence(log_signatures(X, W), log_signatures(K, W))
+    wanted = (far.max() - far) / (far.max() - far.min()) * (mixed.max() - mixed.min()) + mixed.min()
     torch.testing.assert_close(gamma - plain, wanted @ labels)
 
 

@@ -16,7 +16,6 @@ from clipkit.dense import (
     confusion,
     cosines,
     group_max,
-    harmonic,
     iou_of,
     mean_iou,
     patch_oracle,
@@ -96,7 +95,6 @@ def test_floors_and_ceilings():
     assert torch.equal(patch_oracle(truth, (8, 8), 3), truth)
     coarse = patch_oracle(truth, (2, 2), 3)
     assert coarse.max() == 1 and mean_iou(coarse, truth, 3).per_class[2] == 0
-    assert harmonic(0.5, 0.25) == pytest.approx(1 / 3) and harmonic(0, 1) == 0 == harmonic(0, 0)
 
 
 class Words:
