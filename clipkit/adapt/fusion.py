@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import cache_values, matrix
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 KINDS = ("kurtosis", "entropy", "margin", "none")
 PAPER_REFERENCE = {"kurtosis": 250.0, "entropy": 0.0, "margin": 1.0, "none": 1.0}
@@ -39,9 +39,10 @@ def uncertainty_statistic(probs: Tensor, kind: str = "kurtosis") -> Tensor:
 
     Raises ClipkitError: an unknown kind, fewer than two classes, rows that are not probabilities.
     """
-    if kind not in KINDS:
-        raise unknown("kind of uncertainty", kind, KINDS)
-    probs = _probabilities(probs)
+    checks.one_of("kind of uncertainty", kind, KINDS)
+    probs = checks.probabilities(probs)
+    if probs.shape[1] < 2:
+        raise ClipkitError("uncertainty needs the probabilities of at least two classes")
     C = probs.shape[1]
     if kind == "kurtosis":
         moment = zscore(probs).pow(4).mean(1, keepdim=True)
@@ -72,8 +73,7 @@ def uncertainty_weight(probs: Tensor, kind: str = "kurtosis", rho: float = 0.4, 
     Source: arXiv:2404.08958 (uncertainty-based fusion); `uncertainty` in its code, whose kinds "moment" and "entropy" are these
     with the reference fixed. Its "top5" takes the gap to the fifth class, our margin the gap to the second.
     """
-    if not 0 <= rho < float("inf"):
-        raise ClipkitError(f"rho must be at least 0 and finite, got {rho}")
+    checks.at_least(0, rho=rho)
     value = uncertainty_statistic(probs, kind)
     if kind == "none":
         return value
@@ -92,7 +92,7 @@ def complementarity(predicted_a: Tensor, predicted_b: Tensor, labels: Tensor) ->
     Returns: accuracy_a, accuracy_b; only_a, only_b (right alone); both; neither; disagreement (different answers);
         union (an oracle that picks the right one of the two: both + only_a + only_b).
     """
-    a, b, y = (cache_values(v, len(labels)) for v in (predicted_a, predicted_b, labels))
+    a, b, y = (checks.labels(v, len(labels)) for v in (predicted_a, predicted_b, labels))
     right_a, right_b = a == y.to(a), b == y.to(b)
     shares = {
         "accuracy_a": right_a,
@@ -105,12 +105,3 @@ def complementarity(predicted_a: Tensor, predicted_b: Tensor, labels: Tensor) ->
         "union": right_a | right_b,
     }
     return {name: share.double().mean().item() for name, share in shares.items()}
-
-
-def _probabilities(probs: Tensor) -> Tensor:
-    probs = matrix(probs, "probabilities")
-    if probs.shape[1] < 2:
-        raise ClipkitError("uncertainty needs the probabilities of at least two classes")
-    if (probs < 0).any() or ((probs.sum(1) - 1).abs() > 1e-3).any():
-        raise ClipkitError("uncertainty needs probabilities: rows that are not negative and sum to 1; apply softmax to the logits first")
-    return probs

@@ -8,8 +8,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import ALPHAS, BETAS, CHUNK, cache_logits, cache_values, matrix, unit_rows
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.adapt.cache import ALPHAS, BETAS, CHUNK, cache_logits
+from clipkit.errors import ClipkitError
 
 GAMMAS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)  # for a logit scale of 100
 SIGNATURES, RESCALES = ("class", "feature"), ("support", "batch")
@@ -23,16 +24,11 @@ def log_signatures(features: Tensor, text_weights: Tensor, temperature: float = 
 
     Raises ClipkitError: an unknown signature, a temperature not above 0, shapes that do not match, NaN.
     """
-    if signature not in SIGNATURES:
-        raise unknown("signature", signature, SIGNATURES)
-    if not temperature > 0:
-        raise ClipkitError(f"the temperature of a signature must be above 0, got {temperature}")
-    features = matrix(features, "features")
+    checks.one_of("signature", signature, SIGNATURES)
+    checks.positive(temperature=temperature)
+    features = checks.features(features)
     if signature == "class":
-        weights = matrix(text_weights, "text weights")
-        if weights.shape[1] != features.shape[1]:
-            raise ClipkitError(f"features have {features.shape[1]} dimensions, text weights {weights.shape[1]}: take both from one model")
-        features = features @ weights.to(features).T
+        features = features @ checks.features(text_weights, "text weights", features.shape[1]).to(features).T
     return (features / temperature).log_softmax(1)
 
 
@@ -88,10 +84,9 @@ class TipX:
         rescale: str = "support",
         normalise_by_shots: bool = False,
     ):
-        if not (alpha >= 0 and beta >= 0 and gamma >= 0 and scale > 0):
-            raise ClipkitError(f"alpha, beta and gamma must be at least 0 and scale positive, got {alpha}, {beta}, {gamma}, {scale}")
-        if rescale not in RESCALES:
-            raise unknown("way to rescale", rescale, RESCALES)
+        checks.at_least(0, alpha=alpha, beta=beta, gamma=gamma)
+        checks.positive(scale=scale)
+        checks.one_of("way to rescale", rescale, RESCALES)
         self.alpha, self.beta, self.gamma, self.scale = float(alpha), float(beta), float(gamma), float(scale)
         self.temperature, self.signature, self.rescale = temperature, signature, rescale
         self.normalise_by_shots = normalise_by_shots
@@ -101,21 +96,18 @@ class TipX:
 
         Raises ClipkitError: shapes that do not match, NaN, features that are not of unit length, a label out of range.
         """
-        self.keys_ = unit_rows(features, "features")
-        log_q = log_signatures(self.keys_, text_weights, self.temperature, self.signature)
-        self.text_weights_ = matrix(text_weights, "text weights").to(self.keys_)
-        self.labels_ = cache_values(labels, len(self.keys_), len(text_weights)).to(self.keys_.device)
-        if self.labels_.ndim != 1:
-            raise ClipkitError("Tip-X needs one integer label a key")
+        self.keys_, self.labels_, self.text_weights_, _ = checks.support(features, labels, text_weights)
+        checks.unit(self.keys_)
+        log_q = log_signatures(self.keys_, self.text_weights_, self.temperature, self.signature)
         self._log_q, self._middle, self._support_range = log_q, log_q.mean(0), None
-        zeros = log_q.new_zeros(len(text_weights), log_q.shape[1])
+        zeros = log_q.new_zeros(len(self.text_weights_), log_q.shape[1])
         self._sums = zeros.index_add(0, self.labels_, log_q - self._middle)  # (C, S)
-        self._counts = torch.bincount(self.labels_, minlength=len(text_weights)).to(log_q)  # (C,)
+        self._counts = torch.bincount(self.labels_, minlength=len(self.text_weights_)).to(log_q)  # (C,)
         return self
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(N, C) logits of (N, D) unit-norm features."""
-        features = self._checked(features)
+        features = checks.unit(checks.fitted(self, "keys_", features))
         zero_shot, kl = self._without_votes(features)
         return zero_shot + self.gamma * kl + self.alpha * self._votes(features)
 
@@ -134,13 +126,13 @@ class TipX:
         times the mean number of keys a class). Of equals the smallest alpha is kept, then gamma, then what `more`
         names, then beta: what is nearest to zero-shot. The papers' code tries 200,000 triples on a hand-set range.
         """
-        features = self._checked(features)
-        labels = cache_values(labels, len(features), len(self.text_weights_)).to(self.keys_.device)
+        features = checks.unit(checks.fitted(self, "keys_", features))
+        labels = checks.labels(labels, len(features), len(self.text_weights_)).to(self.keys_.device)
         unit = self.scale / 100 * (len(self.keys_) / int((self._counts > 0).sum()) if self.normalise_by_shots else 1.0)
         alphas = sorted(a * unit for a in ALPHAS) if alphas is None else sorted(alphas)
         gammas = sorted(g * unit for g in GAMMAS) if gammas is None else sorted(gammas)
-        if labels.ndim != 1 or not (alphas and gammas and len(betas) and all(len(v) for v in more.values())):
-            raise ClipkitError("search needs one integer label a row and at least one value of each number it searches")
+        if not (alphas and gammas and len(betas) and all(len(v) for v in more.values())):
+            raise ClipkitError("search needs at least one value of each number it searches")
         best: tuple | None = None
         block = max(1, CHUNK // (len(features) * len(self.text_weights_)))  # alphas that are tried at a time
         for rest in product(*map(sorted, more.values())):
@@ -201,10 +193,3 @@ class TipX:
     def _affinity_range(self, features: Tensor) -> tuple[float, float]:
         keys = self._mixed_keys().T
         return _widest(_range(part @ keys) for part in features.split(max(1, CHUNK // len(self.keys_))))
-
-    def _checked(self, features: Tensor) -> Tensor:
-        if not hasattr(self, "keys_"):
-            raise ClipkitError(f"this {type(self).__name__} is not fitted: call fit(...) first")
-        if matrix(features, "features").shape[1] != self.keys_.shape[1]:
-            raise ClipkitError(f"features have {features.shape[1]} dimensions, the keys {self.keys_.shape[1]}: take both from one model")
-        return unit_rows(features, "features").to(self.keys_)

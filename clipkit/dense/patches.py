@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipkit import checks
 from clipkit.dense.attention import Mode, custom_attention, heads_of, merge_heads, mode_of, neighbourhood
 from clipkit.dense.proxy import proxy_attention, proxy_matrix, resize
 from clipkit.errors import ClipkitError
@@ -176,6 +177,4 @@ def _checked(model, images: Tensor) -> Tensor:
         raise ClipkitError(
             f"pictures of {images.shape[2]} × {images.shape[3]} pixels do not divide into patches of {patch}; resize them first"
         )
-    if images.numel() and not torch.isfinite(images.sum()):
-        raise ClipkitError("the pixels hold NaN or infinite values; check the pictures and their normalisation")
-    return images.to(model.device, model.dtype)
+    return checks.finite(images, "pixels").to(model.device, model.dtype)

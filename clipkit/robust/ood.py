@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 
 def max_softmax(cosines: Tensor, scale: float) -> Tensor:
@@ -61,20 +62,15 @@ def ood_score(method: str, features: Tensor, weights: Tensor, scale: float, **se
 
     Raises ClipkitError: an unknown method, shapes that do not fit, NaN, a scale or temperature not above 0.
     """
-    if method not in OF_COSINES:
-        raise unknown("OOD score", method, OF_COSINES)
-    if not scale > 0 or not settings.get("temperature", 1.0) > 0:
-        raise ClipkitError(f"scale and temperature must be above 0, got {scale} and {settings.get('temperature', 1.0)}")
+    checks.one_of("OOD score", method, OF_COSINES)
+    checks.positive(scale=scale, temperature=settings.get("temperature"))
     return OF_COSINES[method](cosines(features, weights), float(scale), **settings)
 
 
 def cosines(features: Tensor, weights: Tensor) -> Tensor:
     """(N, C) products of unit vectors. Raises ClipkitError for shapes that do not fit, no class, NaN."""
-    if features.ndim != 2 or weights.ndim != 2 or features.shape[1] != weights.shape[1] or not len(weights):
-        raise ClipkitError(f"want (N, D) features and (C, D) weights, C at least 1; got {tuple(features.shape)} and {tuple(weights.shape)}")
-    for name, x in (("features", features), ("weights", weights)):
-        if not torch.isfinite(x).all():
-            raise ClipkitError(f"{name} hold NaN or infinity; extract them again")
+    weights = checks.features(weights, "weights")
+    features = checks.features(features, width=weights.shape[1], at_least=0)
     return features @ weights.to(features).T
 
 

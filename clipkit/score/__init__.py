@@ -8,7 +8,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "agreement": ["GroupCorrelations", "PairwiseAccuracy", "group_correlations", "kendall", "pairwise_accuracy"],
+        "agreement": ["GroupCorrelations", "PairwiseAccuracy", "group_correlations", "pairwise_accuracy"],
         "bartscore": ["BARTScore", "PromptedScorer"],
         "clipscore": ["CLIPScore", "clip_score"],
         "decomposed": ["DecomposedScore", "SubQuestion", "decompose"],

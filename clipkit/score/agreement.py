@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from clipkit.errors import ClipkitError, unknown
-from clipkit.registry.stats import finite
+from clipkit import checks
+from clipkit.errors import ClipkitError
+from clipkit.metrics import kendall
 
 HOW = ("pearson", "spearman", "kendall")
 TIES = ("calibrate", "strict", "ignore")
@@ -41,32 +42,6 @@ class GroupCorrelations(NamedTuple):
         return float(kept.mean()) if len(kept) else float("nan")
 
 
-def _pair(truth: Sequence[float], metric: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    truth, metric = finite(truth, "the truth"), finite(metric, "the metric")
-    if len(truth) != len(metric):
-        raise ClipkitError(f"{len(truth)} true values and {len(metric)} scores: give one score for each item")
-    return truth, metric
-
-
-def kendall(truth: Sequence[float], metric: Sequence[float], variant: str = "b") -> float:
-    """Kendall's τ of two vectors (N,); NaN where one of them is constant.
-
-    τ_b = (C − D) / √((P − T_truth)(P − T_metric)); τ_c = 2(C − D) / (n² (k − 1)/k) with k the smaller number of distinct values.
-    C, D: pairs in the same and in opposite order; P all pairs; T pairs tied in the one.
-
-    >>> round(kendall([1, 2, 3, 3], [1, 3, 2, 4]), 4)
-    0.5477
-    """
-    from scipy.stats import kendalltau
-
-    if variant not in ("b", "c"):
-        raise unknown("variant of Kendall's tau", variant, ["b", "c"])
-    truth, metric = _pair(truth, metric)
-    if len(truth) < 2 or np.ptp(truth) == 0 or np.ptp(metric) == 0:
-        return float("nan")
-    return float(kendalltau(truth, metric, variant=variant).statistic)
-
-
 def group_correlations(
     truth: Sequence[float], metric: Sequence[float], group: Sequence | None = None, how: str = "spearman"
 ) -> GroupCorrelations:
@@ -82,9 +57,8 @@ def group_correlations(
     >>> group_correlations([1, 2, 3, 1, 2, 3], [1, 2, 3, 3, 2, 1], [0, 0, 0, 1, 1, 1]).values.tolist()
     [1.0, -1.0]
     """
-    if how not in HOW:
-        raise unknown("correlation", how, HOW)
-    truth, metric = _pair(truth, metric)
+    checks.one_of("correlation", how, HOW)
+    truth, metric = checks.paired(truth, metric)
     names, index = _groups(group, len(truth))
     if how == "kendall":
         rows = _rows(index, len(names))
@@ -120,9 +94,8 @@ def pairwise_accuracy(
     >>> pairwise_accuracy([1, 1, 2], [0.0, 0.1, 5.0])
     PairwiseAccuracy(accuracy=1.0, eps=0.1, pairs=3)
     """
-    if ties not in TIES:
-        raise unknown("treatment of ties", ties, TIES)
-    truth, metric = _pair(truth, metric)
+    checks.one_of("treatment of ties", ties, TIES)
+    truth, metric = checks.paired(truth, metric)
     names, index = _groups(group, len(truth))
     firsts, seconds, weights = [], [], []
     for rows in _rows(index, len(names)):

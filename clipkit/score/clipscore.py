@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.score.protocol import checked_texts
-
-
-def _checked(**features: Tensor) -> None:
-    for name, x in features.items():
-        if not isinstance(x, Tensor) or x.ndim != 2:
-            raise ClipkitError(f"{name} are features (N, D), got {tuple(getattr(x, 'shape', ()))}")
-        if not torch.isfinite(x).all():
-            raise ClipkitError(f"{name} hold NaN or infinite values; check the features")
-    if len({x.shape[1] for x in features.values()}) > 1:
-        raise ClipkitError("the features differ in width: " + ", ".join(f"{n} {tuple(x.shape)}" for n, x in features.items()))
 
 
 def clip_score(image_features: Tensor, text_features: Tensor, w: float = 2.5) -> Tensor:
@@ -30,10 +20,12 @@ def clip_score(image_features: Tensor, text_features: Tensor, w: float = 2.5) ->
 
     Source: arXiv:2104.08718, section 3.
 
+    >>> import torch
     >>> clip_score(torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])).tolist()
     [2.5, 0.0]
     """
-    _checked(image_features=image_features, text_features=text_features)
+    image_features = checks.features(image_features, "image features")
+    text_features = checks.features(text_features, "text features", image_features.shape[1])
     return w * F.cosine_similarity(image_features, text_features, dim=-1).clamp(min=0)
 
 

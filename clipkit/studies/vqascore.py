@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
+from clipkit.metrics import kendall
 from clipkit.recipes.vqa import answer_loss, lesson_batches, lesson_pictures, shortened
 from clipkit.recipes.vqa_lessons import WORDINGS, lesson_questions, lesson_scenes
-from clipkit.score.agreement import group_correlations, kendall, pairwise_accuracy
+from clipkit.score.agreement import group_correlations, pairwise_accuracy
 from clipkit.score.clipscore import CLIPScore
 from clipkit.score.decomposed import DecomposedScore, decompose
 from clipkit.score.eyes import patch_tokens

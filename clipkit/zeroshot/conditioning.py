@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 POOLS = ("embed", "prob", "lse", "max")
 
@@ -64,8 +64,7 @@ def pool_contexts(logits: Tensor, how: str = "prob", tau: float = 1.0) -> Tensor
 
     Raises: ClipkitError for an unknown way, wrong shapes, tau not above 0.
     """
-    if how not in POOLS:
-        raise unknown("way of pooling", how, POOLS)
+    checks.one_of("way of pooling", how, POOLS)
     if logits.ndim != 3:
         raise ClipkitError(f"pooling takes logits (N, C, Z), got {tuple(logits.shape)}")
     _check(logits, tau)
@@ -79,7 +78,5 @@ def pool_contexts(logits: Tensor, how: str = "prob", tau: float = 1.0) -> Tensor
 def _check(logits: Tensor, tau: float) -> None:
     if logits.ndim not in (2, 3) or 0 in logits.shape[1:]:
         raise ClipkitError(f"context logits must be (N, C, Z) or (N, Z) with no empty axis, got {tuple(logits.shape)}")
-    if not tau > 0:
-        raise ClipkitError(f"tau must be above 0, got {tau}; math.inf makes all contexts alike")
-    if not torch.isfinite(logits).all():
-        raise ClipkitError("the logits hold NaN or infinite values: extract the features again")
+    checks.positive(tau=tau if tau != math.inf else None)
+    checks.finite(logits, "logits")

@@ -77,8 +77,8 @@ def test_few_keys_are_not_standardised_and_a_missing_class_gets_no_votes():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: CapSAdapter(delta=1.5), r"\[0, 1\]"),
-        (lambda: CapSAdapter().fit(K, T[:3], Y, W), "one caption feature a picture"),
+        (lambda: CapSAdapter(delta=1.5), "between 0 and 1"),
+        (lambda: CapSAdapter().fit(K, T[:3], Y, W), "of one shape"),
         (lambda: CapSAdapter().fit(K, T * float("nan"), Y, W), "caption features: 9 rows"),
         (lambda: CapSAdapter().fit(K, T, Y, W).search(X, Y[:6], deltas=()), "at least one value"),
     ],
@@ -121,8 +121,8 @@ def test_support_cycles_captions_and_gives_each_class_its_own_name():
     ("arguments", "message"),
     [
         ((told, list, [1, 2], [0, 0], ["cat", "dog"], 2), "no target picture of class 'dog'"),
-        ((told, list, [1, 2], [0, 2], ["cat", "dog"], 2), "label in 0..1"),
-        ((told, list, [], [], ["cat"], 2), "label in 0..0"),
+        ((told, list, [1, 2], [0, 2], ["cat", "dog"], 2), "between 0 and 1"),
+        ((told, list, [], [], ["cat"], 2), "pictures must be at least 1"),
         ((told, list, [1], [0], ["cat"], 0), "per_class"),
         ((lambda i, n: [], list, [1], [0], ["cat"], 1), "0 captions for 1"),
     ],

@@ -142,7 +142,7 @@ def test_a_tie_has_a_finite_margin_weight():
         ((torch.ones(3, 1),), "two classes"),
         ((torch.randn(3, 4),), "softmax"),
         ((probabilities(3, 4) * float("nan"),), "NaN"),
-        ((probabilities(3, 4)[0],), "want a floating-point tensor"),
+        ((probabilities(3, 4)[0],), "want floating-point numbers"),
     ],
 )
 def test_bad_probabilities_are_said(arguments, message):

@@ -138,9 +138,9 @@ def test_what_is_refused():
     z, words = torch.zeros(1, 4, 4, dtype=torch.int64), Words()
     cases = [
         (lambda: mean_iou(z, torch.zeros(1, 4, 5, dtype=torch.int64), 2), "upsample the scores"),
-        (lambda: mean_iou(z + 2, z, 2), "predicted labels lie in 2..2"),
-        (lambda: mean_iou(z, z - 1, 2), "true labels lie in -1"),
-        (lambda: mean_iou(z.float(), z, 2), "whole numbers"),
+        (lambda: mean_iou(z + 2, z, 2), "predicted labels must lie between 0 and 1, got 2 to 2"),
+        (lambda: mean_iou(z, z - 1, 2), "true labels must lie between 0 and 1, got -1"),
+        (lambda: mean_iou(z.float(), z, 2), "integers"),
         (lambda: mean_iou(z, z + 255, 2), "no pixel of any class"),
         (lambda: boundary_iou(z, z, 2, distance=0), "at least 1 pixel"),
         (lambda: boundary_iou(z, z + 255, 2), "no border"),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from clipkit.errors import ClipkitError
+from clipkit.metrics import kendall
 from clipkit.score import agreement
-from clipkit.score.agreement import group_correlations, kendall, pairwise_accuracy
+from clipkit.score.agreement import group_correlations, pairwise_accuracy
 
 GRADES = st.lists(st.integers(0, 3), min_size=2, max_size=14)
 

@@ -122,17 +122,17 @@ def test_group_accuracy_by_hand():
     [
         (lambda: conditional_zeroshot(torch.ones(2, 3)), "logits \\(N, C, Z\\)"),
         (lambda: conditional_zeroshot(torch.ones(2, 3, 0)), "no empty axis"),
-        (lambda: conditional_zeroshot(torch.ones(2, 3, 4), tau=0.0), "tau must be above 0"),
-        (lambda: conditional_zeroshot(torch.ones(2, 3, 4), tau=math.nan), "tau must be above 0"),
+        (lambda: conditional_zeroshot(torch.ones(2, 3, 4), tau=0.0), "tau must be positive"),
+        (lambda: conditional_zeroshot(torch.ones(2, 3, 4), tau=math.nan), "tau must be positive"),
         (lambda: conditional_zeroshot(torch.ones(2, 3, 4) * math.nan), "NaN"),
         (lambda: conditional_zeroshot(torch.ones(2, 3, 4) * math.nan, 1.0, torch.ones(2, 4)), "NaN"),
         (lambda: conditional_zeroshot(torch.ones(2, 3, 4), 1.0, torch.ones(2, 3)), "context_logits must be"),
         (lambda: infer_context(torch.ones(3)), "\\(N, C, Z\\) or \\(N, Z\\)"),
         (lambda: pool_contexts(torch.ones(2, 3, 4), "mean"), "way of pooling"),
         (lambda: pool_contexts(torch.ones(2, 3)), "pooling takes"),
-        (lambda: pool_contexts(torch.ones(2, 3, 4), "lse", 0.0), "tau must be above 0"),
+        (lambda: pool_contexts(torch.ones(2, 3, 4), "lse", 0.0), "tau must be positive"),
         (lambda: group_accuracy(torch.ones(2), torch.ones(3), torch.ones(2)), "one shape"),
-        (lambda: group_accuracy(torch.ones(1), torch.ones(1), torch.tensor([-1])), "negative"),
+        (lambda: group_accuracy(torch.ones(1), torch.ones(1), torch.tensor([-1])), "groups must be 0 or more"),
     ],
 )
 def test_bad_input(call, message):
