@@ -12,7 +12,7 @@ from clipkit import checks
 from clipkit.errors import ClipkitError
 
 if TYPE_CHECKING:
-    from clipkit.features.samples import FewShot
+    from clipkit.features.few_shot import FewShot
 
 ALPHAS = tuple(10.0**k for k in range(-4, 3))  # the grid of arXiv:2402.04087's released code
 PROTOCOLS = ("fixed", "fewshot_val", "full_val", "oracle_test")
@@ -85,7 +85,7 @@ def selection_rows(draw: FewShot, shots: int, protocol: str) -> tuple[Tensor, Te
         return None
     if protocol != "fewshot_val":
         return draw.val if protocol == "full_val" else draw.test
-    from clipkit.features.samples import turns
+    from clipkit.features.few_shot import turns
 
     few = torch.as_tensor(turns(draw.val[1].cpu().numpy()) < min(shots, FEW))
     return draw.val[0][few], draw.val[1][few]

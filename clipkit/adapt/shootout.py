@@ -29,7 +29,7 @@ from clipkit.errors import ClipkitError
 from clipkit.metrics import percent_right
 
 if TYPE_CHECKING:
-    from clipkit.features.samples import FewShot
+    from clipkit.features.few_shot import FewShot
 
 RATIOS = (0.2, 0.4, 0.6, 0.8)  # CLIP-Adapter's paper chooses among such; its code has 0.2
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
