@@ -41,8 +41,8 @@ def kept(name: str, build: Callable, *inputs, folder: str | Path | None = None):
         build: a function of the top level of its file. All that it depends on are its inputs and its code.
         inputs: what `fingerprint` takes.
 
-    The key holds the inputs' fingerprints, the digests of all definitions that `build` reaches (see `clipkit.definitions`;
-    the classes of models among the inputs too), torch's version and this file's format. Kept are tensors, arrays, numbers
+    The key holds the inputs' fingerprints, the digests of all definitions that `build` and the inputs' own classes reach
+    (see `clipkit.definitions`), torch's version and this file's format. Kept are tensors, arrays, numbers
     and texts, alone or in lists, tuples and dictionaries; what is returned is the same whether it was found or built: tensors
     lie on the CPU and ask for no gradient. A cache that cannot be read or written costs time, never the result.
 
@@ -50,7 +50,8 @@ def kept(name: str, build: Callable, *inputs, folder: str | Path | None = None):
     """
     if getattr(build, "__closure__", None) or isinstance(build, functools.partial):
         raise ClipkitError(f"kept({name!r}): the function must stand at the top level of its file and take all it needs as inputs")
-    key = _hash([FORMAT, name, torch.__version__, _code(build), *({_code(type(x)) for x in inputs if hasattr(x, "fingerprint")}), inputs])
+    ours = sorted({type(x) for x in inputs if type(x).__module__.startswith("clipkit.")}, key=repr)
+    key = _hash([FORMAT, name, torch.__version__, _code(build), [_code(kind) for kind in ours], inputs])
     try:
         folder = paths.cache_dir("kept") if folder is None else Path(folder)
         path = find_tensors(folder, f"{name}-{key[:16]}", key)

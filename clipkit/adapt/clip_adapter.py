@@ -63,11 +63,11 @@ class CLIPAdapter:
         Raises ClipkitError: shapes that do not match, NaN, features not of unit length, a label out of range, D smaller than `reduction`.
         """
         x, y, w, _ = checks.support(features, labels, text_weights)
-        checks.unit(x)
         D, generator = x.shape[1], torch.Generator().manual_seed(self.seed)
         hidden = D // self.reduction
         if not hidden:
             raise ClipkitError(f"reduction {self.reduction} leaves no hidden unit of {D} dimensions; take a smaller one")
+        checks.unit(x)
         down, up = (uniform_weights(*shape, generator).to(x).requires_grad_() for shape in ((hidden, D), (D, hidden)))
 
         def loss(rows: Tensor | slice) -> Tensor:

@@ -75,7 +75,7 @@ NAN = X * torch.nan
         (lambda: checks.support(NAN, [0, 1]), "the first is row 0"),
         (lambda: checks.fitted(GDA(), "weight_", X), "this GDA is not fitted"),
         (lambda: checks.probabilities(torch.tensor([[0.5, 0.6]])), "sum to 1"),
-        (lambda: checks.probabilities(torch.tensor([[1.5, -0.5]])), "not be negative"),
+        (lambda: checks.probabilities(torch.tensor([[1.5, -0.5]])), "one is -0.5"),
         (lambda: checks.same_shape(X, X.T, what="two tables"), r"two tables must be of one shape, got \(2, 3\), \(3, 2\)"),
         (lambda: checks.vector(X, "scores"), "scores: want numbers"),
         (lambda: checks.paired([1, 2], [1]), "one score for each"),

@@ -150,7 +150,7 @@ def test_what_is_refused():
         (lambda: cosines(torch.randn(1, 4, 2, 2), torch.randn(3, 5)), "do not match"),
         (lambda: cosines(torch.full((1, 4, 2, 2), torch.nan), torch.randn(3, 4)), "NaN"),
         (lambda: group_max(torch.zeros(1, 2, 1), torch.tensor([0, 2])), "without a word"),
-        (lambda: segment(torch.zeros(1, 2, 2, 2), (4, 4), scale=0), "scale > 0"),
+        (lambda: segment(torch.zeros(1, 2, 2, 2), (4, 4), scale=0), "scale must be positive"),
     ]
     for call, message in cases:
         with pytest.raises(ClipkitError, match=message):
