@@ -1,17 +1,22 @@
-"""The one training loop: AdamW, warm-up and cosine, clipped gradients, an optional moving average."""
+"""The one training loop of networks, and `minimise` for small heads and prompts, with the orders their pictures come in.
+
+`train`: AdamW or Muon, warm-up and cosine, clipped gradients, an optional moving average.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
@@ -28,14 +33,16 @@ class History:
         return {"minutes": round(self.seconds / 60, 1), "final_loss": round(sum(last) / len(last), 3)}
 
 
-def cosine_schedule(step: int, steps: int, warmup: int) -> float:
-    """Learning-rate factor: linear over `warmup` steps, then half a cosine down to 0.
+def cosine_schedule(step: int, steps: int, warmup: int = 0, rise: int | None = None) -> float:
+    """Learning-rate factor: `warmup` steps of a line that reaches 1 in `rise` steps, then half a cosine down to 0.
+
+    Args: rise: None: as many as `warmup`. Few-shot code takes one more, so that 1 is reached where the cosine begins.
 
     >>> [round(cosine_schedule(s, 10, 2), 2) for s in (0, 1, 2, 6)]
     [0.5, 1.0, 1.0, 0.5]
     """
     if step < warmup:
-        return (step + 1) / warmup
+        return (step + 1) / (rise or warmup)
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
@@ -141,3 +148,78 @@ def _update_average(average: nn.Module, module: nn.Module, decay: float) -> None
         a.lerp_(b, 1 - decay)
     for a, b in zip(average.buffers(), module.buffers(), strict=True):
         a.copy_(b)
+
+
+def shuffled(n: int, batch: int, generator: torch.Generator | None = None, rest: str = "keep") -> Iterator[Tensor]:
+    """Row numbers of n pictures, `batch` at a time and for ever; each round takes all of them in an order of its own.
+
+    Args:
+        generator: of the orders; None for torch's own.
+        rest: what becomes of rows at a round's end that do not fill a batch: "keep", they are a smaller batch; "drop",
+            left out, unless there are fewer than a batch in all; "carry", filled up with rows of the next round.
+
+    >>> rows = shuffled(5, 2, rest="drop")
+    >>> [len(next(rows)) for _ in range(4)]
+    [2, 2, 2, 2]
+
+    Raises ClipkitError: n or batch below 1, an unknown `rest`.
+    """
+    checks.at_least(1, pictures=n, batch=batch)
+    checks.one_of("treatment of the rest", rest, ("keep", "drop", "carry"))
+    left = torch.empty(0, dtype=torch.int64)
+    while True:
+        order = torch.cat([left, torch.randperm(n, generator=generator)])
+        full = len(order) // batch * batch
+        yield from order[:full].split(batch) if full else ()
+        left = order[full:]
+        if rest != "carry":
+            if len(left) and (rest == "keep" or not full):
+                yield left
+            left = left[:0]
+
+
+# That of the few-shot papers that train a head (Tip-Adapter-F, AMU).
+HEAD_OPTIMISER = partial(torch.optim.AdamW, weight_decay=0.01, eps=1e-4)
+
+
+def minimise(
+    loss: Callable[[Tensor | slice], Tensor],
+    weights: list,
+    steps: int,
+    lr: float,
+    rows: Iterator[Tensor] | None = None,
+    optimiser: Callable[..., torch.optim.Optimizer] = HEAD_OPTIMISER,
+    rate: Callable[[int], float] | None = None,
+    after_step: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Train a few tensors in place: small heads and prompts, on features that are computed once.
+
+    Args:
+        loss: rows -> 0-d tensor. weights: leaf tensors, or an optimiser's groups of them; nothing else gets a gradient.
+        rows: what the loss is given at each step, for instance of `shuffled`; None: slice(None), all pictures.
+        optimiser: (weights, lr=...) -> torch optimiser.
+        rate: step -> factor of lr; None: half a cosine from 1 to 0. after_step: called with the step.
+
+    Returns: (steps,) losses. Raises ClipkitError: steps below 0, lr not positive, a loss that is NaN or infinite.
+    """
+    checks.at_least(0, steps=steps)
+    checks.positive(lr=lr)
+    engine = optimiser(weights, lr=lr)
+    leaves, losses = [p for group in engine.param_groups for p in group["params"]], []
+    with torch.enable_grad():
+        for step in range(steps):
+            for group in engine.param_groups:
+                group["lr"] = lr * (cosine_schedule(step, steps) if rate is None else rate(step))
+            value = loss(slice(None) if rows is None else next(rows))
+            engine.zero_grad()
+            value.backward(inputs=leaves)
+            engine.step()
+            losses.append(value.detach())
+            if after_step is not None:
+                after_step(step)
+    engine.zero_grad()
+    found = torch.stack(losses) if losses else leaves[0].new_zeros(0)
+    bad = (~found.isfinite()).nonzero().flatten()
+    if len(bad):
+        raise ClipkitError(f"the loss is {found[bad[0]].item()} at step {int(bad[0])}: lower lr (now {lr:g}) or check the data")
+    return found

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.cache import matrix, unit_rows
-from clipkit.adapt.clip_adapter import minimise, uniform_weights
+from clipkit import checks
+from clipkit.adapt.clip_adapter import uniform_weights
 from clipkit.adapt.fusion import KINDS, PAPER_REFERENCE, uncertainty_statistic, uncertainty_weight, zscore
-from clipkit.checks import class_means, fitted, support
-from clipkit.errors import ClipkitError, unknown
+from clipkit.errors import ClipkitError
+from clipkit.metrics import class_means
+from clipkit.train import minimise, shuffled
 
 STARTS = ("mean", "random")
 
@@ -65,16 +66,14 @@ class AMU:
         batch: int | None = None,
         seed: int = 0,
     ):
-        if not 0 <= lam <= 1:
-            raise ClipkitError(f"lam is a share between 0 and 1, got {lam}")
-        if not (0 <= alpha < float("inf") and rho >= 0 and scale > 0 and lr > 0 and steps >= 0) or (batch is not None and batch < 1):
-            raise ClipkitError("alpha, rho and steps must be at least 0, scale and lr positive, batch at least 1")
-        if uncertainty not in KINDS:
-            raise unknown("kind of uncertainty", uncertainty, KINDS)
-        if start not in STARTS:
-            raise unknown("start", start, STARTS)
-        if isinstance(reference, str) and reference not in ("support", "paper"):
-            raise unknown("reference", reference, ("support", "paper", "a number"))
+        checks.share(lam=lam)
+        checks.at_least(0, alpha=alpha, rho=rho, steps=steps)
+        checks.at_least(1, batch=batch)
+        checks.positive(scale=scale, lr=lr)
+        checks.one_of("kind of uncertainty", uncertainty, KINDS)
+        checks.one_of("start", start, STARTS)
+        if isinstance(reference, str):
+            checks.one_of("reference", reference, ("support", "paper"))
         self.lam, self.alpha, self.rho, self.uncertainty, self.reference = float(lam), float(alpha), float(rho), uncertainty, reference
         self.start, self.centre, self.scale, self.steps, self.lr = start, centre, float(scale), steps, lr
         self.batch, self.seed = batch, seed
@@ -85,9 +84,9 @@ class AMU:
         Raises ClipkitError: shapes that do not match, NaN, features not of unit length, a label out of range, a class without
             a picture (with start "mean"), one class only.
         """
-        x, y, C = support(features, labels, text_weights)
-        unit_rows(x, "features")
-        a, w = matrix(auxiliary, "auxiliary features").to(x), text_weights.to(x)
+        x, y, w, C = checks.support(features, labels, text_weights)
+        checks.unit(x)
+        a = checks.features(auxiliary, "auxiliary features").to(x)
         _same_pictures(x, a)
         if C < 2:
             raise ClipkitError("AMU needs at least two classes: scores are compared with the mean over classes")
@@ -103,7 +102,8 @@ class AMU:
         def loss(rows: Tensor | slice) -> Tensor:
             return amu_loss(theta, a[rows], zero_shot[rows], kappa[rows], y[rows], self.lam, self.alpha)
 
-        self.losses_ = minimise(loss, [theta], len(x), self.steps, self.lr, self.batch, generator)
+        rows = None if self.batch is None or self.batch >= len(x) else shuffled(len(x), self.batch, generator)
+        self.losses_ = minimise(loss, [theta], self.steps, self.lr, rows)
         self.theta_ = theta.detach()
         return self
 
@@ -130,7 +130,7 @@ class AMU:
 
     def own_logits(self, auxiliary: Tensor) -> Tensor:
         """(N, C) z-scored scores of the auxiliary branch alone."""
-        return zscore(self.centred(fitted(self, "theta_", auxiliary)) @ self.theta_.T)
+        return zscore(self.centred(checks.fitted(self, "theta_", auxiliary)) @ self.theta_.T)
 
     def bias(self, features: Tensor, auxiliary: Tensor) -> Tensor:
         """kappa(x) zscore(A Theta^T), (N, C): what is added to the zero-shot logits, before alpha."""
@@ -142,7 +142,7 @@ class AMU:
         return self._zero_shot(features) + self.alpha * self.bias(features, auxiliary)
 
     def _zero_shot(self, features: Tensor) -> Tensor:
-        return self.scale * fitted(self, "text_weights_", features) @ self.text_weights_.T
+        return self.scale * checks.fitted(self, "text_weights_", features) @ self.text_weights_.T
 
 
 def _same_pictures(features: Tensor, auxiliary: Tensor) -> None:

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import BETAS, matrix
+from clipkit import checks
+from clipkit.adapt.cache import BETAS
 from clipkit.adapt.tip_x import TipX
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 
 DELTAS = tuple(k / 10 for k in range(11))
 
@@ -38,11 +40,8 @@ def build_support(
     Source: arXiv:2405.16591, section 3.1. The few-shot variant of its released code puts the first class's name before
     every caption; here each caption gets its own.
     """
-    labels = np.asarray(labels)
-    if len(labels) != len(images) or not len(labels) or labels.min() < 0 or labels.max() >= len(classnames):
-        raise ClipkitError(f"build_support wants one label in 0..{len(classnames) - 1} for each of {len(images)} pictures")
-    if per_class < 1:
-        raise ClipkitError(f"per_class must be at least 1, got {per_class}")
+    checks.at_least(1, per_class=per_class, pictures=len(images))
+    labels = checks.labels(labels, len(images), len(classnames)).numpy()
     captions = list(captioner(images, [classnames[y] for y in labels]))
     if len(captions) != len(labels):
         raise ClipkitError(f"the captioner returned {len(captions)} captions for {len(labels)} pictures")
@@ -77,8 +76,7 @@ class CapSAdapter(TipX):
         self, alpha: float = 1.0, beta: float = 5.5, gamma: float = 1.0, delta: float = 0.5, standardise: bool = False, **tip_x: Any
     ):
         super().__init__(alpha, beta, gamma, **tip_x)
-        if not 0 <= delta <= 1:
-            raise ClipkitError(f"delta must lie in [0, 1], got {delta}")
+        checks.share(delta=delta)
         self.delta, self.standardise = float(delta), standardise
 
     def fit(self, features: Tensor, captions: Tensor, labels: Tensor, text_weights: Tensor) -> CapSAdapter:  # type: ignore[override]
@@ -86,9 +84,8 @@ class CapSAdapter(TipX):
 
         Raises ClipkitError: shapes that do not match, NaN, a label out of range.
         """
-        captions = matrix(captions, "caption features")
-        if captions.shape != matrix(features, "features").shape:
-            raise ClipkitError(f"want one caption feature a picture: features {tuple(features.shape)}, captions {tuple(captions.shape)}")
+        features, captions = checks.features(features), checks.features(captions, "caption features")
+        checks.same_shape(features, captions, what="features of pictures and of their captions")
         self.captions_ = captions.to(features)
         super().fit(features, labels, text_weights)
         self._gain, self._shift = self._standards() if self.standardise else (1.0, 0.0)
@@ -152,7 +149,7 @@ def compare_keys(
         head.fit(pictures[kind][rows], captions[text][rows], labels[rows], text_weights)
         if val is not None:
             head.search(*val, deltas=deltas)
-        found[arm] = 100 * (head.predict_logits(test[0]).argmax(1) == test[1]).double().mean().item()
+        found[arm] = percent_right(head.predict_logits(test[0]), test[1])
         if val is not None:
             found |= {f"gap {arm}": head.chosen_["validation"] - found[arm], f"delta {arm}": head.delta}
     return found

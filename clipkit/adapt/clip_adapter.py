@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.cache import unit_rows
-from clipkit.checks import fitted, support
+from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.train import minimise, shuffled
 
 
 def adapt_features(features: Tensor, down: Tensor, up: Tensor, ratio: float) -> Tensor:
@@ -50,10 +50,10 @@ class CLIPAdapter:
         batch: int | None = None,
         seed: int = 0,
     ):
-        if not 0 <= ratio <= 1:
-            raise ClipkitError(f"ratio is a share between 0 and 1, got {ratio}")
-        if reduction < 1 or steps < 0 or not lr > 0 or not scale > 0 or (batch is not None and batch < 1):
-            raise ClipkitError("reduction and batch must be at least 1, steps at least 0, lr and scale positive")
+        checks.share(ratio=ratio)
+        checks.at_least(0, steps=steps)
+        checks.at_least(1, reduction=reduction, batch=batch)
+        checks.positive(lr=lr, scale=scale)
         self.ratio, self.reduction, self.scale, self.steps, self.lr = float(ratio), reduction, float(scale), steps, lr
         self.batch, self.seed = batch, seed
 
@@ -62,54 +62,29 @@ class CLIPAdapter:
 
         Raises ClipkitError: shapes that do not match, NaN, features not of unit length, a label out of range, D smaller than `reduction`.
         """
-        x, y, _ = support(features, labels, text_weights)
-        w = text_weights.to(x)
+        x, y, w, _ = checks.support(features, labels, text_weights)
         D, generator = x.shape[1], torch.Generator().manual_seed(self.seed)
         hidden = D // self.reduction
         if not hidden:
             raise ClipkitError(f"reduction {self.reduction} leaves no hidden unit of {D} dimensions; take a smaller one")
-        unit_rows(x, "features")
+        checks.unit(x)
         down, up = (uniform_weights(*shape, generator).to(x).requires_grad_() for shape in ((hidden, D), (D, hidden)))
 
         def loss(rows: Tensor | slice) -> Tensor:
             return F.cross_entropy(self.scale * adapt_features(x[rows], down, up, self.ratio) @ w.T, y[rows])
 
-        self.losses_ = minimise(loss, [down, up], len(x), self.steps, self.lr, self.batch, generator)
+        rows = None if self.batch is None or self.batch >= len(x) else shuffled(len(x), self.batch, generator)
+        self.losses_ = minimise(loss, [down, up], self.steps, self.lr, rows)
         self.down_, self.up_, self.text_weights_ = down.detach(), up.detach(), w
         return self
 
     def features(self, features: Tensor) -> Tensor:
         """Corrected features (N, D), unit norm."""
-        return adapt_features(fitted(self, "down_", features), self.down_, self.up_, self.ratio)
+        return adapt_features(checks.fitted(self, "down_", features), self.down_, self.up_, self.ratio)
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(N, C) logits of (N, D) features."""
         return self.scale * self.features(features) @ self.text_weights_.T
-
-
-def minimise(loss, weights: list[Tensor], n: int, steps: int, lr: float, batch: int | None, generator: torch.Generator) -> Tensor:
-    """Train `weights` in place by AdamW (decay 0.01, eps 1e-4), the rate falling to zero along a cosine.
-
-    Args: loss: rows (a slice or indices into n pictures) -> 0-d tensor; batch None or at least n: all rows at each step.
-    Returns: (steps,) losses. The settings are those of the few-shot papers that train a head (Tip-Adapter-F, AMU).
-    """
-    optimiser = torch.optim.AdamW(weights, lr=lr, weight_decay=0.01, eps=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    rows, losses = iter(()), []
-    with torch.enable_grad():
-        for _ in range(steps):
-            if batch is None or batch >= n:
-                chosen = slice(None)
-            elif (chosen := next(rows, None)) is None:
-                rows = iter(torch.randperm(n, generator=generator).to(weights[0].device).split(batch))
-                chosen = next(rows)
-            value = loss(chosen)
-            optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
-            schedule.step()
-            losses.append(value.detach())
-    return torch.stack(losses) if losses else weights[0].new_zeros(0)
 
 
 def uniform_weights(rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -6,13 +6,11 @@ looks at, in the predictor that makes it, and in the weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import cache_logits, cache_values, matrix
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 KINDS = ("kurtosis", "entropy", "margin", "none")
 PAPER_REFERENCE = {"kurtosis": 250.0, "entropy": 0.0, "margin": 1.0, "none": 1.0}
@@ -41,9 +39,10 @@ def uncertainty_statistic(probs: Tensor, kind: str = "kurtosis") -> Tensor:
 
     Raises ClipkitError: an unknown kind, fewer than two classes, rows that are not probabilities.
     """
-    if kind not in KINDS:
-        raise unknown("kind of uncertainty", kind, KINDS)
-    probs = _probabilities(probs)
+    checks.one_of("kind of uncertainty", kind, KINDS)
+    probs = checks.probabilities(probs)
+    if probs.shape[1] < 2:
+        raise ClipkitError("uncertainty needs the probabilities of at least two classes")
     C = probs.shape[1]
     if kind == "kurtosis":
         moment = zscore(probs).pow(4).mean(1, keepdim=True)
@@ -74,8 +73,7 @@ def uncertainty_weight(probs: Tensor, kind: str = "kurtosis", rho: float = 0.4, 
     Source: arXiv:2404.08958 (uncertainty-based fusion); `uncertainty` in its code, whose kinds "moment" and "entropy" are these
     with the reference fixed. Its "top5" takes the gap to the fifth class, our margin the gap to the second.
     """
-    if not 0 <= rho < float("inf"):
-        raise ClipkitError(f"rho must be at least 0 and finite, got {rho}")
+    checks.at_least(0, rho=rho)
     value = uncertainty_statistic(probs, kind)
     if kind == "none":
         return value
@@ -94,7 +92,7 @@ def complementarity(predicted_a: Tensor, predicted_b: Tensor, labels: Tensor) ->
     Returns: accuracy_a, accuracy_b; only_a, only_b (right alone); both; neither; disagreement (different answers);
         union (an oracle that picks the right one of the two: both + only_a + only_b).
     """
-    a, b, y = (cache_values(v, len(labels)) for v in (predicted_a, predicted_b, labels))
+    a, b, y = (checks.labels(v, len(labels)) for v in (predicted_a, predicted_b, labels))
     right_a, right_b = a == y.to(a), b == y.to(b)
     shares = {
         "accuracy_a": right_a,
@@ -107,66 +105,3 @@ def complementarity(predicted_a: Tensor, predicted_b: Tensor, labels: Tensor) ->
         "union": right_a | right_b,
     }
     return {name: share.double().mean().item() for name, share in shares.items()}
-
-
-def _tip_adapter(features: Tensor, keys: Tensor, labels: Tensor, beta: float, n_classes: int) -> Tensor:
-    return cache_logits(features, keys, labels, beta, n_classes=n_classes)
-
-
-def _clip_adapter(features: Tensor, adapted: Tensor, text_weights: Tensor, scale: float) -> Tensor:
-    return scale * (adapted - features) @ text_weights.T
-
-
-def _coop(features: Tensor, learned_weights: Tensor, text_weights: Tensor, scale: float) -> Tensor:
-    return scale * features @ (learned_weights - text_weights).T
-
-
-def _linear_probe(features: Tensor, weights: Tensor, bias: Tensor | float = 0.0) -> Tensor:
-    return features @ weights.T + bias
-
-
-def _amu(auxiliary: Tensor, weights: Tensor) -> Tensor:
-    return zscore(auxiliary @ weights.T)
-
-
-BIASES: dict[str, Callable[..., Tensor]] = {
-    "tip_adapter": _tip_adapter,
-    "clip_adapter": _clip_adapter,
-    "coop": _coop,
-    "linear_probe": _linear_probe,
-    "amu": _amu,
-}
-
-
-def logit_bias(method: str, features: Tensor, **parts) -> Tensor:
-    """The bias (N, C) of one method: its logits are zero-shot logits + weight x this.
-
-    | method | features | parts | weight |
-    |---|---|---|---|
-    | tip_adapter | CLIP's (N, D) | keys (M, D), labels (M,), beta, n_classes | alpha |
-    | clip_adapter | CLIP's (N, D) | adapted (N, D) unit norm, text_weights (C, D), scale | 1 |
-    | coop | CLIP's (N, D) | learned_weights (C, D), text_weights (C, D), scale | 1 |
-    | linear_probe | CLIP's (N, D) | weights (C, D), bias (C,) | chosen |
-    | amu | another network's (N, E) | weights (C, E) | alpha kappa(x) |
-
-    Raises ClipkitError: an unknown method, a part that is missing or unknown, shapes that do not match, NaN.
-    Source: arXiv:2404.08958 (the unified view of logit bias).
-    """
-    if method not in BIASES:
-        raise unknown("method", method, BIASES)
-    features = matrix(features, "features")
-    try:
-        return BIASES[method](features, **parts)
-    except TypeError as error:
-        raise ClipkitError(f"logit_bias({method!r}): {error}; its parts are in the docstring's table") from error
-    except RuntimeError as error:
-        raise ClipkitError(f"logit_bias({method!r}): the shapes do not match ({str(error).splitlines()[0]})") from error
-
-
-def _probabilities(probs: Tensor) -> Tensor:
-    probs = matrix(probs, "probabilities")
-    if probs.shape[1] < 2:
-        raise ClipkitError("uncertainty needs the probabilities of at least two classes")
-    if (probs < 0).any() or ((probs.sum(1) - 1).abs() > 1e-3).any():
-        raise ClipkitError("uncertainty needs probabilities: rows that are not negative and sum to 1; apply softmax to the logits first")
-    return probs

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from clipkit.checks import class_means, fitted, matrix, support
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
+from clipkit.metrics import class_means
 
 SHRINKAGES = ("ks", "ledoit_wolf", "oas", "ridge", "none", "identity")
 
@@ -29,7 +30,7 @@ def ks_precision(covariance: Tensor, n: int) -> Tensor:
     Source: arXiv:2402.04087, eq. 5, after Kubokawa and Srivastava, Estimation of the precision matrix of a singular
     Wishart distribution, Journal of Multivariate Analysis 99 (2008).
     """
-    covariance = matrix(covariance, "covariance")
+    covariance = checks.features(covariance, "covariance")
     if covariance.shape[0] != covariance.shape[1] or (covariance.diagonal() < 0).any() or n < 1:
         raise ClipkitError(f"ks_precision wants a (D, D) covariance of n >= 1 samples, got {tuple(covariance.shape)} and n = {n}")
     eye = torch.eye(len(covariance), dtype=_wide(covariance), device=covariance.device)
@@ -67,13 +68,10 @@ class GDA:
     """
 
     def __init__(self, shrinkage: str = "ks", prior: str = "uniform", cov: str = "pooled", ridge: float = 0.1):
-        for kind, name, names in (("shrinkage", shrinkage, SHRINKAGES), ("prior", prior, ("uniform", "empirical"))):
-            if name not in names:
-                raise unknown(kind, name, names)
-        if cov not in ("pooled", "class_mean"):
-            raise unknown("covariance", cov, ("pooled", "class_mean"))
-        if not ridge > 0:
-            raise ClipkitError(f"ridge must be positive, got {ridge}")
+        checks.one_of("shrinkage", shrinkage, SHRINKAGES)
+        checks.one_of("prior", prior, ("uniform", "empirical"))
+        checks.one_of("covariance", cov, ("pooled", "class_mean"))
+        checks.positive(ridge=ridge)
         self.shrinkage, self.prior, self.cov, self.ridge = shrinkage, prior, cov, float(ridge)
 
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor | None = None, *, n_classes: int | None = None) -> GDA:
@@ -83,7 +81,7 @@ class GDA:
 
         Raises ClipkitError: shapes that do not match, NaN, a label out of range, a class with neither feature nor text.
         """
-        features, labels, n_classes = support(features, labels, text_weights, n_classes)
+        features, labels, text_weights, n_classes = checks.support(features, labels, text_weights, n_classes)
         features = features.detach()
         features = features.float() if features.dtype in (torch.float16, torch.bfloat16) else features
         self.means_, self.counts_ = class_means(features, labels, n_classes)
@@ -102,7 +100,7 @@ class GDA:
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(M, C) logits x^T w_c + b_c of (M, D) features."""
-        return fitted(self, "weight_", features) @ self.weight_.T + self.bias_
+        return checks.fitted(self, "weight_", features) @ self.weight_.T + self.bias_
 
     def extend(self, text_weights: Tensor, k: int = 64, text_copies: int = 16, precision: str = "new") -> GDA:
         """A head for classes without images, from their (C', D) text weights and the support's features.
@@ -115,11 +113,9 @@ class GDA:
         Raises ClipkitError: not fitted, shapes that do not match, k or text_copies below 1.
         Source: the base-to-new part of github.com/mrflogs/ICLR24; it uses "new".
         """
-        text = fitted(self, "weight_", text_weights)
-        if k < 1 or text_copies < 1:
-            raise ClipkitError(f"k and text_copies must be at least 1, got {k} and {text_copies}")
-        if precision not in ("new", "shared"):
-            raise unknown("precision", precision, ("new", "shared"))
+        text = checks.fitted(self, "weight_", text_weights)
+        checks.at_least(1, k=k, text_copies=text_copies)
+        checks.one_of("precision", precision, ("new", "shared"))
         head = GDA(self.shrinkage, "uniform", self.cov, self.ridge)
         head.means_, neighbours = self._synthesised(text, k, text_copies)
         head.support_, head.n_, head.counts_ = self.support_, self.n_, torch.zeros(len(text), dtype=torch.int64, device=text.device)
@@ -183,7 +179,7 @@ def covariance_spread(features: Tensor, labels: Tensor, axes: int = 8) -> tuple[
         one, and about what sampling gives if all classes are Gaussian with one covariance, √(2 / (n_c - 1)).
     Raises ClipkitError: bad input, or no class with two features.
     """
-    features, labels, n_classes = support(features, labels)
+    features, labels, _, n_classes = checks.support(features, labels)
     means, counts = class_means(features, labels, n_classes)
     several = counts > 1
     if axes < 1 or axes > features.shape[1] or not several.any():

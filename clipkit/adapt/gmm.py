@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clipkit.checks import fitted, matrix, support
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 PRIORS = ("uniform", "estimated")
 EMPTY = 1e-6  # a class with less than this share of one picture has nothing to take a mean of
@@ -31,7 +31,7 @@ class Mixture:
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(M, C) logits of (M, D) features; their softmax is the posterior."""
-        features = fitted(self, "means_", features)
+        features = checks.fitted(self, "means_", features)
         weight = self.means_ @ self.precision_
         return features @ weight.T + self.shares_.clamp(min=1e-30).log() - 0.5 * (weight * self.means_).sum(1)
 
@@ -64,24 +64,21 @@ def gmm_em(
     Source: arXiv:2402.04087, the unsupervised extension (EM from zero-shot; its code is not released, so starting point
     and shrinkage are ours); Dempster, Laird and Rubin, J. R. Stat. Soc. B 39 (1977).
     """
-    x, r = matrix(features, "features").double(), matrix(posterior, "posterior").double()
-    if len(x) != len(r) or ((r.sum(1) - 1).abs() > 1e-3).any() or (r < 0).any():
-        raise ClipkitError(f"posterior must be ({len(x)}, C) with rows that sum to 1, got {tuple(r.shape)}; give softmax probabilities")
-    if n_iter < 1 or (ridge is not None and ridge < 0):
-        raise ClipkitError(f"n_iter must be at least 1 and ridge not negative, got {n_iter} and {ridge}")
-    if prior not in PRIORS:
-        raise unknown("prior", prior, PRIORS)
+    features, posterior = checks.features(features), checks.probabilities(posterior, "posterior")
+    x, r = features.double(), posterior.double()
+    if len(x) != len(r):
+        raise ClipkitError(f"{len(x)} pictures and {len(r)} rows of the posterior do not go together; give one a picture")
+    checks.at_least(1, n_iter=n_iter)
+    checks.at_least(0, ridge=ridge)
+    checks.one_of("prior", prior, PRIORS)
     n, closed = len(x), torch.ones(r.shape[1], dtype=torch.bool, device=x.device)
     if classes is None:
         closed[:] = False
     else:
         closed[torch.as_tensor(classes, device=x.device)] = False
     if labelled is not None:
-        known, y, _ = support(*labelled, None, r.shape[1])
-        if known.shape[1] != x.shape[1]:
-            raise ClipkitError(
-                f"unlabelled features have {x.shape[1]} dimensions, labelled ones {known.shape[1]}: take both from one model"
-            )
+        known = checks.features(labelled[0], "labelled features", x.shape[1])
+        y = checks.labels(labelled[1], len(known), r.shape[1]).to(x.device)
         x = torch.cat([x, known.to(x)])
         r = torch.cat([r, torch.nn.functional.one_hot(y, r.shape[1]).to(r)])
     d, c = x.shape[1], r.shape[1]

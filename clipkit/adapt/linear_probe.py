@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 
 STRENGTHS = tuple(10.0**k for k in range(-3, 4))  # scikit-learn's C, the inverse of the weight decay
 
@@ -46,9 +48,7 @@ class LinearProbe:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        (x, y), (x_val, y_val) = _pair(x, y, "training"), _pair(x_val, y_val, "validation")
-        if x.shape[1] != x_val.shape[1]:
-            raise ClipkitError(f"training features have {x.shape[1]} dimensions, validation features {x_val.shape[1]}")
+        (x, y), (x_val, y_val) = _pair(x, y), _pair(x_val, y_val, np.shape(x)[-1])
         if len(np.unique(y)) < 2:
             raise ClipkitError("a linear probe needs training pictures of at least two classes")
         best = -1.0
@@ -59,7 +59,7 @@ class LinearProbe:
                 with warnings.catch_warnings():  # with one shot a class it takes the labels for a regression target
                     warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
                     model.fit(x, y)
-                right = 100 * float((model.predict(x_val) == y_val).mean())
+                right = percent_right(model.predict(x_val), y_val)
                 if right > best:
                     best, self._model = right, model
                     self.chosen_ = {"standardise": standardise, "strength": float(strength), "validation": right}
@@ -68,31 +68,21 @@ class LinearProbe:
 
     def predict(self, x: Tensor) -> np.ndarray:
         """Labels (N,) int64 of features (N, D)."""
-        return self._fitted().predict(_array(x))
+        return checks.fitted(self, "_model").predict(_array(x))
 
     def logits(self, x: Tensor) -> np.ndarray:
         """Log-probabilities (N, C), columns in the order of `classes_`."""
-        return self._fitted().predict_log_proba(_array(x))
+        return checks.fitted(self, "_model").predict_log_proba(_array(x))
 
     def score(self, x: Tensor, y: Tensor) -> float:
         """Percent right."""
-        x, y = _pair(x, y, "test")
-        return 100 * float((self._fitted().predict(x) == y).mean())
-
-    def _fitted(self):
-        if not hasattr(self, "_model"):
-            raise ClipkitError("this linear probe is not fitted: call fit(x, y, x_val, y_val) first")
-        return self._model
+        x, y = _pair(x, y)
+        return percent_right(self.predict(x), y)
 
 
-def _array(x: Tensor) -> np.ndarray:
-    return np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+def _array(x, width: int | None = None) -> np.ndarray:
+    return checks.features(checks.tensor(x, "features").detach().double(), width=width).cpu().numpy()
 
 
-def _pair(x: Tensor, y: Tensor, what: str) -> tuple[np.ndarray, np.ndarray]:
-    x, y = _array(x), _array(y).astype(np.int64)
-    if x.ndim != 2 or len(x) != len(y) or not len(x):
-        raise ClipkitError(f"{what}: want (N, D) features and (N,) labels with N at least 1, got {x.shape} and {y.shape}")
-    if not np.isfinite(x).all():
-        raise ClipkitError(f"{what}: the features hold NaN or infinite values; extract them again")
-    return x, y
+def _pair(x, y, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    return _array(x, width), checks.labels(y, len(x)).cpu().numpy()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipkit import checks
 from clipkit.adapt.selection import ALPHAS, ensemble_logits, equal_spread, select_alpha
-from clipkit.checks import fitted, support
 from clipkit.errors import ClipkitError
 
 DECAYS = (1.0, 0.1, 0.01, 0.001, 0.0001)
@@ -28,8 +28,10 @@ class LogisticHead:
     """
 
     def __init__(self, scale: float = 100.0, decays: Sequence[float] = DECAYS, max_iter: int = 40):
-        if not scale > 0 or not len(decays) or min(decays) <= 0 or max_iter < 1:
-            raise ClipkitError(f"scale, decays and max_iter must be positive, got {scale}, {list(decays)}, {max_iter}")
+        if not len(decays):
+            raise ClipkitError("a logistic head needs at least one decay")
+        checks.positive(scale=scale, decays=min(decays))
+        checks.at_least(1, max_iter=max_iter)
         self.scale, self.decays, self.max_iter = float(scale), tuple(sorted(decays, reverse=True)), max_iter
 
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> LogisticHead:
@@ -37,8 +39,8 @@ class LogisticHead:
 
         Raises ClipkitError: shapes that do not match, NaN, a label out of range.
         """
-        features, labels, n_classes = support(features, labels, text_weights)
-        features, self.text_weights_ = features.detach(), text_weights.detach().to(features)
+        features, labels, text_weights, n_classes = checks.support(features, labels, text_weights)
+        features, self.text_weights_ = features.detach(), text_weights.detach()
         self._mean = features.mean(0)
         spread = features.std(0, unbiased=False)
         self._spread = torch.where(spread > torch.finfo(features.dtype).eps, spread, 1)  # an axis that never moves
@@ -56,8 +58,9 @@ class LogisticHead:
 
     def search(self, features: Tensor, labels: Tensor) -> LogisticHead:
         """Keep the decay and alpha with the best accuracy on (M, D) validation features; of equals strong decay, small alpha."""
-        features, labels, _ = support(features, labels, getattr(self, "text_weights_", None))
-        rows, zero_shot = [], self._zero_shot(fitted(self, "text_weights_", features))
+        features = checks.fitted(self, "text_weights_", features)
+        labels = checks.labels(labels, len(features), len(self.text_weights_)).to(features.device)
+        rows, zero_shot = [], self._zero_shot(features)
         for index in range(len(self.decays)):
             own = self._own(features, index)
             alpha = select_alpha(zero_shot, own, labels, ALPHAS)
@@ -68,7 +71,7 @@ class LogisticHead:
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(M, C) logits of (M, D) features."""
-        features = fitted(self, "text_weights_", features)
+        features = checks.fitted(self, "text_weights_", features)
         return ensemble_logits(self._zero_shot(features), self._own(features, self._index), self.chosen_["alpha"])
 
     def _choose(self, index: int, alpha: float) -> None:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit.adapt.prompting import _batches, checked_features, checked_labels
+from clipkit import checks
 from clipkit.adapt.visual_prompts import VisualPrompts
-from clipkit.checks import matrix, support
 from clipkit.errors import ClipkitError
+from clipkit.train import minimise, shuffled
 from clipkit.zeroshot import DescriptionPool, described_prompts, fill_templates
 
 
@@ -29,8 +29,9 @@ def confident_count(n: int, n_classes: int, share: float = 0.2, least: int = 16)
 
     Source: arXiv:2411.19346, section 3; the code's `find_k`.
     """
-    if min(n, n_classes) < 1 or not 0 < share <= 1:
-        raise ClipkitError(f"need pictures, classes and a share in (0, 1], got n={n}, n_classes={n_classes}, share={share}")
+    checks.at_least(1, n=n, n_classes=n_classes)
+    checks.positive(share=share)
+    checks.share(share=share)
     return max(least, math.floor(n / n_classes * share))
 
 
@@ -49,9 +50,8 @@ def select_confident(probs: Tensor, k: int, choices: int = 3) -> tuple[Tensor, T
     Source: arXiv:2411.19346, section 3; the order and the fallback from its code (there a class without any picture stops
     the run, and the confidence of a second choice is that of the picture's first).
     """
-    probs = matrix(probs, "probs")
-    if min(k, choices) < 1:
-        raise ClipkitError(f"k and choices must be at least 1, got {k} and {choices}")
+    probs = checks.features(probs, "probs")
+    checks.at_least(1, k=k, choices=choices)
     best, column = probs.topk(min(choices, probs.shape[1]), dim=1)  # (N, choices)
     rows: list[int] = []
     labels: list[int] = []
@@ -98,30 +98,25 @@ class FeatureLabeller:
 
     def fit(self, features: Tensor, labels: Tensor, n_classes: int) -> FeatureLabeller:
         """Features (M, E), labels (M,) in 0 … C - 1. Raises ClipkitError: shapes, NaN, a label out of range."""
-        x, y, n_classes = support(features, labels, n_classes=n_classes)
+        x, y, _, n_classes = checks.support(features, labels, n_classes=n_classes)
         x = x.float()
         self.mean_, self.scale_ = x.mean(0), x.std(0, correction=0).clamp_min(1e-6)
         x = (x - self.mean_) / self.scale_
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
             torch.manual_seed(self.seed)
             net = nn.Sequential(nn.Linear(x.shape[1], self.hidden), nn.ReLU(), nn.Linear(self.hidden, n_classes)).to(x)
-            optimiser = torch.optim.Adam(net.parameters(), lr=self.lr)
-            for _ in range(self.epochs):
-                for rows in torch.randperm(len(x), device="cpu").to(x.device).split(self.batch):
-                    optimiser.zero_grad()
-                    F.cross_entropy(net(x[rows]), y[rows]).backward()
-                    optimiser.step()
+            minimise(
+                lambda rows: F.cross_entropy(net(x[rows]), y[rows]), list(net.parameters()), self.epochs * -(-len(x) // self.batch),
+                self.lr, shuffled(len(x), self.batch), torch.optim.Adam, lambda step: 1.0,
+            )  # fmt: skip
         self.net_ = net.requires_grad_(False)
         return self
 
     @torch.no_grad()
     def predict_logits(self, features: Tensor) -> Tensor:
         """(M, E) to (M, C). Raises ClipkitError before `fit` or for another width."""
-        if not hasattr(self, "net_"):
-            raise ClipkitError("this FeatureLabeller is not fitted: call fit(features, labels, n_classes) first")
-        if matrix(features, "features").shape[1] != len(self.mean_):
-            raise ClipkitError(f"features have {features.shape[1]} dimensions, this FeatureLabeller was fitted on {len(self.mean_)}")
-        return self.net_((features.to(self.mean_) - self.mean_) / self.scale_)
+        x = checks.fitted(self, "mean_", features)
+        return self.net_((x - self.mean_) / self.scale_)
 
 
 def named_clusters(features: Tensor, probs: Tensor, n_clusters: int | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -133,7 +128,7 @@ def named_clusters(features: Tensor, probs: Tensor, n_clusters: int | None = Non
     """
     from sklearn.cluster import KMeans
 
-    features, probs = matrix(features, "features"), matrix(probs, "probs")
+    features, probs = checks.features(features), checks.features(probs, "probs")
     n_clusters = probs.shape[1] if n_clusters is None else n_clusters
     if len(features) != len(probs) or not 1 <= n_clusters <= len(features):
         raise ClipkitError(f"{len(features)} features, {len(probs)} rows of probabilities and {n_clusters} clusters do not go together")
@@ -161,7 +156,7 @@ class TunedTower(VisualPrompts):
         self, model, text_weights: Tensor, n: int = 8, norms: bool = True, head: bool = True, normalise: bool = True,
         std: float = 0.02, seed: int = 0, start: Tensor | None = None,
     ):  # fmt: skip
-        w = checked_features(text_weights, model.embed_dim).detach()
+        w = checks.features(text_weights, "text weights", model.embed_dim).detach()
         model = copy.copy(model)
         model.module = copy.deepcopy(model.module).requires_grad_(False)
         super().__init__(model, n, std=std, seed=seed, start=start)
@@ -212,27 +207,23 @@ class TunedTower(VisualPrompts):
         Args: strong: (pixels, generator) -> pixels; None for the pictures as they are. after_step: called with (step, self).
         Raises ClipkitError: shapes, a label out of range, nothing to learn.
         """
-        y = checked_labels(labels, len(pixels), len(self.weight)).to(self.weight.device)
-        learn = self.parameters()
+        y = checks.labels(labels, len(pixels), len(self.weight)).to(self.weight.device)
+        learn, n = self.parameters(), len(y)
         if not learn or steps < 1:
             raise ClipkitError("nothing to learn: give at least one step, and tokens (n), norms or head")
         decay = [p for p in learn if p.ndim > 1]
         groups = [{"params": decay, "weight_decay": weight_decay}, {"params": [p for p in learn if p.ndim < 2], "weight_decay": 0.0}]
-        optimiser = torch.optim.AdamW(groups, lr=lr)
-        generator, losses = torch.Generator().manual_seed(seed), []
-        for step, rows in enumerate(_batches(len(y), batch, steps, seed)):
-            rows = torch.arange(len(y)) if rows is None else rows
-            for group in optimiser.param_groups:
-                group["lr"] = lr * min(1.0, (step + 1) / (warmup + 1))
+        generator = torch.Generator().manual_seed(seed)
+
+        def loss(rows: Tensor | slice) -> Tensor:
             view = pixels[rows] if strong is None else strong(pixels[rows], generator)
-            loss = F.cross_entropy(self.logits(view), y[rows.to(y.device)], label_smoothing=smoothing)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
-            if after_step is not None:
-                after_step(step, self)
-        self.losses_ = losses
+            return F.cross_entropy(self.logits(view), y[rows], label_smoothing=smoothing)
+
+        losses = minimise(
+            loss, groups, steps, lr, None if batch >= n else shuffled(n, batch, torch.Generator().manual_seed(seed), "carry"),
+            torch.optim.AdamW, lambda step: min(1.0, (step + 1) / (warmup + 1)), after_step and (lambda step: after_step(step, self)),
+        )  # fmt: skip
+        self.losses_ = losses.tolist()
         return self
 
     @torch.no_grad()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.models.prefix_packing import can_pack, encode_packed
+from clipkit.train import cosine_schedule, minimise, shuffled
 from clipkit.zeroshot import fill_templates
+
+OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.AdamW}
 
 
 class PromptLearner:
@@ -54,8 +58,7 @@ class PromptLearner:
         seed: int = 0,
         chunk: int = 256,
     ):
-        if n_ctx < 1 or chunk < 1:
-            raise ClipkitError(f"a prompt needs at least one context vector and a chunk one class; got n_ctx={n_ctx}, chunk={chunk}")
+        checks.at_least(1, n_ctx=n_ctx, chunk=chunk)
         self.model, self.classnames, self.chunk = model, list(classnames), chunk
         prompts = [row[0] for row in fill_templates(self.classnames, ["{}" + suffix if template is None else template])]
         start = _shared(model.tokenize(["cat", "photo", "the"]))  # tokens every text begins with: 1 for CLIP, 0 for T5
@@ -106,7 +109,7 @@ class PromptLearner:
     def logits(self, features: Tensor) -> Tensor:
         """(N, C) logits of image features (N, D) with the present context, gradients included."""
         w = self.text_features()
-        return self.model.logit_scale.detach() * checked_features(features, w.shape[1]).to(w) @ w.T
+        return self.model.logit_scale.detach() * checks.features(features, width=w.shape[1]).to(w) @ w.T
 
     def fit(
         self,
@@ -131,37 +134,28 @@ class PromptLearner:
 
         Raises ClipkitError: wrong shapes, NaN, a label out of range, no pictures, an unknown optimizer, fewer than one step.
         """
-        optimiser, schedule = _optimiser(self.context, optimizer, lr, weight_decay, steps, warmup)
-        x = checked_features(features, self.model.embed_dim).to(self._words.device).float()
-        y = checked_labels(labels, len(x), len(self.classnames)).to(x.device)
-        w = torch.full((len(x),), 1 / len(x), device=x.device) if weights is None else weights.to(x).reshape(-1)
-        if len(w) != len(x) or not torch.isfinite(w).all():
-            raise ClipkitError(f"weights must be {len(x)} finite numbers, one a picture; got {tuple(w.shape)}")
+        x = checks.features(features, width=self.model.embed_dim).to(self._words.device).float()
+        y = checks.labels(labels, len(x), len(self.classnames)).to(x.device)
+        w, scale = importance(weights, len(x)).to(x), self.model.logit_scale.detach().to(x.device)
         if not warm_start:
             with torch.no_grad():
                 self.context.copy_(self._initial)
-        scale, losses = self.model.logit_scale.detach().to(x.device), []
-        for rows in _batches(len(x), batch, steps, seed):
-            part = (x, y, w) if rows is None else (x[rows], y[rows], w[rows] * (len(x) / len(rows)))
-            logits = scale * part[0] @ self.text_features().T
-            loss = (part[2] * F.cross_entropy(logits, part[1], reduction="none")).sum()
-            (self.context.grad,) = torch.autograd.grad(loss, self.context)
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.detach())
-        self.context.grad = None
+
+        def loss(rows: Tensor | slice) -> Tensor:
+            each = F.cross_entropy(scale * x[rows] @ self.text_features().T, y[rows], reduction="none")
+            return (w[rows] * (len(x) / len(each)) * each).sum()
+
+        self.losses_ = tune(self.context, loss, len(x), steps, lr, batch, optimizer, weight_decay, warmup, seed)
         with torch.no_grad():
             self.text_features_ = self.text_features()
-        self.losses_ = torch.stack(losses).tolist()
         return self
 
     @torch.no_grad()
     def predict_logits(self, features: Tensor) -> Tensor:
         """(M, C) logits of image features (M, D), on their device. Raises ClipkitError before `fit`."""
-        if not hasattr(self, "text_features_"):
-            raise ClipkitError("this prompt is not fitted: call fit(features, labels) first")
-        w = self.text_features_.to(features)
-        return self.model.logit_scale.to(w) * checked_features(features, w.shape[1]) @ w.T
+        w = checks.fitted(self, "text_features_")
+        features = checks.features(features, width=w.shape[1])
+        return self.model.logit_scale.to(features) * features @ w.to(features).T
 
 
 @contextmanager
@@ -177,26 +171,35 @@ def frozen(module):
             p.requires_grad_(True)
 
 
-def checked_features(features: Tensor, width: int) -> Tensor:
-    """Features as they are, if they are (N, `width`), N at least 1, and finite; ClipkitError else."""
-    if not isinstance(features, Tensor) or features.ndim != 2 or features.shape[1] != width or not len(features):
-        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ClipkitError(f"features must be a tensor (N, {width}) with at least one row, got {got}; use model.image_features(images)")
-    if not torch.isfinite(features).all():
-        raise ClipkitError("the features hold NaN or infinite values; extract them again")
-    return features
+def importance(weights: Tensor | None, n: int) -> Tensor:
+    """(n,) float32 weights of n pictures in a loss: as given, or 1/n each. Raises ClipkitError for another number, NaN."""
+    if weights is None:
+        return torch.full((n,), 1 / n)
+    weights = checks.finite(checks.tensor(weights, "weights").float().reshape(-1), "weights")
+    if len(weights) != n:
+        raise ClipkitError(f"weights must be {n} numbers, one a picture; got {len(weights)}")
+    return weights
 
 
-def checked_labels(labels: Tensor, n: int, n_classes: int) -> Tensor:
-    """Labels as int64 (n,), if each is in 0 … n_classes - 1; ClipkitError else."""
-    labels = torch.as_tensor(labels)
-    if labels.shape != (n,) or labels.is_floating_point():
-        raise ClipkitError(f"labels must be {n} whole numbers, one a picture; got {tuple(labels.shape)} {labels.dtype}")
-    if n and not (int(labels.min()) >= 0 and int(labels.max()) < n_classes):
-        raise ClipkitError(
-            f"labels run from {int(labels.min())} to {int(labels.max())}, but there are {n_classes} classes, numbered from 0"
-        )
-    return labels.long()
+def tune(
+    prompt: Tensor,
+    loss: Callable,
+    n: int,
+    steps: int,
+    lr: float,
+    batch: int | None,
+    optimizer: str,
+    weight_decay: float,
+    warmup: int,
+    seed: int,
+) -> list[float]:
+    """Train a prompt in place on n pictures; see `PromptLearner.fit`. Returns the loss of each step."""
+    checks.one_of("optimizer", optimizer, OPTIMISERS)
+    checks.at_least(1, steps=steps, batch=batch)
+    warmup = min(warmup, steps - 1)
+    rows = None if batch is None or batch >= n else shuffled(n, batch, torch.Generator().manual_seed(seed), "carry")
+    engine = partial(OPTIMISERS[optimizer], weight_decay=weight_decay)
+    return minimise(loss, [prompt], steps, lr, rows, engine, lambda step: cosine_schedule(step, steps, warmup, warmup + 1)).tolist()
 
 
 def _shared(tokens: Tensor) -> int:
@@ -236,37 +239,3 @@ def _too_long(model, name: str, size: int) -> ClipkitError:
     return ClipkitError(
         f"the prompt of {name!r} takes {size} tokens or more and {model.name} reads {model.context_length}: lower n_ctx or shorten the name"
     )
-
-
-def _optimiser(parameter: Tensor, kind: str, lr: float, weight_decay: float, steps: int, warmup: int):
-    if steps < 1 or lr <= 0:
-        raise ClipkitError(f"training needs at least one step and a positive rate; got steps={steps}, lr={lr}")
-    if kind == "sgd":
-        optimiser = torch.optim.SGD([parameter], lr=lr, momentum=0.9, weight_decay=weight_decay)
-    elif kind == "adam":
-        optimiser = torch.optim.AdamW([parameter], lr=lr, weight_decay=weight_decay)
-    else:
-        raise ClipkitError(f"optimizer must be 'sgd' or 'adam', got {kind!r}")
-    warmup = min(warmup, steps - 1)
-
-    def rate(step: int) -> float:  # never 0: a first step at rate 0 would be wasted
-        if step < warmup:
-            return (step + 1) / (warmup + 1)
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-
-
-def _batches(n: int, batch: int | None, steps: int, seed: int):
-    """`steps` index tensors of `batch` rows (or None for all rows), epoch after epoch in seeded order."""
-    if batch is None or batch >= n:
-        yield from [None] * steps
-        return
-    if batch < 1:
-        raise ClipkitError(f"a batch needs at least one picture, got batch={batch}")
-    generator, order = torch.Generator().manual_seed(seed), torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
-        if len(order) < batch:
-            order = torch.cat([order, torch.randperm(n, generator=generator)])
-        yield order[:batch]
-        order = order[batch:]

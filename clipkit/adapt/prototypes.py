@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.checks import class_means, fitted, support
-from clipkit.errors import ClipkitError
+from clipkit import checks
+from clipkit.metrics import class_means
 
 
 class NearestClassMean:
@@ -23,8 +23,7 @@ class NearestClassMean:
     """
 
     def __init__(self, scale: float = 100.0):
-        if not scale > 0:
-            raise ClipkitError(f"scale must be positive, got {scale}")
+        checks.positive(scale=scale)
         self.scale = float(scale)
 
     def fit(
@@ -34,17 +33,17 @@ class NearestClassMean:
 
         Raises ClipkitError: shapes that do not match, NaN, a label out of range.
         """
-        features, labels, n_classes = support(features, labels, text_weights, n_classes)
+        features, labels, text_weights, n_classes = checks.support(features, labels, text_weights, n_classes)
         means, self.counts_ = class_means(features, labels, n_classes)
         means = F.normalize(means, dim=1)
         if text_weights is not None:
-            means = means.where(self.counts_[:, None] > 0, F.normalize(text_weights.to(means), dim=1))
+            means = means.where(self.counts_[:, None] > 0, F.normalize(text_weights, dim=1))
         self.weight_, self._has_text = means, text_weights is not None
         return self
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(N, C) logits of (N, D) features."""
-        logits = self.scale * fitted(self, "weight_", features) @ self.weight_.T
+        logits = self.scale * checks.fitted(self, "weight_", features) @ self.weight_.T
         return logits if self._has_text else logits.masked_fill(self.counts_ == 0, -float("inf"))
 
 
@@ -58,8 +57,8 @@ class PrototypeBlend:
     """
 
     def __init__(self, scale: float = 100.0, text_share: float | None = None):
-        if not scale > 0 or (text_share is not None and not 0 <= text_share <= 1):
-            raise ClipkitError(f"scale must be positive and text_share in [0, 1] or None, got {scale} and {text_share}")
+        checks.positive(scale=scale)
+        checks.share(text_share=text_share)
         self.scale, self.text_share = float(scale), text_share
 
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> PrototypeBlend:
@@ -67,14 +66,14 @@ class PrototypeBlend:
 
         Raises ClipkitError: shapes that do not match, NaN, a label out of range.
         """
-        features, labels, n_classes = support(features, labels, text_weights)
+        features, labels, text_weights, n_classes = checks.support(features, labels, text_weights)
         means, counts = class_means(features, labels, n_classes)
         share = 1 / (1 + counts.to(means)[:, None] / 4)
         if self.text_share is not None:
             share = share.new_full(share.shape, self.text_share).where(counts[:, None] > 0, 1.0)
-        self.weight_ = F.normalize(share * text_weights.to(means) + (1 - share) * F.normalize(means, dim=1), dim=1)
+        self.weight_ = F.normalize(share * text_weights + (1 - share) * F.normalize(means, dim=1), dim=1)
         return self
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(N, C) logits of (N, D) features."""
-        return self.scale * fitted(self, "weight_", features) @ self.weight_.T
+        return self.scale * checks.fitted(self, "weight_", features) @ self.weight_.T

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clipkit.checks import matrix, support
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 RULES = ("argmax", "column", "greedy")
 STRATEGIES = ("fpl", "ifpl", "grip")
@@ -40,10 +40,8 @@ def balanced_confident(probs: Tensor, k: int, rule: str = "argmax", classes: Seq
     Source: arXiv:2306.01669, section 3; the greedy rule from its code, utils/clip_pseudolabels.py.
     """
     probs, classes = _checked(probs, classes)
-    if k < 1:
-        raise ClipkitError(f"at least one picture a class must be taken, got k={k}")
-    if rule not in RULES:
-        raise unknown("rule", rule, RULES)
+    checks.at_least(1, k=k)
+    checks.one_of("rule", rule, RULES)
     allowed = probs[:, classes]  # (N, A)
     if rule == "greedy":
         rows, columns = _greedy(allowed, k)
@@ -91,8 +89,7 @@ def confident(probs: Tensor, threshold: float, classes: Sequence[int] | None = N
     Raises ClipkitError: see `balanced_confident`; a threshold outside [0, 1].
     """
     probs, classes = _checked(probs, classes)
-    if not 0 <= threshold <= 1:
-        raise ClipkitError(f"threshold is a probability, got {threshold}")
+    checks.share(threshold=threshold)
     best, column = probs[:, classes].max(1)
     rows = (best >= threshold).nonzero().flatten()
     if len(rows) < at_least:
@@ -112,10 +109,8 @@ def schedule(strategy: str, n_unlabelled: int, n_classes: int, rounds: int = 10,
     No K is below 1. Raises ClipkitError: an unknown strategy, a number below 1.
     Source: arXiv:2306.01669, section 3.2 (its code rounds N / R down first).
     """
-    if strategy not in STRATEGIES:
-        raise unknown("strategy", strategy, STRATEGIES)
-    if min(n_unlabelled, n_classes, rounds, k) < 1:
-        raise ClipkitError(f"pictures, classes, rounds and k must be at least 1, got {n_unlabelled}, {n_classes}, {rounds}, {k}")
+    checks.one_of("strategy", strategy, STRATEGIES)
+    checks.at_least(1, n_unlabelled=n_unlabelled, n_classes=n_classes, rounds=rounds, k=k)
     if strategy == "grip":
         return tuple(max(1, i * (n_unlabelled // rounds) // n_classes) for i in range(1, rounds + 1))
     return (k,) if strategy == "fpl" else (k,) * rounds
@@ -166,7 +161,7 @@ def pseudolabel_rounds(
     select = select or (lambda p, k: balanced_confident(p, k, classes=allowed))
     known = (unlabelled[:0], allowed[:0]) if labelled is None else labelled
     if labelled is not None:
-        support(known[0].flatten(1), known[1], None, probs.shape[1])
+        checks.support(known[0].flatten(1), known[1], None, probs.shape[1])
     rounds: list[Round] = []
     for i, k in enumerate(ks):
         rows, y = select(probs, k)
@@ -197,7 +192,7 @@ def balanced_assignment(logits: Tensor, shares: Tensor | None = None, n_iter: in
     Raises ClipkitError: NaN, shares that are not positive or do not sum to 1.
     Source: Cuturi, arXiv:1306.0895; for self-labelling Asano et al., arXiv:1911.05371.
     """
-    log_p = matrix(logits, "logits").double().log_softmax(1)
+    log_p = checks.features(logits, "logits").double().log_softmax(1)
     n, c = log_p.shape
     shares = log_p.new_full((c,), 1 / c) if shares is None else shares.to(log_p)
     if shares.shape != (c,) or not (shares > 0).all() or abs(shares.sum().item() - 1) > 1e-4:
@@ -212,7 +207,7 @@ def balanced_assignment(logits: Tensor, shares: Tensor | None = None, n_iter: in
 
 
 def _checked(probs: Tensor, classes: Sequence[int] | None) -> tuple[Tensor, Tensor]:
-    probs = matrix(probs, "probs")
+    probs = checks.features(probs, "probs")
     everything = torch.arange(probs.shape[1], device=probs.device)
     if classes is None:
         return probs, everything

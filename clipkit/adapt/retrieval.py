@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
@@ -22,11 +23,10 @@ def retrieve_balanced(
     Raises: ClipkitError for shapes that do not fit, k below 1, or nothing fetched at all.
     Source: arXiv:2401.12425, section 4.2 (caption-to-prompt ranking); lowest = 0 as in the released code.
     """
-    if captions.ndim != 2 or matched.shape != (len(captions), len(prompts)) or captions.shape[1] != prompts.shape[1]:
-        raise ClipkitError(f"want (N, D), (N, C), (C, D); got {tuple(captions.shape)}, {tuple(matched.shape)}, {tuple(prompts.shape)}")
-    if k < 1:
-        raise ClipkitError(f"k = {k}: at least one picture a class must be fetched")
-    similarity = captions @ prompts.to(captions).T  # (N, C)
+    captions = checks.features(captions, "captions")
+    similarity = captions @ checks.features(prompts, "prompts", captions.shape[1]).to(captions).T  # (N, C)
+    checks.same_shape(matched, similarity, what="matches and similarities, a row a caption and a column a class,")
+    checks.at_least(1, k=k)
     allowed = matched.bool() & (similarity >= lowest)
     if by_lot is not None:
         generator = torch.Generator().manual_seed(by_lot)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import cache_values, matrix
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 if TYPE_CHECKING:
-    from clipkit.features.draws import Draw
+    from clipkit.features.few_shot import FewShot
 
 ALPHAS = tuple(10.0**k for k in range(-4, 3))  # the grid of arXiv:2402.04087's released code
 PROTOCOLS = ("fixed", "fewshot_val", "full_val", "oracle_test")
@@ -24,8 +24,7 @@ def ensemble_logits(zs: Tensor, other: Tensor, alpha: float) -> Tensor:
 
     Raises ClipkitError when the shapes differ.
     """
-    if zs.shape != other.shape or zs.ndim != 2:
-        raise ClipkitError(f"logits to be mixed must be (N, C) both, got {tuple(zs.shape)} and {tuple(other.shape)}")
+    checks.same_shape(zs, other, what="logits to be mixed")
     return zs + alpha * other.to(zs)
 
 
@@ -43,8 +42,8 @@ def select_alpha(zs_logits: Tensor, other_logits: Tensor, labels: Tensor, grid: 
     """
     if not len(grid):
         raise ClipkitError("select_alpha needs at least one alpha")
-    zs_logits, other_logits = matrix(zs_logits, "zero-shot logits"), matrix(other_logits, "the other head's logits")
-    labels = cache_values(labels, len(zs_logits), zs_logits.shape[1]).to(zs_logits.device)
+    zs_logits, other_logits = _logits(zs_logits, other_logits)
+    labels = checks.labels(labels, len(zs_logits), zs_logits.shape[1]).to(zs_logits.device)
     right = [((ensemble_logits(zs_logits, other_logits, alpha).argmax(1) == labels).sum().item(), -alpha) for alpha in grid]
     return float(-max(right)[1])
 
@@ -60,14 +59,17 @@ def equal_spread(zs_logits: Tensor, other_logits: Tensor) -> float:
 
     Raises ClipkitError: shapes that differ, NaN.
     """
-    zs_logits, other_logits = matrix(zs_logits, "zero-shot logits"), matrix(other_logits, "the other head's logits")
-    if zs_logits.shape != other_logits.shape:
-        raise ClipkitError(f"logits to be mixed must be (N, C) both, got {tuple(zs_logits.shape)} and {tuple(other_logits.shape)}")
-    here, there = ((x - x.mean(1, keepdim=True)).double().square().mean().sqrt().item() for x in (zs_logits, other_logits))
+    here, there = ((x - x.mean(1, keepdim=True)).double().square().mean().sqrt().item() for x in _logits(zs_logits, other_logits))
     return here / there if there > 0 else 0.0
 
 
-def selection_rows(draw: Draw, shots: int, protocol: str) -> tuple[Tensor, Tensor] | None:
+def _logits(zs: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    zs, other = checks.features(zs, "zero-shot logits"), checks.features(other, "the other head's logits")
+    checks.same_shape(zs, other, what="logits to be mixed")
+    return zs, other
+
+
+def selection_rows(draw: FewShot, shots: int, protocol: str) -> tuple[Tensor, Tensor] | None:
     """Features and labels on which a method may choose its hyper-parameters.
 
     - "fixed": none (None is returned): one setting for every task, decided before any of them is seen.
@@ -77,15 +79,13 @@ def selection_rows(draw: Draw, shots: int, protocol: str) -> tuple[Tensor, Tenso
 
     Raises ClipkitError for an unknown protocol, or shots below 1.
     """
-    if protocol not in PROTOCOLS:
-        raise unknown("selection protocol", protocol, PROTOCOLS)
-    if shots < 1:
-        raise ClipkitError(f"shots must be at least 1, got {shots}")
+    checks.one_of("selection protocol", protocol, PROTOCOLS)
+    checks.at_least(1, shots=shots)
     if protocol == "fixed":
         return None
     if protocol != "fewshot_val":
         return draw.val if protocol == "full_val" else draw.test
-    from clipkit.features.draws import turns
+    from clipkit.features.few_shot import turns
 
     few = torch.as_tensor(turns(draw.val[1].cpu().numpy()) < min(shots, FEW))
     return draw.val[0][few], draw.val[1][few]

@@ -26,9 +26,10 @@ from clipkit.adapt.prototypes import NearestClassMean, PrototypeBlend
 from clipkit.adapt.selection import ensemble_logits, equal_spread, select_alpha, selection_rows
 from clipkit.adapt.zeroshot_probe import ZeroShotProbe
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 
 if TYPE_CHECKING:
-    from clipkit.features.draws import Draw
+    from clipkit.features.few_shot import FewShot
 
 RATIOS = (0.2, 0.4, 0.6, 0.8)  # CLIP-Adapter's paper chooses among such; its code has 0.2
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
@@ -65,7 +66,7 @@ class Given:
             raise ClipkitError("features and auxiliary features must be of the same pictures, in the same order")
 
     @classmethod
-    def of(cls, model, ours: Draw, theirs: Draw, text_weights: Tensor, shots: int, protocol: str, seed: int = 0) -> Given:
+    def of(cls, model, ours: FewShot, theirs: FewShot, text_weights: Tensor, shots: int, protocol: str, seed: int = 0) -> Given:
         """`shots` pictures a class of a draw, and those that the protocol allows (see `selection_rows`).
 
         ours, theirs: the same draw in the eyes of `model` and of the other network.
@@ -172,7 +173,7 @@ def clip_adapter(given: Given) -> Predict:
     best, chosen = -1.0, None
     for ratio in RATIOS if given.val else RATIOS[:1]:
         head = CLIPAdapter(ratio, scale=given.scale, steps=STEPS, seed=given.seed).fit(given.features, given.labels, given.text_weights)
-        right = (head.predict_logits(given.val[0]).argmax(1) == given.val[1]).double().mean().item() if given.val else 0.0
+        right = percent_right(head.predict_logits(given.val[0]), given.val[1]) if given.val else 0.0
         if right > best:
             best, chosen = right, head
     return lambda x, _: chosen.predict_logits(x)

@@ -8,8 +8,9 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from clipkit.adapt.cache import ALPHAS, BETAS, CHUNK, cache_logits, cache_values, matrix, unit_rows
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.adapt.cache import ALPHAS, BETAS, CHUNK, cache_logits
+from clipkit.errors import ClipkitError
 
 GAMMAS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)  # for a logit scale of 100
 SIGNATURES, RESCALES = ("class", "feature"), ("support", "batch")
@@ -23,16 +24,11 @@ def log_signatures(features: Tensor, text_weights: Tensor, temperature: float = 
 
     Raises ClipkitError: an unknown signature, a temperature not above 0, shapes that do not match, NaN.
     """
-    if signature not in SIGNATURES:
-        raise unknown("signature", signature, SIGNATURES)
-    if not temperature > 0:
-        raise ClipkitError(f"the temperature of a signature must be above 0, got {temperature}")
-    features = matrix(features, "features")
+    checks.one_of("signature", signature, SIGNATURES)
+    checks.positive(temperature=temperature)
+    features = checks.features(features)
     if signature == "class":
-        weights = matrix(text_weights, "text weights")
-        if weights.shape[1] != features.shape[1]:
-            raise ClipkitError(f"features have {features.shape[1]} dimensions, text weights {weights.shape[1]}: take both from one model")
-        features = features @ weights.to(features).T
+        features = features @ checks.features(text_weights, "text weights", features.shape[1]).to(features).T
     return (features / temperature).log_softmax(1)
 
 
@@ -44,41 +40,6 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     middle = log_q.mean(0)
     p = log_p.exp()
     return ((p * (log_p - middle)).sum(1, keepdim=True) - p @ (log_q - middle).T).clamp(min=0)
-
-
-def rescaled(divergence: Tensor, low: float, high: float, bottom: float, top: float) -> Tensor:
-    """psi(-D): the line that takes D = `low` to `top` and D = `high` to `bottom`; all `top` when low equals high."""
-    return top - (divergence - low) * ((top - bottom) / (high - low) if high > low else 0.0)
-
-
-def kl_affinity(
-    features: Tensor,
-    keys: Tensor,
-    text_weights: Tensor,
-    temperature: float = 0.5,
-    rescale: str = "support",
-    signature: str = "class",
-) -> Tensor:
-    """psi(-KL(signature of f || signature of k)) (N, M), brought to the range of the cosines f k^T.
-
-    The plain form, with all pairs at once; `TipX` sums it over each class without them.
-
-    Args:
-        features (N, D), keys (M, D), text_weights (C, D), unit norm. temperature, signature: see `log_signatures`.
-        rescale: "batch": smallest and largest divergence and cosine of these N x M pairs, as in the papers' code, so
-            that a picture's affinity depends on its company; "support": those of the keys among themselves, so that it
-            does not (and the affinity can leave the range).
-
-    Source: arXiv:2211.16198, section 3.2. Its code takes -psi(D) for psi(-D), which adds the same number to every
-    affinity: no prediction changes while each class has the same number of keys.
-    """
-    if rescale not in RESCALES:
-        raise unknown("way to rescale", rescale, RESCALES)
-    log_p, log_q = (log_signatures(x, text_weights, temperature, signature) for x in (features, keys))
-    divergence = kl_divergence(log_p, log_q)
-    if rescale == "support":
-        return rescaled(divergence, *_range(kl_divergence(log_q, log_q)), *_range(keys @ keys.T))
-    return rescaled(divergence, *_range(divergence), *_range(features @ keys.T))
 
 
 def _range(x: Tensor) -> tuple[float, float]:
@@ -98,14 +59,18 @@ class TipX:
 
     Args:
         alpha, beta, gamma: at least 0. scale: the model's logit scale.
-        temperature, signature, rescale: see `kl_affinity`.
+        temperature, signature: see `log_signatures`.
+        rescale: psi brings -D to the range of the cosines. "batch": by the smallest and largest divergence and cosine of
+            these N x M pairs, as in the papers' code, so that a picture's affinity depends on its company; "support": by
+            those of the keys among themselves, so that it does not (and the affinity can leave the range).
         normalise_by_shots: divide each class's sums by its number of keys; the papers' code does not.
 
     Attributes after `fit`: keys_ (M, D), labels_ (M,), text_weights_ (C, D). After `search`: chosen_.
 
     Source: arXiv:2211.16198, eq. 5, and github.com/vishaal27/SuS-X. Deliberate differences: that code leaves D = 0
     for the last N mod 100 test rows, rescales the test divergences to the cosines of the validation pictures, and
-    multiplies by 100 whatever the model.
+    multiplies by 100 whatever the model. It takes -psi(D) for psi(-D), which adds the same number to every affinity: no
+    prediction changes while each class has the same number of keys.
     """
 
     def __init__(
@@ -119,10 +84,9 @@ class TipX:
         rescale: str = "support",
         normalise_by_shots: bool = False,
     ):
-        if not (alpha >= 0 and beta >= 0 and gamma >= 0 and scale > 0):
-            raise ClipkitError(f"alpha, beta and gamma must be at least 0 and scale positive, got {alpha}, {beta}, {gamma}, {scale}")
-        if rescale not in RESCALES:
-            raise unknown("way to rescale", rescale, RESCALES)
+        checks.at_least(0, alpha=alpha, beta=beta, gamma=gamma)
+        checks.positive(scale=scale)
+        checks.one_of("way to rescale", rescale, RESCALES)
         self.alpha, self.beta, self.gamma, self.scale = float(alpha), float(beta), float(gamma), float(scale)
         self.temperature, self.signature, self.rescale = temperature, signature, rescale
         self.normalise_by_shots = normalise_by_shots
@@ -132,21 +96,18 @@ class TipX:
 
         Raises ClipkitError: shapes that do not match, NaN, features that are not of unit length, a label out of range.
         """
-        self.keys_ = unit_rows(features, "features")
-        log_q = log_signatures(self.keys_, text_weights, self.temperature, self.signature)
-        self.text_weights_ = matrix(text_weights, "text weights").to(self.keys_)
-        self.labels_ = cache_values(labels, len(self.keys_), len(text_weights)).to(self.keys_.device)
-        if self.labels_.ndim != 1:
-            raise ClipkitError("Tip-X needs one integer label a key")
+        self.keys_, self.labels_, self.text_weights_, _ = checks.support(features, labels, text_weights)
+        checks.unit(self.keys_)
+        log_q = log_signatures(self.keys_, self.text_weights_, self.temperature, self.signature)
         self._log_q, self._middle, self._support_range = log_q, log_q.mean(0), None
-        zeros = log_q.new_zeros(len(text_weights), log_q.shape[1])
+        zeros = log_q.new_zeros(len(self.text_weights_), log_q.shape[1])
         self._sums = zeros.index_add(0, self.labels_, log_q - self._middle)  # (C, S)
-        self._counts = torch.bincount(self.labels_, minlength=len(text_weights)).to(log_q)  # (C,)
+        self._counts = torch.bincount(self.labels_, minlength=len(self.text_weights_)).to(log_q)  # (C,)
         return self
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(N, C) logits of (N, D) unit-norm features."""
-        features = self._checked(features)
+        features = checks.unit(checks.fitted(self, "keys_", features))
         zero_shot, kl = self._without_votes(features)
         return zero_shot + self.gamma * kl + self.alpha * self._votes(features)
 
@@ -165,13 +126,13 @@ class TipX:
         times the mean number of keys a class). Of equals the smallest alpha is kept, then gamma, then what `more`
         names, then beta: what is nearest to zero-shot. The papers' code tries 200,000 triples on a hand-set range.
         """
-        features = self._checked(features)
-        labels = cache_values(labels, len(features), len(self.text_weights_)).to(self.keys_.device)
+        features = checks.unit(checks.fitted(self, "keys_", features))
+        labels = checks.labels(labels, len(features), len(self.text_weights_)).to(self.keys_.device)
         unit = self.scale / 100 * (len(self.keys_) / int((self._counts > 0).sum()) if self.normalise_by_shots else 1.0)
         alphas = sorted(a * unit for a in ALPHAS) if alphas is None else sorted(alphas)
         gammas = sorted(g * unit for g in GAMMAS) if gammas is None else sorted(gammas)
-        if labels.ndim != 1 or not (alphas and gammas and len(betas) and all(len(v) for v in more.values())):
-            raise ClipkitError("search needs one integer label a row and at least one value of each number it searches")
+        if not (alphas and gammas and len(betas) and all(len(v) for v in more.values())):
+            raise ClipkitError("search needs at least one value of each number it searches")
         best: tuple | None = None
         block = max(1, CHUNK // (len(features) * len(self.text_weights_)))  # alphas that are tried at a time
         for rest in product(*map(sorted, more.values())):
@@ -232,10 +193,3 @@ class TipX:
     def _affinity_range(self, features: Tensor) -> tuple[float, float]:
         keys = self._mixed_keys().T
         return _widest(_range(part @ keys) for part in features.split(max(1, CHUNK // len(self.keys_))))
-
-    def _checked(self, features: Tensor) -> Tensor:
-        if not hasattr(self, "keys_"):
-            raise ClipkitError(f"this {type(self).__name__} is not fitted: call fit(...) first")
-        if matrix(features, "features").shape[1] != self.keys_.shape[1]:
-            raise ClipkitError(f"features have {features.shape[1]} dimensions, the keys {self.keys_.shape[1]}: take both from one model")
-        return unit_rows(features, "features").to(self.keys_)

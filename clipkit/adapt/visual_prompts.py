@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit.adapt.prompting import _batches, _optimiser, checked_features, checked_labels, frozen
+from clipkit import checks
+from clipkit.adapt.prompting import frozen, importance, tune
 from clipkit.errors import ClipkitError
 from clipkit.models.towers import blocks, captured_inputs
 
@@ -35,8 +36,7 @@ class VisualPrompts:
     """
 
     def __init__(self, model, n: int = 8, deep: bool = False, std: float = 0.02, seed: int = 0, start: Tensor | None = None):
-        if n < 0:
-            raise ClipkitError(f"the number of visual prompts cannot be negative, got n={n}")
+        checks.at_least(0, n=n)
         self.model, self._visual = model, getattr(model.module, "visual", None)
         self._blocks = list(blocks(self._visual))
         trunk = getattr(self._visual, "trunk", None)
@@ -123,37 +123,27 @@ class VisualPrompts:
         """
         if not self.prompts.shape[1]:
             raise ClipkitError("n=0 visual prompts leave nothing to learn; give n of at least 1")
-        w_text = checked_features(text_weights, self.model.embed_dim).detach().to(self.prompts)
-        y = checked_labels(labels, len(pixels), len(w_text)).to(w_text.device)
-        n = len(y)
-        importance = torch.full((n,), 1 / n) if weights is None else weights.float().cpu().reshape(-1)
-        if len(importance) != n or not torch.isfinite(importance).all():
-            raise ClipkitError(f"weights must be {n} finite numbers, one a picture; got {tuple(importance.shape)}")
-        optimiser, schedule = _optimiser(self.prompts, optimizer, lr, weight_decay, steps, warmup)
+        w = checks.features(text_weights, "text weights", self.model.embed_dim).detach().to(self.prompts)
+        y = checks.labels(labels, len(pixels), len(w)).to(w.device)
+        n, shares, scale = len(y), importance(weights, len(y)).to(w), self.model.logit_scale.detach()
         if not warm_start:
             with torch.no_grad():
                 self.prompts.copy_(self._initial)
-        scale, losses = self.model.logit_scale.detach(), []
-        for rows in _batches(n, batch, steps, seed):
-            rows = torch.arange(n) if rows is None else rows
-            logits = scale * self.image_features(pixels[rows]) @ w_text.T
-            share = importance[rows].to(logits) * (n / len(rows))
-            loss = (share * F.cross_entropy(logits, y[rows.to(y.device)], reduction="none")).sum()
-            (self.prompts.grad,) = torch.autograd.grad(loss, self.prompts)
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.detach())
-        self.prompts.grad = None
-        self.losses_, self.text_weights_ = torch.stack(losses).tolist(), w_text
+
+        def loss(rows: Tensor | slice) -> Tensor:
+            each = F.cross_entropy(scale * self.image_features(pixels[rows]) @ w.T, y[rows], reduction="none")
+            return (shares[rows] * (n / len(each)) * each).sum()
+
+        self.losses_ = tune(self.prompts, loss, n, steps, lr, batch, optimizer, weight_decay, warmup, seed)
+        self.text_weights_ = w
         return self
 
     @torch.no_grad()
     def predict_logits(self, pixels: Tensor, batch: int = 256) -> Tensor:
         """(M, C) logits of pixels (M, 3, H, W). Raises ClipkitError before `fit`."""
-        if not hasattr(self, "text_weights_"):
-            raise ClipkitError("these visual prompts are not fitted: call fit(pixels, labels, text_weights) first")
+        w = checks.fitted(self, "text_weights_")
         parts = [self.image_features(pixels[i : i + batch]) for i in range(0, len(pixels), batch)]
-        return self.model.logit_scale * torch.cat(parts) @ self.text_weights_.T
+        return self.model.logit_scale * torch.cat(parts) @ w.T
 
 
 def refusal(model) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.adapt.cache import unit_rows
-from clipkit.checks import class_means, fitted, support
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
+from clipkit.metrics import class_means
+from clipkit.train import cosine_schedule, shuffled
 
 
 class ZeroShotProbe:
@@ -42,10 +41,10 @@ class ZeroShotProbe:
         penalty: str = "none",
         seed: int = 0,
     ):
-        if penalty not in ("none", "clap"):
-            raise unknown("penalty", penalty, ("none", "clap"))
-        if not scale > 0 or epochs < 0 or batch < 1 or not lr > 0:
-            raise ClipkitError(f"scale and lr must be positive, epochs at least 0, batch at least 1; got {scale}, {lr}, {epochs}, {batch}")
+        checks.one_of("penalty", penalty, ("none", "clap"))
+        checks.positive(scale=scale, lr=lr)
+        checks.at_least(0, epochs=epochs)
+        checks.at_least(1, batch=batch)
         self.scale, self.lr, self.epochs, self.batch, self.penalty, self.seed = float(scale), float(lr), epochs, batch, penalty, seed
 
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> ZeroShotProbe:
@@ -53,16 +52,17 @@ class ZeroShotProbe:
 
         Raises ClipkitError: shapes that do not match, NaN, features not of unit length, a label out of range, a loss that diverges.
         """
-        features, labels, n_classes = support(features, labels, text_weights)
-        unit_rows(features, "features")
-        features, start = features.detach(), F.normalize(text_weights.detach().to(features), dim=1)
+        features, labels, text_weights, n_classes = checks.support(features, labels, text_weights)
+        checks.unit(features)
+        features, start = features.detach(), F.normalize(text_weights.detach(), dim=1)
         self.multipliers_ = self._multipliers(features, labels, start, n_classes)
         weight, speed = start.clone(), torch.zeros_like(start)
-        order = torch.Generator().manual_seed(self.seed)
+        order = shuffled(len(features), self.batch, torch.Generator().manual_seed(self.seed))
         for epoch in range(self.epochs):
             # a first epoch that hardly moves the weights, then a cosine from lr to 0
-            rate = 1e-5 if epoch == 0 else self.lr * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
-            for rows in torch.randperm(len(features), generator=order).to(features.device).split(self.batch):
+            rate = 1e-5 if epoch == 0 else self.lr * cosine_schedule(epoch, self.epochs)
+            for _ in range(-(-len(features) // self.batch)):
+                rows = next(order)
                 speed.mul_(0.9).add_(self._slope(features[rows], labels[rows], weight, start))
                 weight.sub_(speed, alpha=rate)
         if not torch.isfinite(weight).all():
@@ -72,7 +72,7 @@ class ZeroShotProbe:
 
     def predict_logits(self, features: Tensor) -> Tensor:
         """(N, C) logits of (N, D) features."""
-        return self.scale * fitted(self, "weight_", features) @ self.weight_.T
+        return self.scale * checks.fitted(self, "weight_", features) @ self.weight_.T
 
     def _slope(self, features: Tensor, labels: Tensor, weight: Tensor, start: Tensor) -> Tensor:
         """Gradient (C, D) of the loss at `weight`, written out: a third of automatic differentiation's time for such small matrices."""

@@ -7,8 +7,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "affinity": ["aggregate", "filtered_affinity", "label_affinity"],
         "attention": ["MODES", "Mode", "custom_attention", "neighbourhood"],
-        "metrics": ["IoU", "boundary_iou", "class_prior", "confusion", "harmonic", "iou_of", "mean_iou", "patch_oracle"],
-        "patches": ["dense_features", "project", "value_maps"],
+        "metrics": ["IoU", "boundary_iou", "class_prior", "confusion", "iou_of", "mean_iou", "patch_oracle"],
+        "patches": ["project", "value_maps"],
         "proxy": ["colour_features", "proxy_attention", "proxy_matrix"],
         "refinement": ["PromptableSegmenter", "find_regions", "refine"],
         "sam": ["HuggingFaceSam", "load_sam"],
@@ -16,6 +16,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "smoothing": ["colour_smoothing"],
         "text": ["cosines", "group_max", "segment", "text_classifier"],
         "trident_windows": ["Windowed", "trident", "window_maps"],
-        "windows": ["slide", "splice", "windows"],
+        "windows": ["splice", "windows"],
     },
 )

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.dense.proxy import resize
 from clipkit.errors import ClipkitError
 
@@ -32,8 +33,8 @@ def filtered_affinity(attention: Tensor, values: Tensor, cos_fac: float = 1.2, c
         )
     if not cap < 1:
         raise ClipkitError(f"cap must be below 1, so that a cell's likeness to itself passes it, got {cap}")
-    if not (torch.isfinite(attention).all() and torch.isfinite(values).all()):
-        raise ClipkitError("attention or values hold NaN or infinite values; check the encoder's input")
+    checks.finite(attention, "attention")
+    checks.finite(values, "values")
     unit = F.normalize(values, dim=-1)
     alike = unit @ unit.transpose(-1, -2)  # (…, H, N, N)
     level = cos_fac * alike.mean((-3, -1), keepdim=True)  # (…, 1, N, 1)

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 KINDS = ("qk", "identity", "qq", "kk", "vv", "qq+kk", "near", "proxy")
 
@@ -37,8 +38,7 @@ class Mode:
     dual_path: bool = False
 
     def __post_init__(self):
-        if self.kind not in KINDS:
-            raise unknown("kind of attention", self.kind, KINDS)
+        checks.one_of("kind of attention", self.kind, KINDS)
         if self.last_n < 1:
             raise ClipkitError(f"last_n counts blocks from the end and must be at least 1, got {self.last_n}")
 
@@ -63,8 +63,7 @@ def mode_of(mode: str | Mode) -> Mode:
     """A `Mode` by name, or itself. Raises ClipkitError for an unknown name."""
     if isinstance(mode, Mode):
         return mode
-    if mode not in MODES:
-        raise unknown("dense mode", mode, MODES)
+    checks.one_of("dense mode", mode, MODES)
     return MODES[mode]
 
 
@@ -104,8 +103,7 @@ def custom_attention(
     Returns: the output (B, T, W), and the matrix (B, H, T, T); None for "identity".
     Raises ClipkitError for an unknown kind, or "proxy" without a matrix of the right size.
     """
-    if kind not in KINDS:
-        raise unknown("kind of attention", kind, KINDS)
+    checks.one_of("kind of attention", kind, KINDS)
     q, k, v, scale = heads_of(attn, x)
     if kind == "identity":
         return merge_heads(attn, v), None

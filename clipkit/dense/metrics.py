@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 IGNORE = 255
@@ -46,16 +47,10 @@ def confusion(predicted: Tensor, truth: Tensor, n_classes: int, ignore: int = IG
         raise ClipkitError(
             f"predicted labels {tuple(predicted.shape)} and true ones {tuple(truth.shape)} differ; upsample the scores, not labels"
         )
-    for what, x in (("predicted", predicted), ("true", truth)):
-        if x.is_floating_point() or x.dtype == torch.bool:
-            raise ClipkitError(f"{what} labels must be whole numbers, got {x.dtype}")
     keep = truth != ignore
-    p, t = predicted[keep].long(), truth[keep].long()
-    for what, x in (("predicted", p), ("true", t)):
-        if x.numel() and not (int(x.min()) >= 0 and int(x.max()) < n_classes):
-            raise ClipkitError(
-                f"{what} labels lie in {int(x.min())}..{int(x.max())}, with {n_classes} classes they must lie in 0..{n_classes - 1}"
-            )
+    n = int(keep.sum())
+    p = checks.labels(predicted[keep], n, n_classes, "predicted labels")
+    t = checks.labels(truth[keep], n, n_classes, "true labels")
     return torch.bincount(t * n_classes + p, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
@@ -80,11 +75,6 @@ def mean_iou(predicted: Tensor, truth: Tensor, n_classes: int, ignore: int = IGN
     [0.5, 0.5, nan]
     """
     return iou_of(confusion(predicted, truth, n_classes, ignore))
-
-
-def harmonic(a: float, b: float) -> float:
-    """Harmonic mean, of seen and unseen classes' IoU for instance; 0 if one is 0."""
-    return 0.0 if a + b == 0 else 2 * a * b / (a + b)
 
 
 def border(mask: Tensor, distance: int) -> Tensor:

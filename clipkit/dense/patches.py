@@ -14,21 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipkit import checks
 from clipkit.dense.attention import Mode, custom_attention, heads_of, merge_heads, mode_of, neighbourhood
 from clipkit.dense.proxy import proxy_attention, proxy_matrix, resize
 from clipkit.errors import ClipkitError
-
-
-def dense_features(model, images: Tensor, mode: str | Mode = "naclip", **options) -> Tensor:
-    """Patch features (B, D, h, w) in the joint space, not normalised (see `clipkit.dense.text.cosines`).
-
-    Args:
-        model: a DualEncoder. images: normalised pixels (B, 3, H, W), sides multiples of the patch size; other sizes than the
-            model's own have their position embeddings resized (bicubic).
-        mode: a name of `MODES` or a `Mode`. options: see `value_maps`.
-    Raises ClipkitError: what `value_maps` refuses.
-    """
-    return project(model, value_maps(model, images, [mode], **options)[0])
 
 
 def value_maps(
@@ -188,6 +177,4 @@ def _checked(model, images: Tensor) -> Tensor:
         raise ClipkitError(
             f"pictures of {images.shape[2]} × {images.shape[3]} pixels do not divide into patches of {patch}; resize them first"
         )
-    if images.numel() and not torch.isfinite(images.sum()):
-        raise ClipkitError("the pixels hold NaN or infinite values; check the pictures and their normalisation")
-    return images.to(model.device, model.dtype)
+    return checks.finite(images, "pixels").to(model.device, model.dtype)

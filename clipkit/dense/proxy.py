@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 
 def proxy_matrix(guide: Tensor, beta: float = 1.2, gamma: float = 3.0, mean: str = "window") -> Tensor:
@@ -26,12 +27,10 @@ def proxy_matrix(guide: Tensor, beta: float = 1.2, gamma: float = 3.0, mean: str
     """
     if guide.ndim != 4:
         raise ClipkitError(f"a guide gives features (B, C, h, w), got {tuple(guide.shape)}")
-    if not torch.isfinite(guide).all():
-        raise ClipkitError("the guide's features hold NaN or infinite values; check its input")
+    checks.finite(guide, "the guide's features")
     f = F.normalize(guide.flatten(2), dim=1)  # (B, C, M)
     similar = f.transpose(1, 2) @ f
-    if mean not in ("window", "batch"):
-        raise unknown("mean", mean, ("window", "batch"))
+    checks.one_of("mean", mean, ("window", "batch"))
     level = similar.mean((1, 2), keepdim=True) if mean == "window" else similar.mean()
     score = gamma * (similar - beta * level)
     own = torch.eye(score.shape[-1], dtype=torch.bool, device=score.device)

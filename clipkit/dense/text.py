@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.dense.proxy import resize
 from clipkit.errors import ClipkitError
 
@@ -63,8 +64,7 @@ def cosines(features: Tensor, text: Tensor) -> Tensor:
     """
     if features.ndim != 4 or text.ndim != 2 or features.shape[1] != text.shape[1]:
         raise ClipkitError(f"features {tuple(features.shape)} and text {tuple(text.shape)} do not match: want (B, D, h, w) and (R, D)")
-    if not torch.isfinite(features).all():
-        raise ClipkitError("dense features hold NaN or infinite values; extract them again")
+    checks.finite(features, "dense features")
     return torch.einsum("bdhw,rd->brhw", F.normalize(features.float(), dim=1), F.normalize(text.float(), dim=1).to(features.device))
 
 
@@ -95,8 +95,8 @@ def segment(
         background: added to the cosines of class 0's words before the softmax; 0 in the papers.
     Raises ClipkitError: scale not positive, a threshold outside 0..1.
     """
-    if not scale > 0 or not 0 <= prob_thd <= 1:
-        raise ClipkitError(f"segment needs scale > 0 and 0 <= prob_thd <= 1, got {scale} and {prob_thd}")
+    checks.positive(scale=scale)
+    checks.share(prob_thd=prob_thd)
     groups = torch.arange(scores.shape[1]) if groups is None else groups
     if background:
         scores = scores + background * (groups == 0).to(scores)[None, :, None, None]

@@ -5,8 +5,6 @@ Letters: B pictures, K windows, D channels, c side of a window in pixels, h × w
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -71,15 +69,3 @@ def splice(features: Tensor, locations: Tensor, grid: tuple[int, int]) -> Tensor
     if (count == 0).any():
         raise ClipkitError(f"{int((count == 0).sum())} of the grid's cells lie in no window; use a smaller stride")
     return total / count
-
-
-def slide(fn: Callable[[Tensor], Tensor], image: Tensor, crop: int, stride: int) -> Tensor:
-    """Segment, then splice: scores of each window, brought to its pixels and averaged where windows overlap.
-
-    Args: fn: windows (M, 3, c, c) to scores (M, C, h, w). image: (3, H, W) or (B, 3, H, W).
-    Returns: (C, H, W) or (B, C, H, W).
-    """
-    crops, places = windows(image, crop, stride)
-    scores = fn(crops.flatten(0, -4)) if image.ndim == 4 else fn(crops)
-    scores = scores.reshape(*crops.shape[:-3], *scores.shape[1:])
-    return splice(scores, places, tuple(image.shape[-2:]))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clipkit.datasets import load_dataset
 from clipkit.errors import ClipkitError
+from clipkit.features.samples import some_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,15 +74,14 @@ def loaded_crawl(corpus: str, n: int, seed: int, root=None) -> Crawl:
             raise ClipkitError(
                 f"the captions in {corpus} cannot be read ({error.strerror or error}); give a text file, a caption a line"
             ) from None
-        return Crawl(_some(lines, n, seed))
+        return Crawl([lines[i] for i in some_rows(len(lines), n, seed)])
     try:
         found = load_dataset(corpus, "train", root)
     except ClipkitError:
         found = load_dataset(corpus, "test", root)
     if found.captions is None:
         raise ClipkitError(f"{corpus} has no captions to count in; take a folder with a captions.csv, or a text file with a caption a line")
-    rows = np.sort(np.random.default_rng(seed).permutation(len(found))[:n])
-    found = found.subset(rows)
+    found = found.subset(some_rows(len(found), n, seed))
     return Crawl([captions[0] for captions in found.captions], None, found)
 
 
@@ -125,7 +125,3 @@ def taught_judge(lesson: Crawl, known: Mapping[str, Sequence[str]], spell, n: in
 
 def _parts(rows: np.ndarray, size: int = 1024) -> list[np.ndarray]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]
-
-
-def _some(lines: list[str], n: int, seed: int) -> list[str]:
-    return [lines[i] for i in np.sort(np.random.default_rng(seed).permutation(len(lines))[:n])]

@@ -14,8 +14,9 @@ from torch import Tensor
 from clipkit import paths
 from clipkit.datasets import Dataset, UnreadableImage
 from clipkit.errors import ClipkitError
-from clipkit.features.store import FORMAT, FeatureStore, key_of, log, read_facts
+from clipkit.features.store import FORMAT, FeatureStore, key_of, log
 from clipkit.features.stream import ahead, cores
+from clipkit.kept import read_facts
 from clipkit.notices import notice
 
 if TYPE_CHECKING:

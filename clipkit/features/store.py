@@ -1,8 +1,6 @@
-"""Tensors on disk under names made of their content, and the manifest that ties the shards of one extraction together.
+"""One extraction on disk: shards under names made of their content, and the manifest that ties them together.
 
-A shard's file name ends in the hash of its bytes and is put in place by a rename. So a file is whole or
-absent, damage is noticed on reading, and two writers at once cannot spoil each other's work: at worst both
-write the same shard. No lock is needed, and none can be left behind by a killed process.
+How a file is written, so that no lock is needed, is told in `clipkit.kept`.
 """
 
 from __future__ import annotations
@@ -13,64 +11,21 @@ import logging
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import safe_open
 from torch import Tensor
 
 from clipkit.datasets.fingerprints import hash_file, write_atomically
 from clipkit.errors import ClipkitError
+from clipkit.kept import find_tensors, is_whole, read_facts, write_tensors
 
 FORMAT = 2  # raise it when what is stored, or how it is computed, changes: older caches are then left alone
 MANIFEST = "manifest.json"
 log = logging.getLogger("clipkit.features")
-_verified: dict[str, tuple[int, int]] = {}  # path -> (size, mtime) at which its hash was right
 
 
 def key_of(identity: dict) -> str:
     """Short hash of everything that a set of tensors depends on."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def write_tensors(folder: Path, stem: str, tensors: dict[str, Tensor], facts: dict) -> tuple[Path, str]:
-    """Write one safetensors file `<stem>-<hash>.safetensors`; returns its path and the SHA-256 of its bytes. Raises OSError."""
-    data = save({k: t.contiguous() for k, t in tensors.items()}, {"facts": json.dumps(facts, sort_keys=True)})
-    digest = hashlib.sha256(data).hexdigest()
-    path = folder / f"{stem}-{digest[:16]}.safetensors"
-    write_atomically(path, data)
-    return path, digest
-
-
-def is_whole(path: Path) -> bool:
-    """Whether a file's bytes still have the hash in its name; hashed once a process as long as the file does not change."""
-    try:
-        status = path.stat()
-        stamp = (status.st_size, status.st_mtime_ns)
-        if _verified.get(str(path)) == stamp:
-            return True
-        whole = hash_file(path).startswith(path.stem.rpartition("-")[2])
-    except OSError:
-        return False
-    if whole:
-        _verified[str(path)] = stamp
-    else:
-        log.warning("%s is damaged; its features are computed again", path)
-    return whole
-
-
-def find_tensors(folder: Path, stem: str, key: str) -> Path | None:
-    """A whole file `<stem>-*.safetensors` that was made for `key`, or None."""
-    for path in sorted(folder.glob(f"{stem}-*.safetensors")):
-        if is_whole(path) and read_facts(path).get("key") == key:
-            return path
-    return None
-
-
-def read_facts(path: Path) -> dict:
-    try:
-        with safe_open(path, "pt") as stored:
-            return json.loads((stored.metadata() or {}).get("facts", "{}"))
-    except (OSError, SafetensorError, ValueError):
-        return {}
 
 
 class FeatureStore:

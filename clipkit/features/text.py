@@ -12,7 +12,8 @@ from torch import Tensor
 
 from clipkit import paths
 from clipkit.errors import ClipkitError
-from clipkit.features.store import FORMAT, find_tensors, key_of, log, write_tensors
+from clipkit.features.store import FORMAT, key_of, log
+from clipkit.kept import find_tensors, write_tensors
 from clipkit.models.inputs import as_texts
 
 

@@ -16,7 +16,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "caption_metrics": [
             "attribute_prf",
             "chair",
-            "distinct_n",
             "listener_recall",
             "listener_scores",
             "ngram_repetition",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import split_words
 from clipkit.world.caption_parser import Reading, ancestors, matching, parse
@@ -135,23 +136,14 @@ def ngram_repetition(texts: Sequence[str], longest: int = 3) -> float:
 _GLUE = {"a", "an", "the", "and", ",", "of", "in", "on", "to"}
 
 
-def distinct_n(texts: Sequence[str], n: int = 2) -> float:
-    """Different n-grams of all captions together over all their n-grams, 0 to 1."""
-    grams = [tuple(words[i : i + n]) for words in map(split_words, texts) for i in range(len(words) - n + 1)]
-    return len(set(grams)) / max(1, len(grams))
-
-
 def retrieval_recall(text_features, image_features, k: int = 1) -> float:
     """Share of texts (N, D) whose own picture, the same row of (N, D), is among the k nearest pictures by cosine; ties are shared out.
 
     Raises: ClipkitError for another number of texts than pictures, NaN, or k below 1.
     """
-    import torch
-
-    if text_features.shape != image_features.shape or text_features.ndim != 2 or k < 1:
-        raise ClipkitError(f"give as many texts as pictures and k ≥ 1; got {text_features.shape}, {image_features.shape}, k={k}")
-    if not bool(torch.isfinite(text_features).all() and torch.isfinite(image_features).all()):
-        raise ClipkitError("features hold NaN or infinite values; extract them again")
+    text_features, image_features = checks.features(text_features, "text features"), checks.features(image_features, "image features")
+    checks.same_shape(text_features, image_features, what="features of texts and of their pictures")
+    checks.at_least(1, k=k)
     return _shared_recall((text_features @ image_features.T).cpu().numpy(), k)
 
 

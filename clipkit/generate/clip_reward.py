@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipkit import checks
 from clipkit.errors import ClipkitError, unknown
 from clipkit.language.word_noise import corrupt_caption
 
@@ -74,8 +75,7 @@ class CLIPReward:
     """
 
     def __init__(self, clip, prompt: str = PROMPT, weight: float = 2.5, grammar_head: GrammarHead | None = None, batch: int = 256):
-        if not weight > 0:
-            raise ClipkitError(f"the weight of CLIP-S must be positive, got {weight}")
+        checks.positive(weight=weight)
         self.clip, self.prompt, self.weight, self.grammar_head, self.batch = clip, prompt, weight, grammar_head, batch
 
     @torch.no_grad()
@@ -86,8 +86,7 @@ class CLIPReward:
         """
         if image_features.ndim != 2 or len(image_features) != len(texts):
             raise ClipkitError(f"{len(texts)} captions but picture features {tuple(image_features.shape)}: give (N, D) for N captions")
-        if not torch.isfinite(image_features.sum()):
-            raise ClipkitError("the picture features hold NaN or infinite values; extract them again")
+        checks.finite(image_features, "picture features")
         different = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         place = torch.tensor([different[text] for text in texts], dtype=torch.int64)
         states, features = self.encode(list(different))

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 from clipkit.generate.caption_model import CaptionDecoder
+from clipkit.train import shuffled
 
 BASELINES = ("greedy", "loo")
 NORMS = ("token", "sequence")
@@ -29,8 +31,7 @@ def advantages(rewards: Tensor, greedy: Tensor | None = None) -> Tensor:
         raise ClipkitError(
             f"rewards are (B, K) and greedy (B,), got {tuple(rewards.shape)} and {greedy if greedy is None else greedy.shape}"
         )
-    if not torch.isfinite(rewards).all():
-        raise ClipkitError("the reward is NaN or infinite for some caption; check the reward model")
+    checks.finite(rewards, "rewards")
     if greedy is not None:
         return rewards - greedy[:, None]
     k = rewards.shape[1]
@@ -56,8 +57,7 @@ def self_critical_loss(logprobs: Tensor, mask: Tensor, advantage: Tensor, norm: 
 
     Raises: ClipkitError for other shapes or an unknown norm.
     """
-    if norm not in NORMS:
-        raise unknown("norm", norm, NORMS)
+    checks.one_of("norm", norm, NORMS)
     if logprobs.shape != mask.shape or advantage.shape != logprobs.shape[:1]:
         raise ClipkitError(
             f"log-probabilities {tuple(logprobs.shape)}, mask {tuple(mask.shape)} and advantages {tuple(advantage.shape)} do not fit"
@@ -103,8 +103,7 @@ def scst_step(
     Returns: {"reward", "baseline", each part, "entropy" (nats a word), "words" (a caption), "kl"}, means over the samples.
     Raises: ClipkitError for an unknown baseline, or a reward that is not finite.
     """
-    if baseline not in BASELINES:
-        raise unknown("baseline", baseline, BASELINES)
+    checks.one_of("baseline", baseline, BASELINES)
     vocabulary, b = captioner.vocabulary, len(pictures)
     captioner.eval()
     sampled = captioner.sample(pictures, k, how="sample", temperature=temperature, generator=generator)  # (B · K, L)
@@ -163,15 +162,13 @@ def self_critical_training(
     trained = captioner.copy().eval()
     optimiser = torch.optim.Adam(trained.parameters(), lr=lr, betas=(0.9, 0.98))
     generator = torch.Generator(trained.device).manual_seed(seed)
-    shuffle, order = torch.Generator().manual_seed(seed), torch.empty(0, dtype=torch.int64)
+    order = shuffled(len(pictures), batch, torch.Generator().manual_seed(seed), "carry")
     log, seen = [], []
     for step in range(steps + 1):
         if look is not None and step in looks:
             seen.append({"step": step, **look(trained)})
         if step == steps:
             break
-        while len(order) < batch:
-            order = torch.cat([order, torch.randperm(len(pictures), generator=shuffle)])
-        rows, order = order[:batch], order[batch:]
+        rows = next(order)
         log.append(scst_step(trained, optimiser, pictures[rows].to(trained.device).float(), rows, reward, generator=generator, **options))
     return trained, log, seen

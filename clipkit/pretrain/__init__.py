@@ -14,7 +14,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "hash_uniform",
             "keep_probability",
             "merge_counts",
-            "pick_text",
             "tail_share",
             "threshold_for_size",
             "threshold_for_tail",

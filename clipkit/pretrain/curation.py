@@ -166,21 +166,6 @@ def hash_sample(uids: Sequence, probability: np.ndarray, seed: int) -> np.ndarra
     return hash_uniform(uids, seed, "keep") < probability
 
 
-def pick_text(uids: Sequence, n_texts: Sequence[int], seed: int) -> np.ndarray:
-    """(N,) int64: which of a picture's texts is used, 0 .. n_texts - 1, drawn by hash: one text a picture.
-
-    All texts are counted; then one a picture is drawn, and only it is balanced. Pass texts that matched something only.
-
-    Raises: ClipkitError for a picture without a text, or lengths that differ.
-    Source: `curate` of facebookresearch/MetaCLIP (arXiv:2507.22062). The first release draws for every text instead, and lists
-    a picture once for each text that is accepted.
-    """
-    n_texts = np.asarray(n_texts)
-    if n_texts.shape != (len(uids),) or (n_texts < 1).any():
-        raise ClipkitError("every picture needs at least one text, and one number of texts a uid; leave pictures without a match out")
-    return np.floor(hash_uniform(uids, seed, "text") * n_texts).astype(np.int64)
-
-
 def gini(counts: np.ndarray) -> float:
     """Inequality of counts (P,): 0 when all are equal, near 1 when one entry has everything. Raises: ClipkitError for all zero.
 

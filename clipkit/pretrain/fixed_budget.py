@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.pretrain.frozen_clip import TwoHeads, feature_batches
 from clipkit.pretrain.losses import info_nce
@@ -166,8 +167,7 @@ def balanced_rows(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
 def _checked(images: Tensor, tokens: Tensor, weights: Tensor | None, draws: Tensor | None, mix: Sequence[float] | None) -> None:
     if tokens.ndim not in (2, 3) or len(tokens) != len(images) or not len(images):
         raise ClipkitError(f"want (N, L) or (N, K, L) tokens for N pictures; got {tuple(tokens.shape)} for {len(images)}")
-    if not torch.isfinite(images).all():
-        raise ClipkitError("the images hold NaN or infinity; look at the model that made their features")
+    checks.finite(images, "images")
     for name, given in (("weights", weights), ("draws", draws)):
         if given is not None and not (given.shape == (len(images),) and (given >= 0).all() and given.sum() > 0):
             raise ClipkitError(f"{name}: one number a pair, none negative, not all zero; got shape {tuple(given.shape)}")

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.train import shuffled
 
 EMBED_DIM, WIDTH = 64, 256  # joint dimensions; hidden units
 
@@ -37,8 +39,7 @@ class TwoHeads(nn.Module):
         learnt: bool = False,
     ):
         super().__init__()
-        if not logit_scale > 0:
-            raise ClipkitError(f"logit_scale must be a positive number, got {logit_scale}")
+        checks.positive(logit_scale=logit_scale)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.image = nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, embed_dim))
@@ -72,12 +73,9 @@ def feature_batches(features: Tensor, tokens: Tensor, batch: int, seed: int) -> 
         raise ClipkitError(f"{len(features)} pictures and {len(tokens)} captions are no pairs; give one caption a picture")
     if len(features) < batch:
         raise ClipkitError(f"{len(features)} pairs do not fill a batch of {batch}; give more pairs or a smaller batch")
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(len(features), generator=generator).to(features.device)
-        for start in range(0, len(order) - batch + 1, batch):
-            rows = order[start : start + batch]
-            yield features[rows], tokens[rows]
+    for rows in shuffled(len(features), batch, torch.Generator().manual_seed(seed), "drop"):
+        rows = rows.to(features.device)
+        yield features[rows], tokens[rows]
 
 
 @torch.no_grad()

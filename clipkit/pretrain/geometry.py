@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import unknown
 
 
 def _matched(image_features: Tensor, text_features: Tensor) -> None:
-    if image_features.ndim != 2 or image_features.shape[1] != text_features.shape[-1]:
-        raise ClipkitError(f"features must be (N, D) and (M, D), got {tuple(image_features.shape)} and {tuple(text_features.shape)}")
+    checks.features(text_features, "text features", checks.features(image_features, "image features").shape[1])
 
 
 def modality_gap(image_features: Tensor, text_features: Tensor) -> Tensor:
@@ -37,8 +37,7 @@ def uniformity(features: Tensor, t: float = 2.0) -> Tensor:
 
     Source: Wang and Isola, arXiv:2005.10242, eq. 2.
     """
-    if len(features) < 2:
-        raise ClipkitError("uniformity needs at least two feature vectors")
+    features = checks.features(features, at_least=2)
     return torch.pdist(features).square().mul(-t).exp().mean().log()
 
 
@@ -47,10 +46,7 @@ def spectrum(features: Tensor) -> Tensor:
 
     Raises: ClipkitError for another shape, fewer than two rows, or values that are not finite.
     """
-    if features.ndim != 2 or len(features) < 2:
-        raise ClipkitError(f"a spectrum needs (N, D) features with N at least 2, got {tuple(features.shape)}")
-    if not torch.isfinite(features).all():
-        raise ClipkitError("the features hold NaN or infinity; look at the encoder that made them")
+    features = checks.features(features, at_least=2)
     return torch.linalg.svdvals(features - features.mean(0)).square() / (len(features) - 1)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
@@ -28,8 +29,7 @@ def retrieval_weights(query: Tensor, stored: Tensor, beta: Tensor | float, hidde
     """
     if query.ndim != 2 or stored.ndim != 2 or query.shape[1] != stored.shape[1] or not len(stored):
         raise ClipkitError(f"retrieval wants (N, D) queries and (M, D) stored patterns, got {tuple(query.shape)} and {tuple(stored.shape)}")
-    if not beta > 0:
-        raise ClipkitError(f"beta must be a positive number, got {float(beta)}")
+    checks.positive(beta=beta)
     # half precision would round the exponents, and autocast would bring it back
     with torch.autocast(query.device.type, enabled=False):
         energy = beta * full(query) @ full(stored).T  # (N, M)
@@ -77,8 +77,7 @@ def recall(
     Raises: ClipkitError as `retrieve`, and when the shapes differ.
     """
     x, y = image_features, text_features
-    if x.shape != y.shape:
-        raise ClipkitError(f"recall wants pairs, two (B, D) tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+    checks.same_shape(x, y, what="features (B, D) of pairs")
     own = torch.eye(len(x), dtype=torch.bool, device=x.device) if hide_self else None
     other = beta if beta_text is None else beta_text
     return Recalled(retrieve(x, x, beta, own), retrieve(y, x, beta), retrieve(x, y, other), retrieve(y, y, other, own))

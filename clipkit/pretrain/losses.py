@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.pretrain.hopfield import full, recall
 
@@ -166,8 +167,7 @@ def decoupled_info_nce(
     raminnakhli/Decoupled-Contrastive-Learning, each in one direction and with `within`. As there the weights are not detached.
     """
     _pairs("decoupled_info_nce", image_features, text_features, false_negatives)
-    if sigma is not None and not sigma > 0:
-        raise ClipkitError(f"sigma must be a positive number, or None for equal weights; got {sigma}")
+    checks.positive(sigma=sigma)
     x, y = full(image_features), full(text_features)
     own = (x * y).sum(1)  # (B,) cosine of each pair
     weight = 1.0 if sigma is None else 2 - len(own) * (own / sigma).softmax(0)

@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibration": ["expected_calibration_error", "fit_temperature", "reliability"],
         "clipn": ["NoTextTower", "YesNo", "clipn_loss", "clipn_scores"],
         "mmd": ["squared_mmd"],
-        "ood": ["choose_negatives", "clipped", "nearest", "neg_label", "ood_score"],
+        "ood": ["choose_negatives", "neg_label", "ood_score"],
         "ood_metrics": ["OODMetrics", "balanced_accuracy", "ood_metrics", "threshold_for_recall"],
         "ood_splits": ["OODSplit", "class_split", "world_split"],
         "worst_group": ["GroupAccuracy", "group_accuracy"],

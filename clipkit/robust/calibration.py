@@ -8,29 +8,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.errors import ClipkitError
-
-
-def _check(probabilities: Tensor, labels: Tensor) -> None:
-    if probabilities.ndim != 2 or len(probabilities) != len(labels):
-        raise ClipkitError(f"want (N, C) scores and (N,) labels, got {tuple(probabilities.shape)} and {tuple(labels.shape)}")
-    if len(labels) == 0:
-        raise ClipkitError("calibration needs at least one example")
-    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
-        raise ClipkitError(f"labels must lie in 0..{probabilities.shape[1] - 1}, got {labels.min().item()}..{labels.max().item()}")
-
-
-def _check_probabilities(probabilities: Tensor, bins: int) -> None:
-    if not torch.isfinite(probabilities).all():
-        raise ClipkitError("the probabilities hold NaN or infinite values; mend the scores they were made of")
-    sums = probabilities.double().sum(1)
-    row = int((sums - 1).abs().argmax())
-    wrong = f"row {row} adds up to {sums[row]:.3g}" if (sums[row] - 1).abs() > 1e-2 else ""  # half precision is off by some thousandths
-    wrong = f"one is {probabilities.min():.3g}" if probabilities.min() < 0 else wrong
-    if wrong:
-        raise ClipkitError(f"probabilities (N, C) are wanted, but {wrong}; of logits give logits.softmax(1)")
-    if bins < 1:
-        raise ClipkitError(f"bins = {bins}: at least one confidence bin is needed")
+from clipkit import checks
 
 
 def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> tuple[Tensor, Tensor, Tensor]:
@@ -40,8 +18,9 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> tuple[
     Returns: three (bins,) tensors; empty bins hold 0.
     Raises ClipkitError: shapes or labels that do not fit, NaN, rows that do not sum to 1 (logits), bins below 1.
     """
-    _check(probabilities, labels)
-    _check_probabilities(probabilities, bins)
+    probabilities = checks.probabilities(probabilities)
+    labels = checks.labels(labels, len(probabilities), probabilities.shape[1])
+    checks.at_least(1, bins=bins)
     confidence, prediction = probabilities.double().max(1)
     correct = (prediction == labels).double()
     # Bin k holds confidences in (k/bins, (k+1)/bins].
@@ -66,10 +45,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     One number cannot change which class wins. Source: arXiv:1706.04599, section 4.2.
     """
-    _check(logits, labels)
-    if not torch.isfinite(logits).all():
-        raise ClipkitError("the logits hold NaN or infinite values; mend the scores they were made of")
-    logits = logits.double()
+    logits = checks.features(logits, "logits").double()
+    labels = checks.labels(labels, len(logits), logits.shape[1])
 
     def loss(log_t: float) -> float:
         return F.cross_entropy(logits / np.exp(log_t), labels).item()

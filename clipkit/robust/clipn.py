@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.models.inputs import as_texts
 
@@ -36,8 +37,7 @@ class NoTextTower(nn.Module):
 
     def __init__(self, model, n_prompts: int = 16, train: Sequence[str] | None = None):
         super().__init__()
-        if n_prompts < 0:
-            raise ClipkitError(f"the number of prompts must not be negative, got {n_prompts}")
+        checks.at_least(0, n_prompts=n_prompts)
         visual = {id(part): None for name in ("visual", "classifier") if (part := getattr(model.module, name, None)) is not None}
         self.model = copy.deepcopy(model, visual)  # the picture tower stays out
         self.network = self.model.module
@@ -91,9 +91,7 @@ def clipn_loss(
     as short as these, "others" are often true.
     """
     n = len(image_features)
-    if not image_features.shape == text_features.shape == no_features.shape or image_features.ndim != 2:
-        shapes = [tuple(x.shape) for x in (image_features, text_features, no_features)]
-        raise ClipkitError(f"clipn_loss wants three (B, D) tensors of one shape, got {shapes}")
+    checks.same_shape(image_features, text_features, no_features, what="image, text and no features (B, D)")
     own = torch.eye(n, dtype=torch.bool, device=image_features.device)
     match = own if match is None else match
     if match.shape != (n, n) or match.dtype != torch.bool or not match.diagonal().all():
@@ -129,8 +127,7 @@ def clipn_scores(features: Tensor, yes_weights: Tensor, no_weights: Tensor, scal
     """
     from clipkit.robust.ood import cosines
 
-    if yes_weights.shape != no_weights.shape:
-        raise ClipkitError(f"yes and no weights must agree: {tuple(yes_weights.shape)} and {tuple(no_weights.shape)}")
+    checks.same_shape(yes_weights, no_weights, what="yes and no weights")
     yes, no = scale * cosines(features, yes_weights), scale * cosines(features, no_weights)
     p, q = yes.softmax(1), (yes - no).sigmoid()
     winner = q.gather(1, p.argmax(1, keepdim=True))[:, 0]

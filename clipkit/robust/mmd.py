@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
@@ -21,12 +22,8 @@ def squared_mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> float:
     Raises ClipkitError: fewer than two rows, another number of dimensions, NaN, a bandwidth not above 0.
     Source: Gretton et al., A kernel two-sample test, JMLR 13 (2012), eq. 3.
     """
-    for name, features in (("x", x), ("y", y)):
-        if features.ndim != 2 or len(features) < 2 or not torch.isfinite(features).all():
-            raise ClipkitError(f"{name}: want finite features (N, D) with N at least 2, got {tuple(features.shape)}")
-    if x.shape[1] != y.shape[1]:
-        raise ClipkitError(f"x has {x.shape[1]} dimensions, y {y.shape[1]}: take both from one model")
-    x, y = x.double(), y.to(x.device).double()
+    x = checks.features(x, "x", at_least=2).double()
+    y = checks.features(y, "y", x.shape[1], at_least=2).to(x)
     n, m = len(x), len(y)
     both = torch.cat([x, y])
     squared = ((both * both).sum(1)[:, None] + (both * both).sum(1) - 2 * both @ both.T).clamp(min=0)

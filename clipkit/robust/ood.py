@@ -10,7 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 
 def max_softmax(cosines: Tensor, scale: float) -> Tensor:
@@ -61,20 +62,15 @@ def ood_score(method: str, features: Tensor, weights: Tensor, scale: float, **se
 
     Raises ClipkitError: an unknown method, shapes that do not fit, NaN, a scale or temperature not above 0.
     """
-    if method not in OF_COSINES:
-        raise unknown("OOD score", method, OF_COSINES)
-    if not scale > 0 or not settings.get("temperature", 1.0) > 0:
-        raise ClipkitError(f"scale and temperature must be above 0, got {scale} and {settings.get('temperature', 1.0)}")
+    checks.one_of("OOD score", method, OF_COSINES)
+    checks.positive(scale=scale, temperature=settings.get("temperature"))
     return OF_COSINES[method](cosines(features, weights), float(scale), **settings)
 
 
 def cosines(features: Tensor, weights: Tensor) -> Tensor:
     """(N, C) products of unit vectors. Raises ClipkitError for shapes that do not fit, no class, NaN."""
-    if features.ndim != 2 or weights.ndim != 2 or features.shape[1] != weights.shape[1] or not len(weights):
-        raise ClipkitError(f"want (N, D) features and (C, D) weights, C at least 1; got {tuple(features.shape)} and {tuple(weights.shape)}")
-    for name, x in (("features", features), ("weights", weights)):
-        if not torch.isfinite(x).all():
-            raise ClipkitError(f"{name} hold NaN or infinity; extract them again")
+    weights = checks.features(weights, "weights")
+    features = checks.features(features, width=weights.shape[1], at_least=0)
     return features @ weights.to(features).T
 
 
@@ -100,26 +96,3 @@ def choose_negatives(candidates: Tensor, weights: Tensor, share: float = 0.15, q
         raise ClipkitError(f"choose from at least one candidate a share in (0, 1], got {len(candidates)} and {share}")
     likeness = cosines(candidates, weights).quantile(quantile, dim=1)
     return likeness.argsort()[: max(1, round(share * len(candidates)))]
-
-
-def nearest(features: Tensor, known: Tensor, k: int = 10) -> Tensor:
-    """kNN: the cosine with the k-th nearest of K pictures of known classes, (N,). It needs pictures, not names.
-
-    Source: Sun et al., arXiv:2204.06507. Raises ClipkitError: k not in 1..K.
-    """
-    if not 1 <= k <= len(known):
-        raise ClipkitError(f"k must lie in 1..{len(known)}, the number of known pictures; got {k}")
-    return cosines(features, known).topk(k, dim=1).values[:, -1]
-
-
-def clipped(activations: Tensor, known: Tensor, percentile: float = 0.9) -> Tensor:
-    """ReAct: activations (N, F) cut off from above at a percentile of those of known pictures (K, F).
-
-    For CLIP give the pooled activations *before* the projection, then project, normalise and score. There is no form of it
-    for CLIP in the paper. Source: Sun et al., arXiv:2111.12797, eq. 2. Raises ClipkitError: a percentile outside (0, 1].
-    """
-    if not 0 < percentile <= 1:
-        raise ClipkitError(f"the percentile is a share in (0, 1], got {percentile}")
-    # of all activations together, by sorting: torch.quantile refuses more than 16 million numbers
-    values = known.flatten().sort().values
-    return activations.clamp(max=values[min(len(values) - 1, int(percentile * len(values)))])

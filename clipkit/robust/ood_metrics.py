@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
@@ -31,7 +31,7 @@ def ood_metrics(known: Tensor | np.ndarray, unknown: Tensor | np.ndarray, recall
     """
     from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-    a, b = _scores("known", known), _scores("unknown", unknown)
+    a, b = checks.vector(known, "known scores"), checks.vector(unknown, "unknown scores")
     truth, scores = np.r_[np.ones(len(a)), np.zeros(len(b))], np.r_[a, b]
     fpr, tpr, _ = roc_curve(truth, scores)
     return OODMetrics(
@@ -47,7 +47,7 @@ def threshold_for_recall(known: Tensor | np.ndarray, recall: float = 0.95) -> fl
     """The score that the given share of known pictures reaches. Raises ClipkitError as `ood_metrics`, or a recall outside (0, 1)."""
     if not 0 < recall < 1:
         raise ClipkitError(f"the recall must lie between 0 and 1, got {recall}")
-    return float(np.quantile(_scores("known", known), 1 - recall))
+    return float(np.quantile(checks.vector(known, "known scores"), 1 - recall))
 
 
 def balanced_accuracy(known_kept: Tensor | np.ndarray, unknown_kept: Tensor | np.ndarray) -> float:
@@ -56,10 +56,3 @@ def balanced_accuracy(known_kept: Tensor | np.ndarray, unknown_kept: Tensor | np
     if not all(len(x) for x in kept):
         raise ClipkitError("balanced accuracy needs known and unknown pictures; one side is empty")
     return 50 * float(kept[0].mean() + 1 - kept[1].mean())
-
-
-def _scores(name: str, scores: Tensor | np.ndarray) -> np.ndarray:
-    array = scores.detach().cpu().numpy() if isinstance(scores, torch.Tensor) else np.asarray(scores)
-    if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
-        raise ClipkitError(f"{name} scores: want finite numbers of shape (N,), N at least 1; got shape {array.shape}")
-    return array.astype(np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
@@ -17,12 +18,9 @@ def class_accuracy(logits: Tensor, labels: Tensor) -> np.ndarray:
 
     Raises: ClipkitError for shapes that do not fit or labels out of range.
     """
-    if logits.ndim != 2 or len(logits) != len(labels) or not len(labels):
-        raise ClipkitError(f"want logits (N, C) and labels (N,), N at least 1; got {tuple(logits.shape)} and {tuple(labels.shape)}")
-    truth, n_classes = labels.cpu().numpy(), logits.shape[1]
-    if truth.min() < 0 or truth.max() >= n_classes:
-        raise ClipkitError(f"labels lie in {truth.min()}..{truth.max()}, there are {n_classes} classes")
-    right = (logits.argmax(1) == labels).cpu().numpy()
+    logits, n_classes = checks.features(logits, "logits"), logits.shape[1]
+    labels = checks.labels(labels, len(logits), n_classes).cpu()
+    truth, right = labels.numpy(), (logits.argmax(1).cpu() == labels).numpy()
     hits, size = np.bincount(truth[right], minlength=n_classes), np.bincount(truth, minlength=n_classes)
     return np.divide(100.0 * hits, size, out=np.full(n_classes, np.nan), where=size > 0)
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError
+from clipkit import checks
+from clipkit.metrics import percent as percent_of
 
 
 class GroupAccuracy(NamedTuple):
@@ -30,12 +31,10 @@ def group_accuracy(predictions: Tensor, labels: Tensor, groups: Tensor) -> Group
     >>> group_accuracy(torch.tensor([0, 1, 1]), torch.tensor([0, 1, 0]), torch.tensor([0, 0, 2])).worst
     0.0
     """
-    if not (predictions.shape == labels.shape == groups.shape) or predictions.ndim != 1 or not len(labels):
-        shapes = [tuple(t.shape) for t in (predictions, labels, groups)]
-        raise ClipkitError(f"group accuracy takes predictions, labels and groups of one shape (N,), N at least 1; got {shapes}")
-    if groups.min() < 0:
-        raise ClipkitError("groups are numbered from 0; there is a negative one")
+    checks.same_shape(predictions, labels, groups, what="predictions, labels and groups")
+    checks.at_least(1, pictures=len(groups))
+    groups = checks.labels(groups, len(groups), what="groups")
     right = (predictions == labels).double()
     sizes = torch.bincount(groups)
     percent = 100 * torch.bincount(groups, weights=right) / sizes  # 0/0 is NaN
-    return GroupAccuracy(percent, sizes, percent[sizes > 0].min().item(), 100 * right.mean().item())
+    return GroupAccuracy(percent, sizes, percent[sizes > 0].min().item(), percent_of(right))

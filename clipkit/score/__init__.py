@@ -8,14 +8,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "agreement": ["GroupCorrelations", "PairwiseAccuracy", "bootstrap_by_group", "group_correlations", "kendall", "pairwise_accuracy"],
-        "bartscore": ["BARTScore", "PromptedScorer", "prompt_ensemble"],
-        "clipscore": ["CLIPScore", "clip_score", "directional_similarity", "ref_clip_score"],
+        "agreement": ["GroupCorrelations", "PairwiseAccuracy", "group_correlations", "pairwise_accuracy"],
+        "bartscore": ["BARTScore", "PromptedScorer"],
+        "clipscore": ["CLIPScore", "clip_score"],
         "decomposed": ["DecomposedScore", "SubQuestion", "decompose"],
         "eyes": ["Eyes", "patch_tokens"],
         "hf_vqa": ["HFVQA", "PAPER_QUESTION"],
         "nano_vqa": ["NanoVQA", "load_vqa"],
-        "overlap": ["bleu", "chrf", "cider_d", "embedding_match", "greedy_match", "rouge"],
+        "overlap": ["chrf", "embedding_match", "greedy_match", "rouge"],
         "protocol": ["PairScorer", "Scorer"],
         "two_towers": ["TwoTowers", "hard_negative_loss", "load_two_towers"],
         "vqascore": ["DEFAULT_QUESTION", "ITMScore", "MeanScore", "NanoAnswerer", "VQAScore"],

@@ -6,14 +6,15 @@ prompt is easy; within groups it has to order the answers to one prompt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from clipkit.errors import ClipkitError, unknown
-from clipkit.registry.stats import Interval, finite
+from clipkit import checks
+from clipkit.errors import ClipkitError
+from clipkit.metrics import kendall
 
 HOW = ("pearson", "spearman", "kendall")
 TIES = ("calibrate", "strict", "ignore")
@@ -41,32 +42,6 @@ class GroupCorrelations(NamedTuple):
         return float(kept.mean()) if len(kept) else float("nan")
 
 
-def _pair(truth: Sequence[float], metric: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    truth, metric = finite(truth, "the truth"), finite(metric, "the metric")
-    if len(truth) != len(metric):
-        raise ClipkitError(f"{len(truth)} true values and {len(metric)} scores: give one score for each item")
-    return truth, metric
-
-
-def kendall(truth: Sequence[float], metric: Sequence[float], variant: str = "b") -> float:
-    """Kendall's τ of two vectors (N,); NaN where one of them is constant.
-
-    τ_b = (C − D) / √((P − T_truth)(P − T_metric)); τ_c = 2(C − D) / (n² (k − 1)/k) with k the smaller number of distinct values.
-    C, D: pairs in the same and in opposite order; P all pairs; T pairs tied in the one.
-
-    >>> round(kendall([1, 2, 3, 3], [1, 3, 2, 4]), 4)
-    0.5477
-    """
-    from scipy.stats import kendalltau
-
-    if variant not in ("b", "c"):
-        raise unknown("variant of Kendall's tau", variant, ["b", "c"])
-    truth, metric = _pair(truth, metric)
-    if len(truth) < 2 or np.ptp(truth) == 0 or np.ptp(metric) == 0:
-        return float("nan")
-    return float(kendalltau(truth, metric, variant=variant).statistic)
-
-
 def group_correlations(
     truth: Sequence[float], metric: Sequence[float], group: Sequence | None = None, how: str = "spearman"
 ) -> GroupCorrelations:
@@ -82,9 +57,8 @@ def group_correlations(
     >>> group_correlations([1, 2, 3, 1, 2, 3], [1, 2, 3, 3, 2, 1], [0, 0, 0, 1, 1, 1]).values.tolist()
     [1.0, -1.0]
     """
-    if how not in HOW:
-        raise unknown("correlation", how, HOW)
-    truth, metric = _pair(truth, metric)
+    checks.one_of("correlation", how, HOW)
+    truth, metric = checks.paired(truth, metric)
     names, index = _groups(group, len(truth))
     if how == "kendall":
         rows = _rows(index, len(names))
@@ -120,9 +94,8 @@ def pairwise_accuracy(
     >>> pairwise_accuracy([1, 1, 2], [0.0, 0.1, 5.0])
     PairwiseAccuracy(accuracy=1.0, eps=0.1, pairs=3)
     """
-    if ties not in TIES:
-        raise unknown("treatment of ties", ties, TIES)
-    truth, metric = _pair(truth, metric)
+    checks.one_of("treatment of ties", ties, TIES)
+    truth, metric = checks.paired(truth, metric)
     names, index = _groups(group, len(truth))
     firsts, seconds, weights = [], [], []
     for rows in _rows(index, len(names)):
@@ -156,41 +129,6 @@ def pairwise_accuracy(
     last = np.append(size[1:] != size[:-1], True)  # equal gaps are tied together
     best = int(np.flatnonzero(last)[np.argmax(value[last])])
     return PairwiseAccuracy(float(value[best]), float(size[best]), len(i))
-
-
-def bootstrap_by_group(
-    statistic: Callable[..., float],
-    group: Sequence,
-    *columns: Sequence[float],
-    n: int = 1000,
-    rng: int | np.random.Generator = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Percentile interval of `statistic(*columns, group)` when whole groups are drawn with replacement.
-
-    A group drawn twice counts as two groups. For the mean of per-group numbers `paired_bootstrap` on those numbers is the same
-    and faster; this one is for statistics of all items, such as a pooled correlation.
-
-    Args:
-        statistic: takes the columns of a resample and its group labels, returns a number; NaN results are left out.
-        group: (N,) labels; columns: (N,) each. n: resamples.
-
-    Raises: ClipkitError for fewer than two groups.
-    """
-    columns = [np.asarray(c, dtype=np.float64) for c in columns]
-    names, index = _groups(group, len(columns[0]))
-    if len(names) < 2:
-        raise ClipkitError("a bootstrap by group needs two groups at least; for one group there is no spread to see")
-    rows, rng = _rows(index, len(names)), np.random.default_rng(rng)
-    values = []
-    for _ in range(n):
-        drawn = [rows[g] for g in rng.integers(0, len(names), len(names))]
-        label = np.repeat(np.arange(len(drawn)), [len(r) for r in drawn])
-        chosen = np.concatenate(drawn)
-        values.append(statistic(*(c[chosen] for c in columns), label))
-    values = np.array(values)
-    low, high = np.quantile(values[~np.isnan(values)], [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(float(statistic(*columns, index)), float(low), float(high), len(names), "bootstrap by group")
 
 
 def _groups(group: Sequence | None, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 from clipkit.score.overlap import aggregate, flat
 
 SIDES = ("encoder", "decoder")
@@ -47,12 +48,12 @@ class BARTScore:
 
     def precision(self, references: Sequence[Sequence[str]], texts: Sequence[str]) -> np.ndarray:
         """reference → text, over the references of each text."""
-        read, owner = _flat(references, texts)
+        read, owner = flat(references, texts)
         return aggregate(self.score(read, [texts[i] for i in owner]), owner, len(texts), self.agg)
 
     def recall(self, references: Sequence[Sequence[str]], texts: Sequence[str]) -> np.ndarray:
         """text → reference, over the references of each text."""
-        written, owner = _flat(references, texts)
+        written, owner = flat(references, texts)
         return aggregate(self.score([texts[i] for i in owner], written), owner, len(texts), self.agg)
 
     def f1(self, references: Sequence[Sequence[str]], texts: Sequence[str]) -> np.ndarray:
@@ -69,15 +70,6 @@ class BARTScore:
         return {"faithfulness": self.faithfulness(sources, texts), "precision": p, "recall": r, "f1": (p + r) / 2}
 
 
-def _flat(references: Sequence[Sequence[str]], texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    if len(references) != len(texts):
-        raise ClipkitError(f"{len(references)} lists of references for {len(texts)} texts: give one list for each")
-    for i, r in enumerate(references):
-        if isinstance(r, str) or not len(r):
-            raise ClipkitError(f"text {i} needs a list of one or more references, got {r!r}; wrap a single one: [reference]")
-    return flat(references)
-
-
 class PromptedScorer:
     """A scorer whose source or target has a prompt: "source prompt," or "prompt, target"; the target's prompt is scored too.
 
@@ -87,8 +79,7 @@ class PromptedScorer:
     """
 
     def __init__(self, scorer: TextScorer, prompts: Sequence[str], side: str = "decoder"):
-        if side not in SIDES:
-            raise unknown("side of a prompt", side, SIDES)
+        checks.one_of("side of a prompt", side, SIDES)
         if isinstance(prompts, str) or not len(prompts):
             raise ClipkitError(f"prompts is a list of one or more texts, got {prompts!r}")
         self.scorer, self.prompts, self.side = scorer, list(prompts), side
@@ -106,8 +97,3 @@ class PromptedScorer:
     def logprob(self, src: Sequence | None, tgt: Sequence[str], norm: str = "mean", skip_special: bool = False) -> Tensor:
         """Mean over the prompts, (N,)."""
         return self.each(src, tgt, norm, skip_special).mean(0)
-
-
-def prompt_ensemble(scorer: TextScorer, prompts: Sequence[str], side: str = "decoder") -> PromptedScorer:
-    """A scorer that averages over prompts; see `PromptedScorer`."""
-    return PromptedScorer(scorer, prompts, side)

@@ -1,7 +1,7 @@
-"""Scores of a text against reference texts: shared words (ROUGE, BLEU, chrF, CIDEr-D) and matched embeddings.
+"""Scores of a text against reference texts: shared words (ROUGE, chrF) and matched embeddings.
 
-Thin covers of sacrebleu, rouge_score and pycocoevalcap: one call for many texts, an array of one number a text, 0 to 1
-(CIDEr-D: 0 to 10). `references`: one list of references for each hypothesis.
+Thin covers of sacrebleu and rouge_score: one call for many texts, an array of one number a text, 0 to 1.
+`references`: one list of references for each hypothesis.
 """
 
 from __future__ import annotations
@@ -14,35 +14,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 ROUGES = ("rouge1", "rouge2", "rougeL")
 AGGREGATES = ("mean", "max")
 
 
-def _checked(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> list[list[str]]:
+def flat(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """All references in one list, and the number of the text each belongs to; ClipkitError for a text without any."""
     if len(references) != len(hypotheses):
         raise ClipkitError(f"{len(references)} lists of references for {len(hypotheses)} texts: give one list for each")
     for i, r in enumerate(references):
         if isinstance(r, str) or not len(r):
             raise ClipkitError(f"text {i} needs a list of one or more references, got {r!r}; wrap a single one: [reference]")
-    return [list(r) for r in references]
+    return [r for row in references for r in row], np.repeat(np.arange(len(references)), [len(r) for r in references])
 
 
 def aggregate(values: np.ndarray, owner: np.ndarray, n: int, how: str = "mean") -> np.ndarray:
     """Values (M,) of pairs to one number (n,) a text: mean or maximum over the pairs of `owner` (M,)."""
-    if how not in AGGREGATES:
-        raise unknown("aggregate over references", how, AGGREGATES)
+    checks.one_of("aggregate over references", how, AGGREGATES)
     if how == "mean":
         return np.bincount(owner, values, n) / np.bincount(owner, minlength=n)
     out = np.full(n, -np.inf)
     np.maximum.at(out, owner, values)
     return out
-
-
-def flat(references: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
-    """All references in one list, and the number of the text each belongs to."""
-    return [r for row in references for r in row], np.repeat(np.arange(len(references)), [len(r) for r in references])
 
 
 # Blocks of scripts that are written without spaces between words: Thai and Lao, Tibetan, Myanmar, Khmer, kana, Han.
@@ -93,9 +89,8 @@ def rouge(
     """
     from rouge_score.rouge_scorer import RougeScorer
 
-    references = _checked(references, hypotheses)
+    texts, owner = flat(references, hypotheses)
     scorer, known = RougeScorer(list(kinds), tokenizer=_Words(stem)), {}
-    texts, owner = flat(references)
     rows = []
     for text, i in zip(texts, owner, strict=True):
         key = (text, hypotheses[i])
@@ -112,34 +107,9 @@ def chrf(references: Sequence[Sequence[str]], hypotheses: Sequence[str], word_or
     """chrF (character 6-grams, recall weighs twice), or chrF++ with `word_order=2`; the best reference counts."""
     from sacrebleu.metrics import CHRF
 
+    flat(references, hypotheses)
     metric = CHRF(word_order=word_order)
-    return np.array([metric.sentence_score(h, r).score / 100 for h, r in zip(hypotheses, _checked(references, hypotheses), strict=True)])
-
-
-def bleu(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.ndarray:
-    """Sentence BLEU with exponential smoothing, all references together."""
-    from sacrebleu.metrics import BLEU
-
-    metric = BLEU(effective_order=True)
-    return np.array([metric.sentence_score(h, r).score / 100 for h, r in zip(hypotheses, _checked(references, hypotheses), strict=True)])
-
-
-def cider_d(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> np.ndarray:
-    """CIDEr-D of pycocoevalcap, document frequencies from these references; tokens are what white space separates.
-
-    Raises ClipkitError for one picture, or pictures with all the same references: no n-gram is then rarer than another,
-    and even a perfect caption would have 0.
-    """
-    from pycocoevalcap.cider.cider import Cider
-
-    references = _checked(references, hypotheses)
-    if references and len({frozenset(map(str.strip, row)) for row in references}) < 2:
-        raise ClipkitError(
-            "CIDEr-D weighs words by how few pictures' references have them, so it needs two pictures with different references; "
-            "score all pictures of a set together"
-        )
-    _, scores = Cider().compute_score(dict(enumerate(references)), {i: [h] for i, h in enumerate(hypotheses)})
-    return np.asarray(scores)
+    return np.array([metric.sentence_score(h, list(r)).score / 100 for h, r in zip(hypotheses, references, strict=True)])
 
 
 def greedy_match(a: Tensor, b: Tensor, a_mask: Tensor, b_mask: Tensor) -> Tensor:
@@ -171,8 +141,7 @@ def embedding_match(
 
     Args: embed: texts to token embeddings (B, L, D) and a mask (B, L) of the tokens that count; called once a different text.
     """
-    references = _checked(references, hypotheses)
-    texts, owner = flat(references)
+    texts, owner = flat(references, hypotheses)
     known = sorted({*texts, *hypotheses}, key=lambda t: (len(t), t))
     row = {t: i for i, t in enumerate(known)}
     parts = [embed(known[i : i + batch]) for i in range(0, len(known), batch)]

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from clipkit.adapt.amu import AMU
-from clipkit.adapt.cache import matrix
 from clipkit.adapt.fusion import complementarity, uncertainty_statistic
 from clipkit.adapt.linear_probe import LinearProbe
 from clipkit.adapt.selection import ensemble_logits, select_alpha
 from clipkit.adapt.shootout import STRENGTHS, Given, Predict, tip_adapter_f, zero_shot
+from clipkit.checks import features as checked
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0)  # of a bias; 0 is zero-shot
 
@@ -76,7 +77,7 @@ def concat_probe(given: Given, strengths: Sequence[float] = STRENGTHS, weights: 
 
 def percent(logits: Tensor, labels: Tensor) -> float:
     """Percent of (N,) labels at the top of (N, C) logits."""
-    return 100 * (logits.argmax(1) == labels).double().mean().item()
+    return percent_right(logits, labels)
 
 
 def usefulness(given: Given, test: tuple[Tensor, Tensor], labels: Tensor, **settings) -> dict[str, float]:
@@ -102,7 +103,7 @@ def by_certainty(zero_shot_logits: Tensor, branches: Mapping[str, Tensor], label
 
     Returns: rows {"part": 1 (least certain) to `parts`, "arm": name, "value": percent}.
     """
-    order = uncertainty_statistic(matrix(zero_shot_logits, "zero-shot logits").softmax(1))[:, 0].argsort()
+    order = uncertainty_statistic(checked(zero_shot_logits, "zero-shot logits").softmax(1))[:, 0].argsort()
     if not 1 <= parts <= len(order):
         raise ClipkitError(f"{parts} groups of {len(order)} pictures: take from 1 to {len(order)}")
     groups = list(enumerate(order.tensor_split(parts), 1))

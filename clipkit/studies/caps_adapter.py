@@ -124,8 +124,8 @@ def domain_task(
 
 
 def folder_task(model, dataset: str, seed: int, *, m: int, n_val: int, n_test: int) -> DomainTask:
-    """The same of a data set of pictures (see `clipkit.features.draws.draw`): nothing is drawn."""
-    from clipkit.features.draws import draw
+    """The same of a data set of pictures (see `clipkit.features.samples.draw`): nothing is drawn."""
+    from clipkit.features.samples import draw
 
     data = draw(model, dataset, seed, shots=m, n_val=n_val, n_test=n_test)
     return DomainTask(data.shots(m), data.val, data.test, {}, {}, {})

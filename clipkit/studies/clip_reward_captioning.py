@@ -13,10 +13,10 @@ from clipkit.generate.caption_grammar import grammatical_rate
 from clipkit.generate.caption_metrics import attribute_prf, chair, listener_recall, ngram_repetition, retrieval_recall
 from clipkit.generate.caption_model import CaptionDecoder
 from clipkit.generate.cider import CiderD
+from clipkit.kept import remembered
 from clipkit.language.vocabulary import split_words
 
 ASKED = ("background", "object", "relation")  # the slots of FineCapEval
-_kept: dict[tuple, DescribedPictures] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,19 +33,15 @@ class DescribedPictures:
     references: list[list[str]]
 
 
+@remembered(4)
 def described_pictures(clip, split: str, n: int, seed: int = 0) -> DescribedPictures:
     """n pictures of the captioner's world, of a split's own stream of scenes; asked for again in one session, they are the same object."""
     from clipkit.datasets.world import stream
     from clipkit.recipes.captioner import described
     from clipkit.world import render
 
-    key = (clip.fingerprint, split, n, seed)
-    if key not in _kept:
-        scenes, tokens, references = described(clip, n, stream(split, seed))
-        _kept[key] = DescribedPictures(scenes, render(scenes).images, tokens, tokens[:, 0].contiguous(), references)
-        while len(_kept) > 4:
-            _kept.pop(next(iter(_kept)))
-    return _kept[key]
+    scenes, tokens, references = described(clip, n, stream(split, seed))
+    return DescribedPictures(scenes, render(scenes).images, tokens, tokens[:, 0].contiguous(), references)
 
 
 def cider_reward(pictures: DescribedPictures) -> Callable[[Tensor, Sequence[str]], dict[str, Tensor]]:

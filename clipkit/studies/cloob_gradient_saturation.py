@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError
 from clipkit.pretrain.hopfield import recall
 from clipkit.pretrain.losses import leave_one_out, positive_logs
 
@@ -63,27 +62,3 @@ def saturation(
             grads = torch.autograd.grad(loss, (x, y), retain_graph=True)
             norms[f"gradient_{name}"] = float(torch.cat([g.flatten() for g in grads]).norm())
     return {"positive": float(logs.detach().exp().mean()), **norms}
-
-
-class SaturationDiary:
-    """Give it to `train` as `after_step`: looks at fixed batches every so many steps.
-
-    Args:
-        encode: () -> (image features (B, D), text features (B, D)) of the batch that is watched.
-        logit_scale: () -> 0-d tensor. beta, false_negatives: as for `saturation`.
-        every: steps between two looks.
-
-    Attributes: rows, a list of {"step": ..., **saturation(...)}.
-    """
-
-    def __init__(self, encode, logit_scale, beta: float | None = None, false_negatives: Tensor | None = None, every: int = 10):
-        if every < 1:
-            raise ClipkitError(f"every must be at least one step, got {every}")
-        self.encode, self.logit_scale, self.beta, self.false_negatives, self.every = encode, logit_scale, beta, false_negatives, every
-        self.rows: list[dict[str, float]] = []
-
-    def __call__(self, step: int, module, value: float) -> None:
-        if step % self.every == 0:
-            with torch.no_grad():
-                x, y = self.encode()
-            self.rows.append({"step": step, **saturation(x, y, self.logit_scale(), self.beta, self.false_negatives)})

@@ -14,7 +14,8 @@ from clipkit.adapt.gda import GDA
 from clipkit.adapt.prototypes import PrototypeBlend
 from clipkit.adapt.selection import PROTOCOLS, ensemble_logits, equal_spread, select_alpha, selection_rows
 from clipkit.errors import ClipkitError
-from clipkit.features.draws import Draw
+from clipkit.features.few_shot import FewShot
+from clipkit.metrics import percent_right
 
 Fit = Callable[[Tensor, Tensor, Tensor], object]  # (features, labels, text_weights) -> a fitted head with predict_logits
 
@@ -25,7 +26,7 @@ def percent(logits: Tensor, labels: Tensor) -> float:
     >>> percent(torch.eye(2), torch.tensor([0, 0]))
     50.0
     """
-    return 100 * (logits.argmax(1) == labels).double().mean().item()
+    return percent_right(logits, labels)
 
 
 def macro_percent(logits: Tensor, labels: Tensor) -> float:
@@ -34,7 +35,7 @@ def macro_percent(logits: Tensor, labels: Tensor) -> float:
 
 
 def protocol_scores(
-    draw: Draw,
+    draw: FewShot,
     text_weights: Tensor,
     shots: Sequence[int],
     heads: Mapping[str, Fit],
@@ -91,7 +92,7 @@ def zipf_shots(n_classes: int, most: int, seed: int) -> np.ndarray:
     return np.ceil(most / (1 + np.random.default_rng(seed).permutation(n_classes))).astype(int)
 
 
-def long_tail(draw: Draw, text_weights: Tensor, most: int, scale: float, seed: int) -> dict[str, float]:
+def long_tail(draw: FewShot, text_weights: Tensor, most: int, scale: float, seed: int) -> dict[str, float]:
     """Macro accuracy of heads on a support with a long tail, settings chosen on validation pictures thinned alike.
 
     Returns {arm: percent} and, for the classes with the fewest pictures alone, {arm_rare: percent}; arms gda_zipf (uniform
@@ -111,7 +112,7 @@ def long_tail(draw: Draw, text_weights: Tensor, most: int, scale: float, seed: i
     return found | {f"{arm}_rare": macro_percent(guess[rare[yt]], yt[rare[yt]]) for arm, guess in logits.items()}
 
 
-def new_classes(draw: Draw, text_weights: Tensor, most: int, scale: float, seed: int) -> dict[str, float]:
+def new_classes(draw: FewShot, text_weights: Tensor, most: int, scale: float, seed: int) -> dict[str, float]:
     """Accuracy when a random half of the classes has no picture, each half judged among its own classes.
 
     Arms: zero_shot_base, zero_shot_new; gda_base and gda_new as in the released code (mean of the classes' covariances,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,6 @@ def learning_curves(heads: Mapping[str, object], sizes: Sequence[int], seeds: Se
             few = slice(k * len(truth.means))
             logits = {arm: head.fit(x[few], y[few]).predict_logits(test) for arm, head in heads.items()}
             for arm, guess in (logits | {"bayes_rule": truth.bayes_logits(test)}).items():
-                right = 100 * (guess.argmax(1) == labels).double().mean().item()
+                right = percent_right(guess, labels)
                 rows.append({"seed": seed, "shots": k, "arm": arm, "value": right})
     return rows

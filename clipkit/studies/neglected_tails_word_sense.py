@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import Tensor
 
 from clipkit.errors import ClipkitError
 from clipkit.pretrain.phrases import plain_words
@@ -77,23 +76,6 @@ class SenseJudge:
             raise ClipkitError("this judge has learnt nothing yet: call fit(captions, classnames, meant) first")
         texts = [self._masked(*pair) for pair in zip(captions, classnames, strict=True)]
         return self._model.predict(texts).astype(bool) if texts else np.zeros(0, dtype=bool)
-
-
-def similarity_threshold(similarity: Tensor | np.ndarray, meant: Sequence[bool]) -> float:
-    """The threshold on (N,) similarities, caption to class prompt, with the best balanced accuracy on labelled captions.
-
-    The rival of `SenseJudge` that needs no words: a caption in another meaning should lie farther from the prompts.
-
-    >>> similarity_threshold([0.1, 0.2, 0.8, 0.9], [False, False, True, True])
-    0.5
-    """
-    similarity, meant = np.asarray(similarity, dtype=float), np.asarray(meant, dtype=bool)
-    if similarity.shape != meant.shape or meant.all() or not meant.any():
-        raise ClipkitError("choosing a threshold needs one similarity for each label, and labels of both kinds")
-    order = np.sort(similarity)
-    candidates = (order[1:] + order[:-1]) / 2
-    scores = [balanced_accuracy(similarity > t, meant) for t in candidates]
-    return float(candidates[int(np.argmax(scores))])
 
 
 def balanced_accuracy(guess: Sequence[bool], truth: Sequence[bool]) -> float:

@@ -25,7 +25,7 @@ def known_contexts(model, dataset: str, n: int, seed: int) -> tuple[list[Context
     """
     if dataset == "world":
         from clipkit.datasets import Task
-        from clipkit.features.testset import test_pictures
+        from clipkit.features.samples import test_pictures
 
         task = Task("contexts", "world", {"styles": SEEN_STYLES, "textured": 0.75})
         x, y, data = test_pictures(model, task, n, seed)

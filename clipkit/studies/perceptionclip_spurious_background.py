@@ -6,17 +6,13 @@ probability `binding`; in a balanced test it stands at either place equally ofte
 
 from __future__ import annotations
 
-import hashlib
-import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from clipkit.datasets.fingerprints import write_atomically
 from clipkit.errors import ClipkitError
-from clipkit.paths import PACKAGE, cache_dir
+from clipkit.kept import kept
 
 NAMES = ("cat", "fish", "bird", "tree", "apple", "banana", "car", "boat", "cup", "key", "star", "heart")
 
@@ -108,44 +104,36 @@ def train_there(world: TwoPlaces, n: int, pairs: int, binding: float, name_place
     The weights are kept on disk under a key of the arguments and of the code that makes and draws scenes and trains.
     Raises: ClipkitError for fewer pairs than a batch, or a batch larger than n.
     """
-    from clipkit.pretrain.losses import info_nce
-    from clipkit.pretrain.pairs import contrastive_loss
     from clipkit.pretrain.tiny_clip import small_clip
-    from clipkit.train import train
-    from clipkit.world import caption_batch, render
 
     if not batch <= min(n, pairs):
         raise ClipkitError(f"{n} scenes and {pairs} pairs do not fill a batch of {batch}; give more")
     model = small_clip(world.seed, device=device)
-    kept = cache_dir("trained") / f"two-places-{_key(world, n, pairs, binding, name_places, batch, str(device))}.pt"
-    if kept.is_file():
-        model.module.load_state_dict(torch.load(kept, weights_only=True, map_location=device))
-        return model.freeze()
+    model.module.load_state_dict(kept("two-places", _trained_there, world, n, pairs, binding, name_places, batch, str(device)))
+    return model.freeze()
+
+
+def _trained_there(world: TwoPlaces, n: int, pairs: int, binding: float, name_places: bool, batch: int, device: str) -> dict:
+    """Weights of the small CLIP after training."""
+    from clipkit.pretrain.losses import info_nce
+    from clipkit.pretrain.pairs import contrastive_loss
+    from clipkit.pretrain.tiny_clip import small_clip
+    from clipkit.train import shuffled, train
+    from clipkit.world import caption_batch, render
+
+    model = small_clip(world.seed, device=device)
     scenes, _, _ = world.scenes(n, binding, stream=0)
     pixels = model.preprocess_batch(render(scenes, size=model.image_size).images).to(device)
 
     def stream():
-        turn, order = 0, torch.Generator().manual_seed(world.seed)
+        turn, rows = 0, shuffled(n, batch, torch.Generator().manual_seed(world.seed), "drop")
         while True:
             told = caption_batch(scenes, "short", seed=turn) if name_places else captions_without_place(scenes, turn)
-            tokens, rows = model.tokenize(told).to(device), torch.randperm(n, generator=order)
-            for start in range(0, n - batch + 1, batch):
-                some = rows[start : start + batch]
+            tokens = model.tokenize(told).to(device)
+            for _ in range(n // batch):
+                some = next(rows)
                 yield pixels[some], tokens[some]
             turn += 1
 
     train(model.module, stream(), contrastive_loss(model, info_nce), pairs // batch, lr=1e-3)
-    data = io.BytesIO()
-    torch.save(model.module.state_dict(), data)
-    write_atomically(kept, data.getvalue())
-    return model.freeze()
-
-
-def _key(*arguments: object) -> str:
-    """Short hash of the arguments and of the files that the result depends on."""
-    own = [Path(__file__), PACKAGE / "train.py", *(PACKAGE / "pretrain" / f"{name}.py" for name in ("tiny_clip", "pairs", "losses"))]
-    files = [*own, *sorted((PACKAGE / "world").glob("*.py")), PACKAGE / "models" / "nano.py", PACKAGE / "models" / "towers.py"]
-    total = hashlib.sha256(repr(arguments).encode() + torch.__version__.encode())
-    for file in files:
-        total.update(file.read_bytes())
-    return total.hexdigest()[:24]
+    return model.module.state_dict()

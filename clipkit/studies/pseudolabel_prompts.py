@@ -17,13 +17,14 @@ from clipkit.adapt.gmm import gmm_em
 from clipkit.adapt.prototypes import PrototypeBlend
 from clipkit.adapt.pseudolabels import balanced_assignment, balanced_confident, confident, pseudolabel_rounds, schedule
 from clipkit.adapt.visual_prompts import VisualPrompts
-from clipkit.checks import matrix
+from clipkit.checks import features as checked
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 from clipkit.studies.pseudolabel_prompts_settings import LimitedLabels, harmonic_accuracy, limited_labels
 from clipkit.zeroshot import zeroshot_logits, zeroshot_weights
 
 if TYPE_CHECKING:
-    from clipkit.features.pictures import Pictures
+    from clipkit.features.samples import Pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Problem:
         cls, pool: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], split: LimitedLabels, text_weights: Tensor, scale: float
     ) -> Problem:
         """From features and labels of a pool, split by `limited_labels`. Raises ClipkitError: shapes that do not match, NaN."""
-        x, y = matrix(pool[0], "pool features"), pool[1]
+        x, y = checked(pool[0], "pool features"), pool[1]
         if len(split.labelled) + len(split.unlabelled) != len(x) or len(y) != len(x):
             raise ClipkitError(f"a pool of {len(x)} features and {len(y)} labels does not fit the split; split these labels")
         known = (x[split.labelled], y[split.labelled]) if len(split.labelled) else None
@@ -152,7 +153,7 @@ def visual_self_train(
     before = [zeroshot_logits(model.image_features(part), text_weights, scale) for part in (hidden, test[0])]
     pseudolabel_rounds(fit, hidden, before[0].softmax(1), schedule("grip", len(hidden), len(text_weights), rounds), known)
     after = {"visual_prompt": prompts.predict_logits(test[0]).cpu(), "template_ensemble": before[1]}
-    return {arm: 100 * (logits.argmax(1) == test[1]).float().mean().item() for arm, logits in after.items()}
+    return {arm: percent_right(logits, test[1]) for arm, logits in after.items()}
 
 
 def class_gains(problem: Problem, logits: Tensor) -> tuple[Tensor, Tensor]:

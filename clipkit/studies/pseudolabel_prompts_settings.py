@@ -49,7 +49,7 @@ def limited_labels(labels: Tensor, setting: str, n_classes: int, shots: int = 2,
         raise ClipkitError(f"labels must be some of 0 … {n_classes - 1}, at least one")
     seen = torch.ones(n_classes, dtype=torch.bool)
     if setting == "semi_supervised":
-        from clipkit.features.draws import turns
+        from clipkit.features.few_shot import turns
 
         known = torch.as_tensor(turns(labels.numpy()) < shots)
     elif setting == "transductive":

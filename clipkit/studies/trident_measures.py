@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clipkit.dense.attention import Mode
 from clipkit.dense.metrics import boundary_iou, class_prior, iou_of, mean_iou, patch_oracle
+from clipkit.metrics import kendall
 from clipkit.studies.trident_bench import BASE, BATCH, KEPT, Bench, encode, shrunk, spread_scores
 from clipkit.studies.trident_choices import (
     Choices,
@@ -50,8 +51,6 @@ def evaluate(bench: Bench, chosen: Choices, drawn: Drawn, train_labels: Tensor |
     refined map. "recall|arm|bin": see `recall_by_size`. "floor", "ceiling_8", "ceiling_32": class prior of `train_labels`, and the
     best that a grid of so many cells a side allows. "accepted": share of regions whose mask was taken. "order_agreement": Kendall's τ.
     """
-    from scipy.stats import kendalltau
-
     n, truth = int(bench.groups.max()) + 1, drawn.labels
     row = {}
     for arm, scores in drawn.scores.items():
@@ -74,7 +73,7 @@ def evaluate(bench: Bench, chosen: Choices, drawn: Drawn, train_labels: Tensor |
     row |= {f"ceiling_{g}": 100 * mean_iou(patch_oracle(truth, (g, g), n), truth, n).mean for g in (8, 32)}
     if train_labels is not None:
         row["floor"] = 100 * mean_iou(class_prior(train_labels, n).expand_as(truth), truth, n).mean
-    return row | {"order_agreement": float(kendalltau(range(len(PUBLISHED)), [row[arm] for arm in PUBLISHED]).statistic)}
+    return row | {"order_agreement": kendall(range(len(PUBLISHED)), [row[arm] for arm in PUBLISHED])}
 
 
 @torch.no_grad()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +11,12 @@ import torch
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
+from clipkit.kept import kept
+from clipkit.language.vocabulary import WordVocabulary
+from clipkit.metrics import kendall
 from clipkit.recipes.vqa import answer_loss, lesson_batches, lesson_pictures, shortened
 from clipkit.recipes.vqa_lessons import WORDINGS, lesson_questions, lesson_scenes
-from clipkit.score.agreement import group_correlations, kendall, pairwise_accuracy
+from clipkit.score.agreement import group_correlations, pairwise_accuracy
 from clipkit.score.clipscore import CLIPScore
 from clipkit.score.decomposed import DecomposedScore, decompose
 from clipkit.score.eyes import patch_tokens
@@ -23,6 +24,7 @@ from clipkit.score.nano_vqa import ANSWERS, NanoVQA
 from clipkit.score.regions import learn_regions
 from clipkit.score.vqascore import MeanScore, NanoAnswerer, VQAScore
 from clipkit.score.winoground_tasks import KINDS, Quadruples, quadruples, winoground
+from clipkit.train import train
 
 # Three facts are what the smallest scene has besides sizes; sizes are left out because "medium" is a matter of taste.
 FACTS = ("existence", "count", "colour", "texture", "relation", "background")
@@ -293,33 +295,25 @@ def twin(
 
     Finished twins wait in the cache, under their settings and the code of lesson and network.
     """
-    from clipkit.paths import cache_dir
-    from clipkit.recipes import vqa as vqa_training
-    from clipkit.recipes import vqa_facts, vqa_lessons
-    from clipkit.score import eyes, nano_vqa
-    from clipkit.score import regions as regions_file
-    from clipkit.train import train
-
-    torch.manual_seed(seed)
+    settings = (vocabulary.words, mask, seed, steps, pictures, batch, regions)
+    weights = kept("vqa-twin", _twin, model, *settings, model.device) if keep else _twin(model, *settings, model.device)
     net = NanoVQA(vocabulary, ANSWERS, mask=mask).to(model.device)
-    code = [inspect.getsource(m) for m in (eyes, nano_vqa, regions_file, vqa_facts, vqa_lessons, vqa_training, train)]
-    told = repr(
-        (model.fingerprint, vocabulary.words, mask, seed, steps, pictures, batch, regions, TWIN_WORLD, TWIN_LESSONS)
-        + (str(model.device), code)
-    )
-    path = cache_dir("trained") / f"vqa-twin-{hashlib.sha256(told.encode()).hexdigest()[:24]}.pt"
-    if keep and path.is_file():
-        net.load_state_dict(torch.load(path, weights_only=True))
-        return net.eval()
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def _twin(
+    model, words: Sequence[str], mask: str, seed: int, steps: int, pictures: int, batch: int, regions: int, device
+) -> dict[str, Tensor]:
+    """The weights of `twin`."""
+    torch.manual_seed(seed)
+    vocabulary = WordVocabulary(words)
+    net = NanoVQA(vocabulary, ANSWERS, mask=mask).to(device)
     scenes, tokens, labels = lesson_pictures(model, pictures, 40_000, **TWIN_WORLD)
     learn_regions(net, tokens, labels, min(regions, steps), 32, seed)
     batches = lesson_batches(scenes, tokens, vocabulary, ANSWERS, shortened(TWIN_LESSONS, steps), batch, seed)
     train(net, batches, answer_loss, steps, lr=1e-3, muon_lr=0.02, weight_decay=0.05, precision="bf16")
-    if keep:
-        half = path.with_suffix(".half")
-        torch.save(net.state_dict(), half)
-        half.replace(path)
-    return net
+    return net.state_dict()
 
 
 def twin_row(eyes, vocabulary, seed: int, n_tasks: int, steps: int, pictures: int) -> dict[str, float]:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
+from clipkit.metrics import percent_right
 from clipkit.studies.zero_shot_prompt_ensembling_bias import rank_correlation
 from clipkit.zeroshot.weighting import prompt_scores, prompt_weights, weighted_classifier
 
 
 def accuracy(features: Tensor, weights: Tensor, labels: Tensor) -> float:
     """Percent of pictures, features (N, D), whose nearest class, weights (C, D), is their label (N,)."""
-    return 100 * ((features @ weights.T).argmax(1) == labels).double().mean().item()
+    return percent_right(features @ weights.T, labels)
 
 
 def alone(features: Tensor, text_features: Tensor, labels: Tensor) -> np.ndarray:

@@ -31,8 +31,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sample": ["category_probabilities", "sample_scenes", "single_objects"],
         "scene": ["Object", "Scene", "Scenes", "relations"],
         "spec": ["WorldSpec"],
-        "sprites": ["part_names"],
-        "styles": ["apply_style"],
         "taxonomy": [
             "BACKGROUNDS",
             "CATEGORIES",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cache
 from types import SimpleNamespace
 
-from clipkit.errors import unknown
 from clipkit.world import lexicon
 from clipkit.world.content_plan import Item, Message
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, STYLES, TEXTURES
@@ -124,16 +123,6 @@ def _phrase(item: Item, language: str) -> str:
     t = tables(language)
     text = _PHRASE[language](t, item)
     return f"{text} {t.phrases['mixed']}" if item.mixed and language not in ("zh", "ja") else text
-
-
-def foreign_phrase(item: Item, language: str) -> str:
-    """An item in another language: "zwei rote Äpfel", "trois petites pommes rouges".
-
-    Raises: ClipkitError for an unknown language.
-    """
-    if language not in LANGUAGES[1:]:
-        raise unknown("language (other than English)", language, LANGUAGES[1:])
-    return _phrase(item._replace(members=()), language)
 
 
 def foreign_name(name: str, language: str) -> str:

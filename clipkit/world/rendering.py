@@ -27,7 +27,7 @@ class Rendered:
 
     images uint8 (N, S, S, 3); instances uint8 (N, S, S), 0 or slot + 1; boxes float32 (N, K, 4), x0 y0 x1 y1 in
     pixels of the visible part, NaN without one; amodal float32 (N, K, 4), the same for the whole object; stuff uint8
-    (N, S, S), index into STUFF; parts uint8 (N, S, S), 0 or 1 + index into `part_names(category)`.
+    (N, S, S), index into STUFF; parts uint8 (N, S, S), 0 or 1 + index into the parts that the category's drawing names (`Pen.parts`).
     """
 
     images: np.ndarray

@@ -41,14 +41,6 @@ def drawings() -> dict:
 
 
 @cache
-def part_names(category: str) -> tuple[str, ...]:
-    """Names of a category's parts; part k of a mask is name k - 1."""
-    pen = Pen(32)
-    drawings()[category](pen)
-    return tuple(pen.parts)
-
-
-@cache
 def _art_hash() -> str:
     digest = hashlib.sha256(str(MASTER).encode())
     for name in ("rasterizer", "art_living", "art_vehicles", "art_things", "sprites"):

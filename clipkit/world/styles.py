@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from clipkit.errors import ClipkitError, unknown
 from clipkit.world.taxonomy import STYLES
 
 LINE_STYLES = np.array([STYLES.index("sketch"), STYLES.index("blueprint")])
@@ -39,21 +38,6 @@ def finish(images: np.ndarray, style: np.ndarray) -> None:
         rows = style == STYLES.index(name)
         if rows.any():
             images[rows] = function(images[rows])
-
-
-def apply_style(images: np.ndarray, name: str) -> np.ndarray:
-    """A whole-picture style ("pixel", "pastel", "negative", "blueprint") on any uint8 (N, S, S, 3) pictures.
-
-    "flat" changes nothing; "sketch" and "shaded" need the scene: use `scenes.replace(style=…)` and render again.
-    Raises: ClipkitError for those and for an unknown name.
-    """
-    if name not in STYLES:
-        raise unknown("style", name, STYLES)
-    if name == "flat":
-        return images.copy()
-    if name not in _WHOLE:
-        raise ClipkitError(f"the style {name!r} is drawn, not filtered: use render(scenes.replace(style={name!r}))")
-    return _WHOLE[name](images)
 
 
 def _pixel(images: np.ndarray) -> np.ndarray:

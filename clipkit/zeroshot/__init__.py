@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "classifier": ["fill_templates", "zeroshot_logits", "zeroshot_weights"],
-        "conditioning": ["AttributeSpace", "conditional_zeroshot", "context_weights", "infer_context", "pool_contexts"],
+        "conditioning": ["conditional_zeroshot", "infer_context", "pool_contexts"],
         "descriptions": [
             "DescriptionPool",
             "PHOTO_DESCRIPTIONS",

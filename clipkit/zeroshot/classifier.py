@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
@@ -46,8 +47,7 @@ def zeroshot_weights(model, classnames: Sequence[str], templates: Sequence[str],
     Raises: ClipkitError for an unknown mode and for bad names or templates (see `fill_templates`).
     Source: arXiv:2103.00020, section 3.1.4.
     """
-    if mode not in ("embedding", "logit"):
-        raise ClipkitError(f"mode must be 'embedding' or 'logit', got {mode!r}")
+    checks.one_of("mode", mode, ("embedding", "logit"))
     prompts = fill_templates(classnames, templates)
     features = model.text_features([p for row in prompts for p in row])  # (C T, D), unit norm
     mean = features.view(len(classnames), len(templates), -1).mean(1)
@@ -59,9 +59,5 @@ def zeroshot_logits(features: Tensor, weights: Tensor, scale: Tensor | float = 1
 
     Raises: ClipkitError when D differs or features hold NaN (says which row).
     """
-    if features.ndim != 2 or features.shape[-1] != weights.shape[-1]:
-        raise ClipkitError(f"features {tuple(features.shape)} and weights {tuple(weights.shape)} must share their last dimension")
-    bad = torch.isnan(features).any(1).nonzero().flatten()
-    if len(bad):
-        raise ClipkitError(f"{len(bad)} feature vectors hold NaN, the first is row {bad[0].item()}: extract the features again")
+    features = checks.features(features, width=weights.shape[-1], at_least=0)
     return scale * features @ weights.to(features).T

@@ -6,81 +6,13 @@ Letters: N pictures, C classes, Z composite values of the context.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from clipkit.errors import ClipkitError, unknown
-from clipkit.zeroshot.classifier import fill_templates
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 POOLS = ("embed", "prob", "lse", "max")
-
-
-@dataclass(frozen=True)
-class AttributeSpace:
-    """Contextual attributes: name -> value -> phrases that say it (an empty phrase says nothing).
-
-    >>> space = AttributeSpace({"place": {"snow": ["in the snow"], "other": [""]}, "size": {"small": ["tiny", "small"]}})
-    >>> space.compose()
-    [('snow', 'small'), ('other', 'small')]
-    >>> space.prompts("a photo of a {}")[0]
-    ['a photo of a {}, in the snow, tiny', 'a photo of a {}, in the snow, small']
-    """
-
-    attributes: Mapping[str, Mapping[str, Sequence[str]]]
-
-    def __post_init__(self):
-        if not self.attributes:
-            raise ClipkitError("an attribute space needs at least one attribute")
-        for name, values in self.attributes.items():
-            for value, phrases in values.items():
-                if isinstance(phrases, str) or not len(phrases):
-                    raise ClipkitError(f"attribute {name!r}: the value {value!r} needs a list of phrases; [''] says nothing about it")
-            if not values:
-                raise ClipkitError(f"attribute {name!r} has no values; give at least one")
-
-    def _chosen(self, names: Sequence[str] | None) -> list[str]:
-        names = list(self.attributes) if names is None else list(names)
-        for name in names:
-            if name not in self.attributes:
-                raise unknown("attribute", name, self.attributes)
-        return names
-
-    def compose(self, names: Sequence[str] | None = None) -> list[tuple[str, ...]]:
-        """Composite values, one value of each attribute, in the order of the product; Z is the product of the sizes."""
-        return list(product(*(self.attributes[name] for name in self._chosen(names))))
-
-    def prompts(self, template: str, names: Sequence[str] | None = None) -> list[list[str]]:
-        """For each composite value its templates, one for every combination of phrases: "TEMPLATE, phrase, phrase".
-
-        An empty phrase adds nothing, and a full stop that ends the template moves to the end.
-        """
-        stop = "." if template.endswith(".") else ""
-        found = []
-        for value in self.compose(names):
-            phrases = [self.attributes[name][part] for name, part in zip(self._chosen(names), value, strict=True)]
-            found.append([", ".join([template.removesuffix("."), *filter(None, row)]) + stop for row in product(*phrases)])
-        return found
-
-
-@torch.no_grad()
-def context_weights(model, classnames: Sequence[str], prompts: Sequence[Sequence[str]]) -> Tensor:
-    """Text features t_{y,z} (C, Z, D): phrases of one composite value are normalised, averaged, normalised again.
-
-    Args: model: a DualEncoder. classnames: C names. prompts: Z lists of templates, from `AttributeSpace.prompts`.
-    Raises: ClipkitError for no composite value, bad names or templates.
-    """
-    if not len(prompts):
-        raise ClipkitError("conditioning needs at least one context value")
-    flat = [template for row in prompts for template in row]
-    features = model.text_features([text for row in fill_templates(classnames, flat) for text in row])
-    features = features.view(len(classnames), len(flat), -1)  # (C, sum of phrases, D)
-    parts = features.split([len(row) for row in prompts], dim=1)
-    return torch.stack([F.normalize(part.mean(1), dim=-1) for part in parts], dim=1)
 
 
 def infer_context(logits: Tensor, tau: float = 1.0) -> Tensor:
@@ -132,8 +64,7 @@ def pool_contexts(logits: Tensor, how: str = "prob", tau: float = 1.0) -> Tensor
 
     Raises: ClipkitError for an unknown way, wrong shapes, tau not above 0.
     """
-    if how not in POOLS:
-        raise unknown("way of pooling", how, POOLS)
+    checks.one_of("way of pooling", how, POOLS)
     if logits.ndim != 3:
         raise ClipkitError(f"pooling takes logits (N, C, Z), got {tuple(logits.shape)}")
     _check(logits, tau)
@@ -147,7 +78,5 @@ def pool_contexts(logits: Tensor, how: str = "prob", tau: float = 1.0) -> Tensor
 def _check(logits: Tensor, tau: float) -> None:
     if logits.ndim not in (2, 3) or 0 in logits.shape[1:]:
         raise ClipkitError(f"context logits must be (N, C, Z) or (N, Z) with no empty axis, got {tuple(logits.shape)}")
-    if not tau > 0:
-        raise ClipkitError(f"tau must be above 0, got {tau}; math.inf makes all contexts alike")
-    if not torch.isfinite(logits).all():
-        raise ClipkitError("the logits hold NaN or infinite values: extract the features again")
+    checks.positive(tau=tau if tau != math.inf else None)
+    checks.finite(logits, "logits")

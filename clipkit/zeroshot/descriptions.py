@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 
 PHOTO_DESCRIPTIONS = Path(__file__).with_name("photo_descriptions.json")  # ours, of the ten classes of CIFAR-10
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -194,8 +196,7 @@ def described_logits(images: Tensor, captions: Tensor, described: Tensor, weight
 
     Source: arXiv:2412.11917, classname-free evaluation; the released code sweeps the weight from 0 to 40.
     """
-    if not weight >= 0:
-        raise ClipkitError(f"the weight of the caption must be 0 or more, got {weight}")
+    checks.at_least(0, weight=weight)
     return images @ (weight * captions + described).T
 
 
@@ -206,5 +207,5 @@ def choose_weight(caption_scores: Tensor, description_scores: Tensor, labels: Te
     """
     if not len(weights) or caption_scores.shape != description_scores.shape or len(labels) != len(caption_scores):
         raise ClipkitError("choosing a weight needs some weights, two score tables (N, C) of one shape, and N labels")
-    hits = [(w * caption_scores + description_scores).argmax(1).eq(labels).float().mean().item() for w in weights]
+    hits = [percent_right(w * caption_scores + description_scores, labels) for w in weights]
     return float(weights[int(np.argmax(hits))])

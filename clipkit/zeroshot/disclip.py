@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.metrics import class_means
 from clipkit.zeroshot.descriptions import choose_weight
 
 CAPTION_WEIGHTS = tuple(0.25 * i for i in range(160))  # the released code's sweep: 0 to 39.75
@@ -16,17 +18,11 @@ def class_similarities(features: Tensor, labels: Tensor, descriptions: Tensor, n
 
     Only class means of the image features enter. Raises: ClipkitError for a class without an image or a label out of range.
     """
-    if len(features) != len(labels) or not len(labels):
-        raise ClipkitError(f"want (N, D) features and (N,) labels with N at least 1, got {tuple(features.shape)} and {tuple(labels.shape)}")
-    if not torch.isfinite(features).all():
-        raise ClipkitError("the image features hold NaN or infinite values; extract them again")
-    if labels.min() < 0 or labels.max() >= n_classes:
-        raise ClipkitError(f"labels lie in {labels.min().item()}..{labels.max().item()}, there are {n_classes} classes")
-    size = torch.bincount(labels, minlength=n_classes)
+    features, labels, _, _ = checks.support(features, labels, n_classes=n_classes)
+    means, size = class_means(features, labels, n_classes)
     if not size.all():
         raise ClipkitError(f"class {int(size.argmin())} has no labelled image; every class needs at least one")
-    sums = torch.zeros(n_classes, features.shape[1], dtype=features.dtype, device=features.device).index_add_(0, labels, features)
-    return descriptions.to(features) @ (sums / size.unsqueeze(1).to(features)).T
+    return descriptions.to(features) @ means.T
 
 
 def select_descriptions(similarity: Tensor, neighbours: Tensor, m: int, margin: float = 0.0, chunk: int = 4096) -> Tensor:
@@ -43,8 +39,7 @@ def select_descriptions(similarity: Tensor, neighbours: Tensor, m: int, margin: 
 
     Computed once for each set of neighbours, of which there are few. Source: arXiv:2412.11917; CompVis/DisCLIP, method.py.
     """
-    if m < 1:
-        raise ClipkitError(f"m = {m}: at least one description must be chosen")
+    checks.at_least(1, m=m)
     if neighbours.ndim != 2 or not len(neighbours) or neighbours.min() < 0 or neighbours.max() >= similarity.shape[1]:
         raise ClipkitError(f"neighbours must be (N, k) class numbers below {similarity.shape[1]}, got shape {tuple(neighbours.shape)}")
     order = neighbours.argsort(1)
@@ -91,8 +86,7 @@ class DescriptionSelector:
     """
 
     def __init__(self, descriptions: Tensor, assigned: Tensor, k: int = 3, m: int = 5, margin: float = 0.0, weight: float = 1.0):
-        if k < 1 or m < 1:
-            raise ClipkitError(f"k and m must be at least 1, got {k} and {m}")
+        checks.at_least(1, k=k, m=m)
         if descriptions.ndim != 2 or assigned.shape[-1] != len(descriptions):
             raise ClipkitError(f"want descriptions (P, D), assigned (C, P); got {tuple(descriptions.shape)}, {tuple(assigned.shape)}")
         self.descriptions, self.assigned, self.k, self.m, self.margin, self.weight = descriptions, assigned.bool(), k, m, margin, weight
@@ -111,11 +105,11 @@ class DescriptionSelector:
 
     def neighbours(self, features: Tensor) -> Tensor:
         """(N, k) most likely classes by caption."""
-        return (features @ self._fitted().to(features).T).topk(min(self.k, len(self.assigned)), dim=1).indices
+        return (features @ checks.fitted(self, "text_weights_").to(features).T).topk(min(self.k, len(self.assigned)), dim=1).indices
 
     def chosen(self, neighbours: Tensor) -> Tensor:
         """(N, k, m) descriptions in use, -1 for none: the selected, or else the first of the class's own list."""
-        self._fitted()
+        checks.fitted(self, "text_weights_")
         picked = select_descriptions(self.similarity_, neighbours, self.m, self.margin)
         return torch.where((picked >= 0).any(-1, keepdim=True), picked, self._own[neighbours])
 
@@ -141,8 +135,3 @@ class DescriptionSelector:
         """(N, C): weight * caption + mean of descriptions, -inf outside the k likely classes."""
         caption, mean = self.parts(features)
         return torch.where(caption.isinf(), caption, self.weight * caption.masked_fill(caption.isinf(), 0) + mean)
-
-    def _fitted(self) -> Tensor:
-        if not hasattr(self, "text_weights_"):
-            raise ClipkitError("this selector is not fitted: call fit(features, labels, text_weights) first")
-        return self.text_weights_

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clipkit import checks
 from clipkit.errors import ClipkitError, unknown
 from clipkit.paths import shipped
 
@@ -23,8 +24,7 @@ class PromptPool:
 
     def thinned(self, step: int) -> PromptPool:
         """Every `step`-th template, from the first on: a smaller pool of the same mixture."""
-        if step < 1:
-            raise ClipkitError(f"step must be at least 1, got {step}")
+        checks.at_least(1, step=step)
         return PromptPool(self.templates[::step], self.groups[::step], self.concepts[::step])
 
     @classmethod

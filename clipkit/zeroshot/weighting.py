@@ -15,7 +15,8 @@ import math
 import torch
 from torch import Tensor
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit import checks
+from clipkit.errors import ClipkitError
 
 DEBIAS = ("both", "pretrain", "test", "none")
 MODES = ("softmax", "raw", "equal")
@@ -72,8 +73,7 @@ def prompt_scores(
 
 def centre(test_features: Tensor, pretrain_features: Tensor | None = None, debias: str = "both") -> Tensor:
     """The feature (D,) to subtract from every picture's: means over test (N, D) and pretraining pictures (M, D) or (D,)."""
-    if debias not in DEBIAS:
-        raise unknown("debias", debias, DEBIAS)
+    checks.one_of("debias", debias, DEBIAS)
     if debias == "none":
         return test_features.new_zeros(test_features.shape[-1])
     if debias == "test":
@@ -83,9 +83,7 @@ def centre(test_features: Tensor, pretrain_features: Tensor | None = None, debia
     if pretrain_features.shape[-1] != test_features.shape[-1] or pretrain_features.ndim > 2 or not pretrain_features.numel():
         shapes = f"{tuple(pretrain_features.shape)} and {tuple(test_features.shape)}"
         raise ClipkitError(f"pretrain_features (M, D) or (D,) must share the last dimension of the pictures: {shapes}")
-    if not torch.isfinite(pretrain_features).all():
-        raise ClipkitError("pretrain_features hold NaN or infinite values: extract them again")
-    pretrain = pretrain_features.to(test_features)
+    pretrain = checks.finite(pretrain_features, "pretrain_features").to(test_features)
     pretrain = pretrain.mean(0) if pretrain.ndim == 2 else pretrain
     return pretrain if debias == "pretrain" else (pretrain + test_features.mean(0)) / 2
 
@@ -108,12 +106,11 @@ def prompt_weights(scores: Tensor, mode: str = "softmax", threshold: float | Non
     >>> prompt_weights(torch.tensor([1.0, 2.0, 3.0, 9.0]), "equal", threshold=1.5)
     tensor([0., 0., 0., 1.])
     """
-    if mode not in MODES:
-        raise unknown("mode", mode, MODES)
-    if scores.ndim not in (1, 2) or not scores.numel() or not torch.isfinite(scores).all():
-        raise ClipkitError(f"scores must be finite, (P,) or (N, P) with P at least 1; got shape {tuple(scores.shape)}")
-    if not 0 < temperature < math.inf:
-        raise ClipkitError(f"temperature must be above 0, got {temperature}")
+    checks.one_of("mode", mode, MODES)
+    if scores.ndim not in (1, 2) or not scores.numel():
+        raise ClipkitError(f"scores must be (P,) or (N, P) with P at least 1; got shape {tuple(scores.shape)}")
+    checks.finite(scores, "scores")
+    checks.positive(temperature=temperature)
     kept = torch.ones_like(scores, dtype=torch.bool) if threshold is None else selected(scores, threshold)
     if mode == "softmax":
         return (scores / temperature).masked_fill(~kept, -math.inf).softmax(-1)
@@ -165,6 +162,5 @@ def _check(image_features: Tensor, text_features: Tensor) -> None:
     image, text = tuple(image_features.shape), tuple(text_features.shape)
     if image_features.ndim != 2 or text_features.ndim != 3 or image[-1] != text[-1] or not image_features.numel() * text_features.numel():
         raise ClipkitError(f"prompt scores take (N, D) image features and (P, C, D) text features, none empty; got {image} and {text}")
-    for name, features in (("image", image_features), ("text", text_features)):
-        if not torch.isfinite(features).all():
-            raise ClipkitError(f"the {name} features hold NaN or infinite values: extract them again")
+    checks.finite(image_features, "image features")
+    checks.finite(text_features, "text features")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipkit.score.agreement import group_correlations, kendall, pairwise_accuracy
+from clipkit.metrics import kendall
+from clipkit.score.agreement import group_correlations, pairwise_accuracy
 from clipkit.score.hf_vqa import HFVQA
 from clipkit.score.vqascore import VQAScore
 from clipkit.score.winoground_tasks import winoground

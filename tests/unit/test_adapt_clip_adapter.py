@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from clipkit.adapt.clip_adapter import CLIPAdapter, adapt_features, minimise, uniform_weights
+from clipkit.adapt.clip_adapter import CLIPAdapter, adapt_features, uniform_weights
 from clipkit.errors import ClipkitError
 
 
@@ -66,21 +66,6 @@ def test_training_lowers_the_loss_and_repeats():
     np.testing.assert_array_equal(first.up_, again.up_)
     other = CLIPAdapter(ratio=0.5, scale=20.0, steps=60, lr=1e-2, seed=1).fit(x, y, w)
     assert not torch.equal(first.up_, other.up_)
-
-
-def test_batches_cover_every_picture_and_the_rate_falls_to_zero():
-    seen, weight = [], torch.zeros(1, requires_grad=True)
-
-    def loss(rows):
-        seen.append(rows)
-        return (weight * 1.0).sum()
-
-    losses = minimise(loss, [weight], 10, 6, 0.1, 4, torch.Generator().manual_seed(0))
-    assert losses.shape == (6,)
-    assert sorted(torch.cat(seen[:3]).tolist()) == list(range(10)) == sorted(torch.cat(seen[3:]).tolist())
-    whole = []
-    minimise(lambda rows: whole.append(rows) or (weight * 1.0).sum(), [weight], 10, 2, 0.1, 64, torch.Generator())
-    assert whole == [slice(None), slice(None)]
 
 
 def test_first_weights_are_a_new_linear_layers():

@@ -11,7 +11,7 @@ from clipkit import load_model
 from clipkit.adapt import NearestClassMean
 from clipkit.adapt.pseudolabels import schedule
 from clipkit.errors import ClipkitError
-from clipkit.features.pictures import Pictures
+from clipkit.features.samples import Pictures
 from clipkit.studies.pseudolabel_prompts import (
     Problem,
     by_round,

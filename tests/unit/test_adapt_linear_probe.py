@@ -64,8 +64,8 @@ def test_scale_is_chosen_when_it_helps():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x[0], y), "want \\(N, D\\)"),
-        (lambda x, y: (x, y[:-1]), "want \\(N, D\\)"),
+        (lambda x, y: (x[0], y), "\\(N, D\\)"),
+        (lambda x, y: (x, y[:-1]), "integers"),
         (lambda x, y: (x[:0], y[:0]), "N at least 1"),
         (lambda x, y: (np.where(np.arange(5) == 2, np.nan, x), y), "NaN"),
         (lambda x, y: (x, np.zeros_like(y)), "two classes"),

@@ -65,7 +65,7 @@ def test_edges(classes, shots):
     ("call", "message"),
     [
         (lambda x, y, w: LogisticHead(0), "positive"),
-        (lambda x, y, w: LogisticHead(decays=()), "positive"),
+        (lambda x, y, w: LogisticHead(decays=()), "at least one decay"),
         (lambda x, y, w: LogisticHead().fit(x, y + 1, w), "labels must lie"),
         (lambda x, y, w: LogisticHead().fit(x, y, w[:, :2]), "dimensions"),
         (lambda x, y, w: LogisticHead().predict_logits(x), "not fitted"),

@@ -175,7 +175,7 @@ def test_one_class_and_a_thousand():
     ("change", "message"),
     [
         ({"n_ctx": 62}, "prompt of 'fire engine' takes"),
-        ({"n_ctx": 0}, "at least one context vector"),
+        ({"n_ctx": 0}, "n_ctx must be at least 1"),
         ({"template": "{} in a photo"}, "no words before"),
         ({"template": "a photo"}, "no {} where"),
         ({"classnames": ["cat", "cat"]}, "duplicate"),
@@ -191,14 +191,14 @@ def test_prompts_that_cannot_be(name, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"features": torch.zeros(24, 5)}, "features must be a tensor \\(N, 128\\)"),
+        ({"features": torch.zeros(24, 5)}, "where 128 are wanted"),
         ({"features": torch.full((24, 128), float("nan"))}, "NaN"),
-        ({"labels": torch.arange(24)}, "numbered from 0"),
-        ({"labels": torch.zeros(3, dtype=torch.int64)}, "24 whole numbers"),
-        ({"weights": torch.ones(3)}, "24 finite numbers"),
-        ({"steps": 0}, "at least one step"),
-        ({"optimizer": "lbfgs"}, "'sgd' or 'adam'"),
-        ({"batch": 0}, "batch needs"),
+        ({"labels": torch.arange(24)}, "between 0 and"),
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, "24 integers"),
+        ({"weights": torch.ones(3)}, "24 numbers"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"optimizer": "lbfgs"}, "sgd, adam"),
+        ({"batch": 0}, "batch must be at least 1"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(task, change, message):

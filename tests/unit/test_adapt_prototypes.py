@@ -71,7 +71,7 @@ def test_the_order_of_the_support_does_not_matter(order):
         (lambda x, y, w: NearestClassMean().fit(x, torch.ones(15, 5), w), "labels: want"),
         (lambda x, y, w: NearestClassMean().fit(x * float("nan"), y), "NaN"),
         (lambda x, y, w: NearestClassMean().predict_logits(x), "not fitted"),
-        (lambda x, y, w: NearestClassMean().fit(x, y).predict_logits(x[:, :3]), "fitted on 8"),
+        (lambda x, y, w: NearestClassMean().fit(x, y).predict_logits(x[:, :3]), "where 8 are wanted"),
     ],
 )
 def test_what_is_refused(call, message):

@@ -168,13 +168,13 @@ def test_assignment_is_scaling_of_rows_and_columns_and_takes_shares():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: balanced_confident(P, 0), "k=0"),
+        (lambda: balanced_confident(P, 0), "k must be at least 1"),
         (lambda: balanced_confident(P, 1, "best"), "unknown rule"),
         (lambda: balanced_confident(P * float("nan"), 1), "NaN"),
         (lambda: balanced_confident(P[0], 1), "probs"),
         (lambda: balanced_confident(P, 1, classes=[3]), "some of 0 … 2"),
         (lambda: balanced_confident(P, 1, classes=[]), "some of 0 … 2"),
-        (lambda: confident(P, 1.5), "probability"),
+        (lambda: confident(P, 1.5), "threshold must lie"),
         (lambda: schedule("flp", 10, 2), "did you mean"),
         (lambda: schedule("fpl", 10, 0), "at least 1"),
         (lambda: pseudolabel_rounds(None, torch.zeros(6, 2), P, ()), "at least one round"),

@@ -38,9 +38,9 @@ def test_retrieval_by_lot_takes_the_same_candidates():
 
 def test_retrieval_refuses():
     captions, prompts, matched = unit(4, 3), unit(2, 3, seed=1), torch.ones(4, 2, dtype=torch.bool)
-    with pytest.raises(ClipkitError, match="want"):
+    with pytest.raises(ClipkitError, match="of one shape"):
         retrieve_balanced(captions, matched[:3], prompts, 1)
-    with pytest.raises(ClipkitError, match="k = 0"):
+    with pytest.raises(ClipkitError, match="k must be at least 1"):
         retrieve_balanced(captions, matched, prompts, 0)
     with pytest.raises(ClipkitError, match="no picture"):
         retrieve_balanced(captions, ~matched, prompts, 1)
@@ -110,7 +110,8 @@ def test_head_refuses():
     w, x, y = unit(3, 4), unit(6, 4, seed=1), torch.arange(6) % 3
     probe = CrossModalProbe(steps=1)
     for change, message in (
-        ((x[:, :2], y), "want"), ((x, y[:2]), "want"), ((x[:0], y[:0]), "want"), ((x * torch.nan, y), "NaN"), ((x, y + 1), "labels lie"),
+        ((x[:, :2], y), "where 2 are wanted"), ((x, y[:2]), "want"), ((x[:0], y[:0]), "want"), ((x * torch.nan, y), "NaN"),
+        ((x, y + 1), "labels must lie"),
     ):  # fmt: skip
         with pytest.raises(ClipkitError, match=message):
             probe.fit(*change, w)
@@ -119,5 +120,5 @@ def test_head_refuses():
     with pytest.raises(ClipkitError, match="not fitted"):
         CrossModalProbe().predict_logits(x)
     for bad in ({"scale": 0}, {"lr": 0}, {"batch": 0}, {"steps": -1}, {"share": 2}):
-        with pytest.raises(ClipkitError, match="must be"):
+        with pytest.raises(ClipkitError, match="between 0 and 1"):
             CrossModalProbe(**bad)

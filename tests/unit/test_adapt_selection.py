@@ -9,7 +9,7 @@ import torch
 from clipkit.adapt import ensemble_logits, select_alpha, selection_rows
 from clipkit.adapt.selection import ALPHAS, PROTOCOLS, equal_spread
 from clipkit.errors import ClipkitError
-from clipkit.features.draws import Draw, turns
+from clipkit.features.few_shot import FewShot, turns
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def drawn():
     y = {part: torch.tensor(rng.permutation(np.repeat(np.arange(3), n))) for part, n in (("pool", 8), ("val", 6), ("test", 10))}
     x = {part: torch.tensor(rng.normal(size=(len(labels), 4))) for part, labels in y.items()}
     parts = {part: (x[part], y[part]) for part in y}
-    return Draw(turn=turns(y["pool"].numpy()), classnames=["a", "b", "c"], templates=["{}"], **parts)
+    return FewShot(turn=turns(y["pool"].numpy()), classnames=["a", "b", "c"], templates=["{}"], **parts)
 
 
 def test_zero_alpha_is_zero_shot_and_half_precision_follows_the_first():
@@ -72,12 +72,12 @@ def test_what_each_protocol_sees(drawn):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda d: ensemble_logits(torch.ones(2, 3), torch.ones(2, 2), 1.0), "must be \\(N, C\\)"),
+        (lambda d: ensemble_logits(torch.ones(2, 3), torch.ones(2, 2), 1.0), "must be of one shape"),
         (lambda d: select_alpha(torch.ones(2, 3), torch.ones(2, 3), torch.tensor([0, 3])), "labels must lie"),
         (lambda d: select_alpha(torch.ones(2, 3), torch.ones(2, 3), torch.tensor([0])), "labels: want"),
         (lambda d: select_alpha(torch.ones(2, 3), torch.full((2, 3), float("nan")), torch.tensor([0, 1])), "NaN"),
         (lambda d: select_alpha(torch.ones(2, 3), torch.ones(2, 3), torch.tensor([0, 1]), ()), "at least one alpha"),
-        (lambda d: equal_spread(torch.ones(2, 3), torch.ones(3, 3)), "must be \\(N, C\\)"),
+        (lambda d: equal_spread(torch.ones(2, 3), torch.ones(3, 3)), "must be of one shape"),
         (lambda d: selection_rows(d, 4, "full"), "did you mean 'full_val'"),
         (lambda d: selection_rows(d, 0, "fewshot_val"), "at least 1"),
     ],

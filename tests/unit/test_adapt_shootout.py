@@ -104,7 +104,7 @@ def test_validation_pictures_can_be_trained_on_instead(problem):
 
 
 def test_material_is_cut_from_two_draws_of_the_same_pictures():
-    from clipkit.features.draws import draw
+    from clipkit.features.samples import draw
     from clipkit.models import load_model
 
     model, other = load_model("nano", device="cpu").freeze(), load_model("nano-conv", device="cpu")

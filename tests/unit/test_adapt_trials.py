@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from clipkit.adapt import GDA, NearestClassMean, TipAdapter, ZeroShotProbe, select_alpha
 from clipkit.adapt.selection import PROTOCOLS, equal_spread
 from clipkit.errors import ClipkitError
-from clipkit.features.draws import Draw, turns
+from clipkit.features.few_shot import FewShot, turns
 from clipkit.studies.gda_adapter import long_tail, macro_percent, new_classes, percent, protocol_scores, zipf_shots
 
 SCALE = 20.0
@@ -24,7 +24,7 @@ def drawn():
     for name, n in (("pool", 8), ("val", 4), ("test", 20)):
         y = torch.arange(6).repeat(n)
         parts[name] = normalize(w[y] + 0.5 * torch.randn(len(y), 10, generator=g) + 0.3, dim=1), y
-    return Draw(turn=turns(parts["pool"][1].numpy()), classnames=list("abcdef"), templates=["{}"], **parts), w
+    return FewShot(turn=turns(parts["pool"][1].numpy()), classnames=list("abcdef"), templates=["{}"], **parts), w
 
 
 def gda(x, y, w):
@@ -57,7 +57,7 @@ def test_scores_are_those_of_the_steps_written_out(drawn):
 
 def test_test_labels_reach_the_oracle_only(drawn):
     draw, w = drawn
-    turned = Draw(draw.pool, draw.turn, draw.val, (draw.test[0], (draw.test[1] + 1) % 6), draw.classnames, draw.templates)
+    turned = FewShot(draw.pool, draw.turn, draw.val, (draw.test[0], (draw.test[1] + 1) % 6), draw.classnames, draw.templates)
     one, other = (protocol_scores(d, w, (2,), {"gda": gda}, SCALE) for d in (draw, turned))
     for protocol in PROTOCOLS[:-1]:
         assert one[f"alpha of gda|{protocol}|2"] == other[f"alpha of gda|{protocol}|2"]

@@ -139,18 +139,18 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ClipkitError, match="attention"):
         VisualPrompts(model("nano-conv"))
     assert "attention" in refusal(model("nano-conv")) and refusal(clip) == ""
-    with pytest.raises(ClipkitError, match="negative"):
+    with pytest.raises(ClipkitError, match="n must be at least 0"):
         VisualPrompts(clip, -1)
     with pytest.raises(ClipkitError, match="at least 1"):
         VisualPrompts(clip, 0).fit(x, y, w)
     vp = VisualPrompts(clip, 1)
     for change, message in [
-        ({"labels": y + 1}, "numbered from 0"),
-        ({"labels": y[:2]}, "4 whole numbers"),
-        ({"text_weights": w[:, :5]}, "features must be"),
+        ({"labels": y + 1}, "between 0 and"),
+        ({"labels": y[:2]}, "4 integers"),
+        ({"text_weights": w[:, :5]}, "where 128 are wanted"),
         ({"pixels": x * float("nan")}, "NaN"),
         ({"pixels": x[:, :, :5]}, "pictures of 32"),
-        ({"weights": torch.ones(3)}, "4 finite numbers"),
+        ({"weights": torch.ones(3)}, "4 numbers"),
     ]:
         with pytest.raises(ClipkitError, match=message):
             vp.fit(**{"pixels": x, "labels": y, "text_weights": w, "steps": 1, **change})

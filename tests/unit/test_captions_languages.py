@@ -9,7 +9,7 @@ import pytest
 from clipkit.errors import ClipkitError
 from clipkit.world.captions import caption, caption_batch
 from clipkit.world.content_plan import Item, Message
-from clipkit.world.languages import LANGUAGES, foreign_name, foreign_phrase, say_foreign, tables
+from clipkit.world.languages import LANGUAGES, foreign_name, say_foreign, tables
 from clipkit.world.sample import sample_scenes
 from clipkit.world.scene import Object, Scene
 from clipkit.world.spec import WorldSpec
@@ -132,7 +132,7 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("language", "item", "expected"), PHRASES)
 def test_phrases_by_hand(language, item, expected):
-    assert foreign_phrase(Item(*item), language) == expected
+    assert say_foreign(Message([Item(*item)]), language, detailed=False) == expected
 
 
 @pytest.mark.parametrize(("language", "message", "detailed", "expected"), SENTENCES)
@@ -155,7 +155,7 @@ def test_tables_are_complete_and_unambiguous(language):
 @pytest.mark.parametrize("language", LANGUAGES[1:])
 def test_every_phrase_can_be_said_and_numbers_differ(language):
     for category in CATEGORIES:
-        said = [foreign_phrase(Item(n, category, "red", "striped", "small"), language) for n in range(1, 11)]
+        said = [say_foreign(Message([Item(n, category, "red", "striped", "small")]), language, False) for n in range(1, 11)]
         assert len(set(said)) == 10 and not any("  " in s or "+" in s or "_" in s for s in said)
 
 
@@ -169,7 +169,7 @@ def test_articles_agree_with_gender_in_every_language():
     }
     for language, by_gender in articles.items():
         for category, (gender, *_) in tables(language).nouns.items():
-            text = foreign_phrase(Item(1, category, size="small"), language)
+            text = say_foreign(Message([Item(1, category, size="small")]), language, False)
             assert text.startswith(by_gender[gender]), text
 
 
@@ -213,5 +213,3 @@ def test_bad_input():
     scene = Scene((Object("cat", "red"),))
     with pytest.raises(ClipkitError, match="language"):
         caption(scene, "short", language="klingon")
-    with pytest.raises(ClipkitError, match="language"):
-        foreign_phrase(Item(1, "cat"), "en")

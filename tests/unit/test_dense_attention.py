@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from clipkit.compat import import_open_clip
-from clipkit.dense import MODES, Mode, custom_attention, dense_features, neighbourhood, project, proxy_attention, proxy_matrix, value_maps
+from clipkit.dense import MODES, Mode, custom_attention, neighbourhood, project, proxy_attention, proxy_matrix, value_maps
 from clipkit.dense.patches import embed, resized_positions
 from clipkit.errors import ClipkitError
 
@@ -32,6 +32,10 @@ def tower(seed=0, **options):
         if p.ndim == 1:
             p.data += 0.1 * torch.randn_like(p)
     return made
+
+
+def dense_features(model, images, mode, **options):
+    return project(model, value_maps(model, images, [mode], **options)[0])
 
 
 def pixels(b=2, h=16, w=16, seed=1):

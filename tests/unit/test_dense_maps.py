@@ -15,7 +15,6 @@ from clipkit.dense import (
     filtered_affinity,
     label_affinity,
     proxy_matrix,
-    slide,
     splice,
     windows,
 )
@@ -60,19 +59,6 @@ def test_averaging_scores_is_averaging_features_while_everything_is_linear():
     _, places = windows(torch.zeros(3, 6, 8), 4, 2)
     scores = torch.einsum("kdhw,cd->kchw", features, text)
     torch.testing.assert_close(splice(scores, places, (6, 8)), torch.einsum("dhw,cd->chw", splice(features, places, (6, 8)), text))
-
-
-def test_slide_is_the_mean_of_what_each_window_says():
-    image = torch.randn(2, 3, 8, 12)
-    found = slide(lambda x: F.avg_pool2d(x, 2).sum(1, keepdim=True), image, 4, 2)
-    count, total = torch.zeros(8, 12), torch.zeros(2, 1, 8, 12)
-    for y in (0, 2, 4):
-        for x in (0, 2, 4, 6, 8):
-            part = F.avg_pool2d(image[:, :, y : y + 4, x : x + 4], 2).sum(1, keepdim=True)
-            total[:, :, y : y + 4, x : x + 4] += F.interpolate(part, size=(4, 4), mode="bilinear", align_corners=False)
-            count[y : y + 4, x : x + 4] += 1
-    torch.testing.assert_close(found, total / count)
-    torch.testing.assert_close(slide(lambda x: x[:, :1], image[0], 4, 3), image[0, :1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

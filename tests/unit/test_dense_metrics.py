@@ -16,7 +16,6 @@ from clipkit.dense import (
     confusion,
     cosines,
     group_max,
-    harmonic,
     iou_of,
     mean_iou,
     patch_oracle,
@@ -96,7 +95,6 @@ def test_floors_and_ceilings():
     assert torch.equal(patch_oracle(truth, (8, 8), 3), truth)
     coarse = patch_oracle(truth, (2, 2), 3)
     assert coarse.max() == 1 and mean_iou(coarse, truth, 3).per_class[2] == 0
-    assert harmonic(0.5, 0.25) == pytest.approx(1 / 3) and harmonic(0, 1) == 0 == harmonic(0, 0)
 
 
 class Words:
@@ -140,9 +138,9 @@ def test_what_is_refused():
     z, words = torch.zeros(1, 4, 4, dtype=torch.int64), Words()
     cases = [
         (lambda: mean_iou(z, torch.zeros(1, 4, 5, dtype=torch.int64), 2), "upsample the scores"),
-        (lambda: mean_iou(z + 2, z, 2), "predicted labels lie in 2..2"),
-        (lambda: mean_iou(z, z - 1, 2), "true labels lie in -1"),
-        (lambda: mean_iou(z.float(), z, 2), "whole numbers"),
+        (lambda: mean_iou(z + 2, z, 2), "predicted labels must lie between 0 and 1, got 2 to 2"),
+        (lambda: mean_iou(z, z - 1, 2), "true labels must lie between 0 and 1, got -1"),
+        (lambda: mean_iou(z.float(), z, 2), "integers"),
         (lambda: mean_iou(z, z + 255, 2), "no pixel of any class"),
         (lambda: boundary_iou(z, z, 2, distance=0), "at least 1 pixel"),
         (lambda: boundary_iou(z, z + 255, 2), "no border"),
@@ -152,7 +150,7 @@ def test_what_is_refused():
         (lambda: cosines(torch.randn(1, 4, 2, 2), torch.randn(3, 5)), "do not match"),
         (lambda: cosines(torch.full((1, 4, 2, 2), torch.nan), torch.randn(3, 4)), "NaN"),
         (lambda: group_max(torch.zeros(1, 2, 1), torch.tensor([0, 2])), "without a word"),
-        (lambda: segment(torch.zeros(1, 2, 2, 2), (4, 4), scale=0), "scale > 0"),
+        (lambda: segment(torch.zeros(1, 2, 2, 2), (4, 4), scale=0), "scale must be positive"),
     ]
     for call, message in cases:
         with pytest.raises(ClipkitError, match=message):

@@ -127,7 +127,7 @@ def test_tail_and_rest():
         tail_and_rest(np.array([1.0, 2.0]), np.array([True, True]))
     with pytest.raises(ClipkitError, match="one flag"):
         tail_and_rest(np.ones(2), np.ones(3, bool))
-    with pytest.raises(ClipkitError, match="labels lie"):
+    with pytest.raises(ClipkitError, match="labels must lie"):
         class_accuracy(torch.eye(2), torch.tensor([0, 2]))
-    with pytest.raises(ClipkitError, match="want logits"):
+    with pytest.raises(ClipkitError, match="want 2 integers"):
         class_accuracy(torch.eye(2), torch.tensor([0]))

@@ -95,6 +95,7 @@ def test_nan_in_text_features():
 @pytest.mark.parametrize(("after", "kept"), [(0, 0), (2, 2), (5, 5)])
 def test_a_full_disk_costs_the_cache_not_the_features(monkeypatch, caplog, after, kept):
     """ENOSPC at the `after`-th write: one warning, all features returned, finished shards stay for the next run."""
+    from clipkit import kept as tensors
     from clipkit.features import store
 
     dataset, written, real = pictures(), [], store.write_atomically
@@ -105,14 +106,16 @@ def test_a_full_disk_costs_the_cache_not_the_features(monkeypatch, caplog, after
         real(path, data)
         written.append(path)
 
-    monkeypatch.setattr(store, "write_atomically", full)
+    for module in (store, tensors):
+        monkeypatch.setattr(module, "write_atomically", full)
     features = extract(TinyEncoder(), dataset, shard=5)
     torch.testing.assert_close(features.image, plain(TinyEncoder(), dataset), rtol=0, atol=1e-6)
     assert features.folder is None
     (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert "No space left on device" in record.getMessage() and "CLIPKIT_CACHE" in record.getMessage()
 
-    monkeypatch.setattr(store, "write_atomically", real)
+    for module in (store, tensors):
+        monkeypatch.setattr(module, "write_atomically", real)
     rest = TinyEncoder()
     assert torch.equal(extract(rest, dataset, shard=5).image, features.image)
     assert rest.encoded == max(0, len(dataset) - 5 * kept)
@@ -147,12 +150,12 @@ def test_a_cache_that_cannot_be_made(monkeypatch, caplog):
 
 
 def test_text_features_on_a_full_disk(monkeypatch, caplog):
-    from clipkit.features import store
+    from clipkit import kept
 
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(store, "write_atomically", full)
+    monkeypatch.setattr(kept, "write_atomically", full)
     assert text_features(TinyEncoder(), ["a"]).shape == (1, 5) and "No space left" in caplog.text
 
 

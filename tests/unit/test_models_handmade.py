@@ -9,7 +9,7 @@ from PIL import Image
 
 from clipkit import load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.features.draws import draw
+from clipkit.features.samples import draw
 from clipkit.models.baselines import PixelPCA, untrained
 
 

@@ -17,7 +17,6 @@ from clipkit.pretrain import (
     hash_uniform,
     keep_probability,
     merge_counts,
-    pick_text,
     spaced,
     tail_share,
     threshold_for_size,
@@ -240,17 +239,6 @@ def test_sample_at_the_ends_and_refusals():
             hash_uniform(bad, 0)
     with pytest.raises(ClipkitError, match="negative"):
         hash_uniform([1], -1)
-
-
-def test_pick_text():
-    uids = np.arange(30_000)
-    picked = pick_text(uids, np.full(30_000, 3), 0)
-    assert set(picked.tolist()) == {0, 1, 2} and (np.abs(np.bincount(picked) - 10_000) < 400).all()
-    assert (pick_text(uids, np.ones(30_000, int), 0) == 0).all()
-    assert (pick_text(uids[::-1], np.full(30_000, 3), 0)[::-1] == picked).all()
-    for bad in ([0], [1, 1]):
-        with pytest.raises(ClipkitError, match="at least one text"):
-            pick_text([5], bad, 0)
 
 
 # ---- measures and refusals ----

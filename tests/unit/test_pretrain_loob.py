@@ -24,7 +24,7 @@ from clipkit.pretrain import (
     retrieve,
 )
 from clipkit.pretrain.hopfield import recall, self_weight
-from clipkit.studies.cloob_gradient_saturation import SaturationDiary, identity_error, saturation
+from clipkit.studies.cloob_gradient_saturation import identity_error, saturation
 
 LOSSES = {"info_nce": info_nce, "info_loob": info_loob, "cloob": cloob_loss, "memory": memory_info_nce, "decoupled": decoupled_info_nce}
 
@@ -175,15 +175,6 @@ def test_saturation_of_a_solved_batch():
     assert saturation(x, rough, 30.0, beta=1e-6)["positive"] == pytest.approx(1 / 6, rel=1e-3)
 
 
-def test_diary_looks_every_so_often():
-    x, y = pair(0, 8, 4)
-    diary = SaturationDiary(lambda: (x, y), lambda: torch.tensor(5.0), beta=8.0, every=5)
-    for step in range(12):
-        diary(step, None, 0.0)
-    assert [row["step"] for row in diary.rows] == [0, 5, 10]
-    assert diary.rows[0]["positive"] == pytest.approx(saturation(x, y, 5.0, 8.0)["positive"])
-
-
 # -- false negatives ------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", ["info_nce", "info_loob", "decoupled"])
 def test_equal_captions_leave_each_others_sums(name):
@@ -295,7 +286,7 @@ def test_clear_words():
         if name not in ("info_nce", "memory"):
             with pytest.raises(ClipkitError, match="at least two pairs"):
                 loss(x[:1], y[:1], 1.0)
-    with pytest.raises(ClipkitError, match="beta must be a positive"):
+    with pytest.raises(ClipkitError, match="beta must be positive"):
         cloob_loss(x, y, 1.0, beta=0.0)
     with pytest.raises(ClipkitError, match="stored patterns"):
         retrieve(x, y[:, :2], 1.0)
@@ -305,9 +296,7 @@ def test_clear_words():
         retrieve(x, y, 1.0, torch.zeros(4, 3, dtype=torch.bool))
     with pytest.raises(ClipkitError, match="sigma must be"):
         decoupled_info_nce(x, y, 1.0, sigma=-1.0)
-    with pytest.raises(ClipkitError, match="pairs, two"):
+    with pytest.raises(ClipkitError, match="of pairs must be of one shape"):
         recall(x, y[:2], 1.0)
     with pytest.raises(ClipkitError, match="self_weight wants"):
         self_weight(-1.0, 5, 0.0)
-    with pytest.raises(ClipkitError, match="at least one step"):
-        SaturationDiary(None, None, every=0)

@@ -268,7 +268,7 @@ def test_negative_words_are_those_that_are_allowed(nano):
 
 def test_bad_input(nano):
     f, g, h = (unit(3, seed=s) for s in range(3))
-    with pytest.raises(ClipkitError, match="three .B, D. tensors"):
+    with pytest.raises(ClipkitError, match="must be of one shape"):
         clipn_loss(f, g[:2], h, 10.0)
     with pytest.raises(ClipkitError, match="True on the diagonal"):
         clipn_loss(f, g, h, 10.0, torch.zeros(3, 3, dtype=torch.bool))
@@ -276,7 +276,7 @@ def test_bad_input(nano):
         clipn_loss(f, g, h, 10.0, torch.ones(3, 3, dtype=torch.bool))
     with pytest.raises(ClipkitError, match="yes and no weights"):
         clipn_scores(f, g, h[:2], 10.0)
-    with pytest.raises(ClipkitError, match="must not be negative"):
+    with pytest.raises(ClipkitError, match="n_prompts must be at least 0"):
         NoTextTower(nano, -1)
     pairs = world_pairs(nano, 8, seed=0)
     with pytest.raises(ClipkitError, match="do not fill a batch"):

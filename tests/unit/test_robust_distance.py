@@ -47,9 +47,9 @@ def test_symmetric_and_bandwidth_is_the_median_distance():
 @pytest.mark.parametrize(
     ("x", "y", "h", "message"),
     [
-        (draw(1, 3, 0), draw(4, 3, 1), None, "x: want finite"),
-        (draw(4, 3, 0), draw(4, 2, 1), None, "y 2"),
-        (draw(4, 3, 0), draw(4, 3, 1) * math.nan, None, "y: want finite"),
+        (draw(1, 3, 0), draw(4, 3, 1), None, "x: want floating-point numbers"),
+        (draw(4, 3, 0), draw(4, 2, 1), None, "y: 2 dimensions"),
+        (draw(4, 3, 0), draw(4, 3, 1) * math.nan, None, "y: 4 rows hold NaN"),
         (draw(4, 3, 0), draw(4, 3, 1), 0.0, "bandwidth"),
         (torch.ones(3, 2), torch.ones(3, 2), None, "all features the same"),
     ],

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from clipkit.errors import ClipkitError
+from clipkit.metrics import kendall
 from clipkit.score import agreement
-from clipkit.score.agreement import bootstrap_by_group, group_correlations, kendall, pairwise_accuracy
+from clipkit.score.agreement import group_correlations, pairwise_accuracy
 
 GRADES = st.lists(st.integers(0, 3), min_size=2, max_size=14)
 
@@ -130,23 +131,6 @@ def test_correlations_equal_scipys_group_by_group(how, peer):
     assert np.isnan(group_correlations([1, 1], [1, 2], how=how).mean)
 
 
-def test_an_interval_by_group_is_wider_than_one_by_item_where_groups_differ():
-    rng = np.random.default_rng(3)
-    group = np.repeat(np.arange(20), 20)
-    x = rng.normal(size=20)[group] + 0.1 * rng.normal(size=400)
-    by_group = bootstrap_by_group(lambda v, g: v.mean(), group, x, n=400)
-    by_item = bootstrap_by_group(lambda v, g: v.mean(), np.arange(400), x, n=400)
-    assert by_group.estimate == pytest.approx(x.mean()) and by_group.low < by_group.estimate < by_group.high
-    assert by_group.high - by_group.low > 3 * (by_item.high - by_item.low)
-    assert by_group == bootstrap_by_group(lambda v, g: v.mean(), group, x, n=400)
-
-
-def test_a_group_drawn_twice_is_two_groups():
-    seen = []
-    bootstrap_by_group(lambda v, g: seen.append((len(v), len(np.unique(g)))) or 0.0, [0, 0, 1, 1, 2, 2], np.arange(6), n=20)
-    assert set(seen) == {(6, 3)}
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -157,7 +141,6 @@ def test_a_group_drawn_twice_is_two_groups():
         (lambda: group_correlations([1, 2], [1, 2], [0]), "one label for each"),
         (lambda: group_correlations([1, 2], [1, 2], how="rank"), "unknown correlation"),
         (lambda: kendall([1, 2], [1, 2], "a"), "unknown variant"),
-        (lambda: bootstrap_by_group(lambda v, g: 0.0, [0, 0], [1, 2]), "two groups"),
     ],
 )
 def test_what_is_refused(call, message):

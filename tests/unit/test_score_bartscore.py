@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.score.bartscore import BARTScore, PromptedScorer, prompt_ensemble
+from clipkit.score.bartscore import BARTScore, PromptedScorer
 
 
 class Counts:
@@ -60,8 +60,8 @@ def test_prompts_stand_where_the_released_code_puts_them():
 @pytest.mark.parametrize("side", ["encoder", "decoder"])
 def test_an_ensemble_is_the_mean_of_its_prompts(side):
     prompts = ["cat", "in short"]
-    both = prompt_ensemble(Counts(), prompts, side)
-    one = [prompt_ensemble(Counts(), [p], side).logprob(SOURCES, TEXTS) for p in prompts]
+    both = PromptedScorer(Counts(), prompts, side)
+    one = [PromptedScorer(Counts(), [p], side).logprob(SOURCES, TEXTS) for p in prompts]
     torch.testing.assert_close(both.each(SOURCES, TEXTS), torch.stack(one))
     torch.testing.assert_close(both.logprob(SOURCES, TEXTS), torch.stack(one).mean(0))
     assert BARTScore(both).recall(REFERENCES, TEXTS).shape == (2,)
@@ -74,10 +74,10 @@ def test_an_ensemble_is_the_mean_of_its_prompts(side):
         (lambda s: BARTScore(s).precision([["a"]], ["a", "b"]), "one list for each"),
         (lambda s: BARTScore(s).recall([[]], ["a"]), "one or more references"),
         (lambda s: BARTScore(s, agg="min").recall([["a"]], ["a"]), "unknown aggregate"),
-        (lambda s: prompt_ensemble(s, [], "decoder"), "one or more texts"),
-        (lambda s: prompt_ensemble(s, "so", "decoder"), "one or more texts"),
-        (lambda s: prompt_ensemble(s, ["so"], "both"), "unknown side"),
-        (lambda s: prompt_ensemble(s, ["so"], "encoder").logprob(None, ["a"]), "needs a source"),
+        (lambda s: PromptedScorer(s, [], "decoder"), "one or more texts"),
+        (lambda s: PromptedScorer(s, "so", "decoder"), "one or more texts"),
+        (lambda s: PromptedScorer(s, ["so"], "both"), "unknown side"),
+        (lambda s: PromptedScorer(s, ["so"], "encoder").logprob(None, ["a"]), "needs a source"),
     ],
 )
 def test_what_is_refused(call, message):

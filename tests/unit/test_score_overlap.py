@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
 from clipkit.score import overlap
-from clipkit.score.overlap import bleu, chrf, cider_d, embedding_match, greedy_match, rouge
+from clipkit.score.overlap import chrf, embedding_match, greedy_match, rouge
 
 WORDS = ["a", "red", "blue", "cat", "dog", "snow"]
 TEXT = st.lists(st.sampled_from(WORDS), min_size=1, max_size=7).map(" ".join)
@@ -45,20 +45,6 @@ def test_several_references():
     assert rouge(both, ["a red dog"] * 2)["rouge1_f"] == pytest.approx([(one + two) / 2, two])
     assert rouge(both, ["a red dog"] * 2, agg="max")["rouge1_f"] == pytest.approx([max(one, two), two])
     assert chrf([["snow", "a red dog"]], ["a red dog"])[0] == pytest.approx(1)
-    assert bleu([["snow", "a red dog in snow"]], ["a red dog in snow"])[0] == pytest.approx(1)
-
-
-def test_cider_d_is_ten_for_the_only_reference_and_none_for_other_words():
-    references = [["a red cat sits here"], ["two blue dogs in snow"], ["green birds fly over water"]]
-    got = cider_d(references, [r[0] for r in references])
-    np.testing.assert_allclose(got, 10, atol=1e-6)
-    assert cider_d(references, ["x y z u v"] * 3).max() == 0
-
-
-@pytest.mark.parametrize("references", [[["a cat sits"]], [["a cat", "a dog"]] * 2])
-def test_cider_d_without_two_different_pictures_is_refused(references):
-    with pytest.raises(ClipkitError, match="two pictures with different references"):
-        cider_d(references, [r[0] for r in references])
 
 
 @pytest.mark.parametrize(

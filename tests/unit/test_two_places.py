@@ -64,12 +64,12 @@ def own_cache(tmp_path_factory, monkeypatch):
 def test_training_is_the_same_for_the_same_seed(name_places, tmp_path, monkeypatch):
     world = TwoPlaces(0)
     first = train_there(world, 32, 64, 0.95, name_places, batch=16)
-    kept = list((cache_dir("trained")).glob("*.pt"))
+    kept = list(cache_dir("kept").glob("two-places-*.safetensors"))
     assert len(kept) == 1
     read = train_there(world, 32, 64, 0.95, name_places, batch=16)  # from the cache
     assert read.fingerprint == first.fingerprint and not next(read.module.parameters()).requires_grad
     train_there(world, 32, 64, 0.9, name_places, batch=16)
-    assert len(list(cache_dir("trained").glob("*.pt"))) == 2
+    assert len(list(cache_dir("kept").glob("two-places-*.safetensors"))) == 2
     monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path))  # trained anew
     again = train_there(world, 32, 64, 0.95, name_places, batch=16)
     torch.testing.assert_close(again.module.state_dict(), first.module.state_dict())

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from clipkit import load_model
 from clipkit.datasets import Task, world_suite
 from clipkit.errors import ClipkitError
-from clipkit.features.testset import test_pictures as pictures_of
+from clipkit.features.samples import test_pictures as pictures_of
 from clipkit.features.text import pool_features
 from clipkit.studies.perceptionclip import ARMS, INFERRED, known_contexts, naming
 from clipkit.studies.perceptionclip_contexts import PLAIN, Context

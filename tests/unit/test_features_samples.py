@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from clipkit import load_model
 from clipkit.datasets import Task, load_dataset
+from clipkit.datasets.suite import world_suite
 from clipkit.errors import ClipkitError
-from clipkit.features import draws
-from clipkit.features.draws import draw, draw_task, turns
-from clipkit.features.pictures import draw_pictures
+from clipkit.features import samples
+from clipkit.features.few_shot import FewShot, turns
+from clipkit.features.samples import collection, draw, draw_pictures, draw_task
 from clipkit.notices import forget, notices
 
 
@@ -40,7 +42,7 @@ class MeanColour:
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(draws, "_kept", type(draws._kept)())
+    samples._draw.forget()
 
 
 def rows(features):
@@ -67,7 +69,7 @@ def test_turns_count_equal_labels_before(labels):
 def test_the_world_draws_new_scenes_for_each_seed():
     few = {"shots": 2, "n_val": 2, "n_test": 40, "factor": "background"}
     one = draw(MeanColour(), "world", 0, **few)
-    draws._kept.clear()  # or the very same object would come back
+    samples._draw.forget()  # or the very same object would come back
     again, other = (draw(MeanColour(), "world", seed, **few) for seed in (0, 1))
     assert torch.equal(one.test[0], again.test[0]) and torch.equal(one.pool[0], again.pool[0])
     assert not rows(one.test[0]) & rows(other.test[0])
@@ -179,7 +181,7 @@ def small():
     y = torch.tensor([2, 0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1])  # four of each
     x = torch.arange(12.0)[:, None]
     v = torch.tensor([0, 1, 2, 0, 1, 2])
-    return draws.Draw((x, y), turns(y.numpy()), (x[:6] + 100, v), (x[:3] + 200, torch.tensor([0, 1, 2])), ["a", "b", "c"], ["{}"])
+    return FewShot((x, y), turns(y.numpy()), (x[:6] + 100, v), (x[:3] + 200, torch.tensor([0, 1, 2])), ["a", "b", "c"], ["{}"])
 
 
 def test_some_classes_of_a_draw(small):
@@ -201,3 +203,65 @@ def test_a_thinned_draw(small):
     for wrong in ([1, 1], [1, 1, 0], [1.0, 1.0, 1.0]):
         with pytest.raises(ClipkitError, match="3 whole numbers"):
             small.thinned(wrong)
+
+
+# -- the same as pixels ----------------------------------------------------------------------------
+@pytest.mark.parametrize("name", ["texture", "digits"])
+def test_balanced_repeatable_and_different_by_seed(name):
+    clip, (task,) = load_model("nano", device="cpu"), world_suite(name)
+    a, b, c = (draw_pictures(clip, task, seed, per_class=3, n_test=20) for seed in (0, 0, 1))
+    n = len(a.classnames)
+    assert a.pool[0].shape == (3 * n, 3, 32, 32) and torch.bincount(a.pool[1], minlength=n).tolist() == [3] * n
+    assert a.test[0].shape == (20, 3, 32, 32) and a.test[1].shape == (20,)
+    for part in ("pool", "test"):
+        assert torch.equal(getattr(a, part)[0], getattr(b, part)[0]) and not torch.equal(getattr(a, part)[0], getattr(c, part)[0])
+    assert a.pool[1].tolist() != sorted(a.pool[1].tolist())  # mixed
+    assert all("{}" in t for t in a.templates)
+
+
+def test_no_pictures_are_no_draw():
+    clip, (task,) = load_model("nano", device="cpu"), world_suite("texture")
+    with pytest.raises(ClipkitError, match="at least 1"):
+        draw_pictures(clip, task, 0, per_class=0, n_test=5)
+
+
+# -- an unlabelled collection ----------------------------------------------------------------------
+def test_parts_are_disjoint_and_repeat():
+    parts, again = (collection("world", 3, 20, 6, 10, captions=()) for _ in range(2))
+    assert [len(p.data) for p in parts] == [20, 6, 10]
+    shown = {image.tobytes() for p in parts for image in p.data.to_array()}
+    assert len(shown) == 36
+    for a, b in zip(parts, again, strict=True):
+        assert np.array_equal(a.data.to_array(), b.data.to_array()) and torch.equal(a.labels, b.labels)
+    other = collection("world", 4, 20, 6, 10, captions=())
+    assert not np.array_equal(parts[2].data.to_array(), other[2].data.to_array())
+
+
+def test_pixels_and_labels_follow_the_pictures():
+    clip = load_model("nano", device="cpu")
+    pool = collection("digits", 0, 12, 4, 8)[0]
+    assert pool.labels.dtype == torch.int64 and pool.labels.shape == (12,)
+    torch.testing.assert_close(pool.pixels(clip)[3], clip.preprocess(pool.data.images[3]))
+
+
+def test_fewer_pictures_than_asked_shrink_the_pool_and_are_said(tmp_path):
+    for split, n in (("train", 6), ("test", 3)):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for i in range(n):
+                pixels = np.random.default_rng([i, n, len(name) + ord(name[0])]).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(tmp_path / split / name / f"{i}.png")
+    forget()
+    parts = collection(f"folder:{tmp_path}", 0, 100, 4, 50)
+    assert [len(p.data) for p in parts] == [8, 4, 6] and not {*parts[0].data.paths} & {*parts[1].data.paths}
+    assert any("n_pool = 100 and n_val = 4 asked of 12 training pictures; the pool has 8" in said for said in notices())
+    assert any("50 images asked" in said and "split 'test', which has 6" in said for said in notices())
+    with pytest.raises(ClipkitError, match="has 12 training pictures; n_val = 12 of them leave none for the pool, so lower n_val"):
+        collection(f"folder:{tmp_path}", 0, 100, 12, 5)
+
+
+def test_bad_numbers_and_missing_labels_are_refused():
+    with pytest.raises(ClipkitError, match="at least 1"):
+        collection("world", 0, 4, 0, 4)
+    with pytest.raises(ClipkitError, match="no labels"):
+        collection("world", 0, 4, 2, 4, min_objects=2, max_objects=2)
