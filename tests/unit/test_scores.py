@@ -74,7 +74,9 @@ def test_an_unknown_row_names_what_there_is(scores):
 
 
 @given(
-    st.dictionaries(st.tuples(st.sampled_from(["a", "b|c", "@ x", "é"]), st.sampled_from([None, 1, 4, 0.5, "few"])), st.floats(-1e6, 1e6), min_size=1)
+    st.dictionaries(
+        st.tuples(st.sampled_from(["a", "b|c", "@ x", "é"]), st.sampled_from([None, 1, 4, 0.5, "few"])), st.floats(-1e6, 1e6), min_size=1
+    )
 )
 def test_written_and_read(numbers):
     scores = Scores()
