@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clipkit import paths
-from clipkit.datasets.fingerprints import hash_file, write_atomically
 from clipkit.errors import ClipkitError
+from clipkit.paths import hash_file, write_atomically
 
 FORMAT = 1  # raise it when what is stored, or how, changes: older entries are then left alone
 log = logging.getLogger("clipkit.kept")
@@ -52,8 +52,8 @@ def kept(name: str, build: Callable, *inputs, folder: str | Path | None = None):
         raise ClipkitError(f"kept({name!r}): the function must stand at the top level of its file and take all it needs as inputs")
     ours = sorted({type(x) for x in inputs if type(x).__module__.startswith("clipkit.")}, key=repr)
     key = _hash([FORMAT, name, torch.__version__, _code(build), [_code(kind) for kind in ours], inputs])
+    folder = paths.cache_path("kept") if folder is None else Path(folder)
     try:
-        folder = paths.cache_dir("kept") if folder is None else Path(folder)
         path = find_tensors(folder, f"{name}-{key[:16]}", key)
         if path is not None:
             return _joined(read_facts(path)["value"], load_file(path))
@@ -61,12 +61,10 @@ def kept(name: str, build: Callable, *inputs, folder: str | Path | None = None):
         log.warning("%s cannot be read from the cache (%s); it is made again", name, error)
     tensors: dict[str, Tensor] = {}
     tree = _parts(build(*inputs), tensors)
-    if isinstance(folder, Path):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_tensors(folder, f"{name}-{key[:16]}", tensors, {"key": key, "value": tree})
-        except OSError as error:
-            log.warning("%s is not kept in %s (%s); set CLIPKIT_CACHE to another folder", name, folder, error.strerror or error)
+    try:
+        write_tensors(paths.writable(folder), f"{name}-{key[:16]}", tensors, {"key": key, "value": tree})
+    except OSError as error:
+        log.warning("%s is not kept in %s (%s); set CLIPKIT_CACHE to another folder", name, folder, error.strerror or error)
     return _joined(tree, tensors)
 
 

@@ -7,7 +7,9 @@ before both: its files win over the shipped ones of the same name, and what is m
 
 from __future__ import annotations
 
+import hashlib
 import os
+import uuid
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -91,6 +93,28 @@ def writable(folder: Path) -> Path:
     return folder
 
 
+def cache_path(room: str) -> Path:
+    """Where one kind of cached artefact lies, made or not; `CLIPKIT_CACHE` moves all of them."""
+    return Path(os.environ.get("CLIPKIT_CACHE") or data_dir() / "cache") / room
+
+
 def cache_dir(room: str) -> Path:
-    """Folder for one kind of cached artefact (made); `CLIPKIT_CACHE` moves all of them. Raises NotWritable."""
-    return writable(Path(os.environ.get("CLIPKIT_CACHE") or data_dir() / "cache") / room)
+    """The same folder, made. Raises NotWritable."""
+    return writable(cache_path(room))
+
+
+def hash_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes (hex)."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """All of `data` under `path`, or nothing: a temporary neighbour, then a rename. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

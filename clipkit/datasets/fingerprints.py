@@ -7,31 +7,14 @@ import json
 import logging
 import os
 import time
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from clipkit import paths
+from clipkit.paths import hash_file, write_atomically
 
 _SETTLED = 2.0  # seconds; a file changed more recently than this may change again within one tick of its clock
-
-
-def hash_file(path: str | Path) -> str:
-    """SHA-256 of a file's bytes (hex)."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """All of `data` under `path`, or nothing: a temporary neighbour, then a rename. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def file_digests(files: Sequence[str]) -> list[str]:

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from clipkit import paths
 from clipkit.datasets.base import Dataset
-from clipkit.datasets.fingerprints import write_atomically
 from clipkit.datasets.images import LazyImages, UnreadableImage
 from clipkit.errors import ClipkitError
 from clipkit.notices import notice
+from clipkit.paths import write_atomically
 
 _DELAY = 2  # seconds until a bar appears
 

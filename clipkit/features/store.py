@@ -14,9 +14,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from clipkit.datasets.fingerprints import hash_file, write_atomically
 from clipkit.errors import ClipkitError
 from clipkit.kept import find_tensors, is_whole, read_facts, write_tensors
+from clipkit.paths import hash_file, write_atomically
 
 FORMAT = 2  # raise it when what is stored, or how it is computed, changes: older caches are then left alone
 MANIFEST = "manifest.json"

@@ -67,7 +67,7 @@ def load_part(kind: str, build: Callable[[dict], nn.Module], name: str, device: 
 
     Raises ClipkitError as `read_part`, and when header and weights do not belong together.
     """
-    from clipkit.datasets.fingerprints import hash_file
+    from clipkit.paths import hash_file
     from clipkit.models.base import resolve_device
 
     path, header, state = read_part(kind, name, folder)

@@ -18,10 +18,11 @@ from PIL import Image
 from clipkit.datasets import ArrayImages, Dataset, UnreadableImage, choose, dataset_names, load_dataset, stratified_split
 from clipkit.datasets.base import cut
 from clipkit.datasets.classnames import readable
-from clipkit.datasets.fingerprints import file_digests, hash_file
+from clipkit.datasets.fingerprints import file_digests
 from clipkit.datasets.images import decode, file_images
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.notices import forget, notices
+from clipkit.paths import hash_file
 
 
 @pytest.fixture(autouse=True)

@@ -124,7 +124,7 @@ def test_a_full_disk_costs_the_cache_not_the_features(monkeypatch, caplog, after
 def test_a_full_disk_leaves_no_half_file(monkeypatch, tmp_path):
     from pathlib import Path
 
-    from clipkit.datasets.fingerprints import write_atomically
+    from clipkit.paths import write_atomically
 
     real = Path.write_bytes
 

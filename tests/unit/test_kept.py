@@ -114,11 +114,16 @@ def test_a_cache_that_cannot_be_written_costs_time_only(monkeypatch, caplog):
         kept("squares", squares, torch.ones(2), 3)
     assert BUILT == [3, 3]
 
-    def no_folder(room):
-        raise OSError(errno.EROFS, "Read-only file system", room)
 
-    monkeypatch.setattr(paths, "cache_dir", no_folder)
-    assert kept("squares", squares, torch.ones(2), 3)["x"].tolist() == [3, 3] and BUILT == [3, 3, 3]
+def test_a_cache_of_somebody_else_is_read(monkeypatch):
+    kept("squares", squares, torch.ones(2), 3)
+
+    def not_mine(folder):
+        raise paths.NotWritable(folder, "read only")
+
+    monkeypatch.setattr(paths, "writable", not_mine)
+    assert kept("squares", squares, torch.ones(2), 3)["x"].tolist() == [3, 3] and BUILT == [3]
+    assert kept("squares", squares, torch.ones(2), 4)["x"].tolist() == [4, 4] and BUILT == [3, 4]
 
 
 def test_a_folder_of_ones_own(tmp_path):
