@@ -25,16 +25,10 @@ def test_every_arm_of_the_claims_is_measured(page):
     from clipkit.registry.papers import load_registry
 
     row = page.measure(2, 0)
-    wanted = {arm for claim in load_registry().entry("trident").claims for arm in _arms(claim)}
+    wanted = {arm for claim in load_registry().entry("trident").claims for arm in claim.arms}
     assert wanted <= set(row) and all(np.isfinite(list(row.values())))
     assert -1 <= row["order_agreement"] <= 1 and row["ceiling_32"] > row["ceiling_8"] > row["vanilla"]
     assert row["averaged_logits"] == pytest.approx(row["spliced"], abs=3)  # the same sum, but for the last norm
-
-
-def _arms(claim):
-    test = claim.test if not isinstance(claim, dict) else claim["test"]
-    base = test["baseline"]
-    return [test["method"], *([] if base is None else [base] if isinstance(base, str) else base)]
 
 
 def test_true_segments_are_the_best_affinity_for_a_map_that_knows(page):

@@ -89,6 +89,7 @@ def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):
     assert main(["run", "tiny_paper", "-p", "seed", "-3", "--parameter", "pretrained", "None", "-p", "seed", "4", "--jobs", "2"]) == 1
     ((job,), rest) = seen[0]
     assert job.parameters == {"preset": "quick", "seed": 4, "pretrained": None} and rest == (2, False)
+    monkeypatch.setattr("clipkit.press.frozen.require_committed", lambda entry: "0" * 40)
     assert main(["record", "tiny_paper", "--force"]) == 1
     ((job,), rest) = seen[1]
     assert job.parameters == {"preset": "full"} and rest == (1, True)
