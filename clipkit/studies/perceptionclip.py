@@ -17,6 +17,7 @@ from clipkit.datasets import Task, load_dataset
 from clipkit.errors import ClipkitError
 from clipkit.features.samples import test_pictures
 from clipkit.features.text import pool_features
+from clipkit.metrics import percent
 from clipkit.pretrain import info_nce
 from clipkit.pretrain.pairs import contrastive_loss
 from clipkit.pretrain.tiny_clip import small_clip
@@ -30,8 +31,7 @@ from clipkit.zeroshot import infer_context
 ARMS = ("no_context", "correct_context", "wrong_context", "random_letters")
 INFERRED = ("inferred_context", "inferred_without_class", "context_chance")
 SEEN_STYLES = ("flat", "shaded", "pastel", "sketch")  # those that nano's pretraining has
-MOST, SIDE = 240, 64  # photographs, each encoded four times on average; pixels a side
-PLAIN = "a photo of a {}"
+MOST, SIDE, PLAIN = 240, 64, "a photo of a {}"  # photographs, each encoded four times on average; pixels a side
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,8 @@ def known_contexts(model, dataset: str, n: int, seed: int) -> tuple[list[Context
         x, y, data = test_pictures(model, Task("contexts", "world", {"styles": SEEN_STYLES, "textured": 0.75}), n, seed)
         return world_contexts(x, y, data.scenes), tuple(data.classnames)
     kinds, names = _changed_photographs(model, dataset, min(n, MOST))
-    rows = np.random.default_rng(seed).integers(len(kinds[0].truth), size=len(kinds[0].truth))
-    return [kind.of(torch.as_tensor(rows)) for kind in kinds], names
+    rows = torch.as_tensor(np.random.default_rng(seed).integers(len(kinds[0].truth), size=len(kinds[0].truth)))
+    return [kind.of(rows) for kind in kinds], names
 
 
 @lru_cache(maxsize=2)
@@ -161,7 +161,7 @@ def accuracy_by_prompt(model, kind: Context, names: Sequence[str], seed: int) ->
     right["inferred_context"] = infer_context(f[..., 1 : 1 + z]).argmax(1) == kind.truth
     right["inferred_without_class"] = infer_context(thing).argmax(1) == kind.truth
     right["context_chance"] = kind.truth == kind.truth.bincount().argmax()
-    return {arm: 100 * found.double().mean().item() for arm, found in right.items()}
+    return {arm: percent(found) for arm, found in right.items()}
 
 
 # Waterbirds (arXiv:1911.08731) with every factor known: in training a category stands at its home with probability `binding`.
