@@ -99,29 +99,5 @@ def fitted_texts(model) -> Crawl:
     return Crawl(imagenet_names() + imagenet_glosses())
 
 
-def sense_pairs(crawl: Crawl, found, most: int | None = None, seed: int = 0) -> tuple[list[str], list[str], np.ndarray]:
-    """Every caption beside each class whose name it holds, and whether it speaks of that class: lessons for a judge.
-
-    Args: found: the ConceptFrequency of these captions. most: a random sample of so many pairs.
-
-    Returns: captions, class names, (n,) bool. Raises: ClipkitError for a crawl without truth.
-    """
-    if crawl.spoken is None:
-        raise ClipkitError("nobody knows what these captions speak of; label some, or use the world's")
-    pairs = found.matched.tocoo()
-    chosen = np.random.default_rng(seed).permutation(len(pairs.row))[:most]
-    rows, classes = pairs.row[chosen], pairs.col[chosen]
-    return [crawl.captions[n] for n in rows], [found.classnames[c] for c in classes], crawl.spoken[rows] == classes
-
-
-def taught_judge(lesson: Crawl, known: Mapping[str, Sequence[str]], spell, n: int, seed: int = 0):
-    """A SenseJudge that has learnt from n pairs of a crawl with truth. known: class -> names; spell: name -> spellings."""
-    from clipkit.pretrain import concept_frequency
-    from clipkit.studies.neglected_tails_word_sense import SenseJudge
-
-    judge = SenseJudge({name: [form for word in words for form in spell(word)] for name, words in known.items()})
-    return judge.fit(*sense_pairs(lesson, concept_frequency(lesson.captions, known, spell=spell), n, seed))
-
-
 def _parts(rows: np.ndarray, size: int = 1024) -> list[np.ndarray]:
     return [rows[i : i + size] for i in range(0, len(rows), size)]

@@ -12,7 +12,6 @@ from clipkit.errors import ClipkitError
 from clipkit.pretrain.phrases import PhraseCounter
 
 if TYPE_CHECKING:
-    import pandas
     from scipy.sparse import csr_array
 
 Judge = Callable[[Sequence[str], str], np.ndarray]  # captions, class name -> (N,) bool: is the class meant?
@@ -43,13 +42,6 @@ class ConceptFrequency:
     def frequent_names(self) -> list[str]:
         """The name of each class that most captions hold, the first of equals (REAL-Prompt)."""
         return [max(names, key=names.get) for names in self.counts]
-
-    def frame(self) -> pandas.DataFrame:
-        """A row for each class: counts of its names, union, relevance, frequency."""
-        import pandas
-
-        rows = {"names": self.counts, "union": self.union, "relevance": self.relevance, "frequency": self.frequency}
-        return pandas.DataFrame(rows, index=pandas.Index(self.classnames, name="class"))
 
 
 def concept_frequency(

@@ -102,7 +102,6 @@ def test_frequency_by_hand():
     assert found.counts == [{"cat": 3, "kitten": 1}, {"dog": 1, "puppy": 1}]
     assert found.union.tolist() == [3, 2] and found.frequency.tolist() == [3.0, 2.0]
     assert found.frequent_names() == ["cat", "dog"]
-    assert found.frame().loc["cat", "union"] == 3
     judged = concept_frequency(CAPTIONS, SYNONYMS, lambda rows, _: ["scan" not in row for row in rows], spell=spell)
     assert judged.relevance.tolist() == [pytest.approx(2 / 3), 1.0] and judged.frequency.tolist() == [pytest.approx(2), 2.0]
     meant = judged_matches(CAPTIONS, judged, lambda rows, _: np.array(["scan" not in row for row in rows]))

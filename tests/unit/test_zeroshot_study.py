@@ -11,8 +11,6 @@ from clipkit.datasets import Task, world_suite
 from clipkit.errors import ClipkitError
 from clipkit.features.samples import test_pictures as pictures_of
 from clipkit.features.text import pool_features
-from clipkit.studies.perceptionclip import ARMS, INFERRED, known_contexts, naming
-from clipkit.studies.perceptionclip_contexts import PLAIN, Context
 from clipkit.studies.zero_shot_prompt_ensembling import accuracy, alone, effective, follows, from_few, heated
 from clipkit.studies.zero_shot_prompt_ensembling_usual import usual_features
 from clipkit.zeroshot import prompt_scores, prompt_weights, weighted_classifier
@@ -96,41 +94,6 @@ def test_pictures_of_a_folder_are_a_bootstrap_sample(nano, folder):
     assert len(pool) <= 12 and not torch.equal(x, again)
     with pytest.raises(ClipkitError, match="at least 1"):
         pictures_of(nano, task, 0, 0)
-
-
-def test_contexts_of_the_world_and_of_photographs(nano, folder):
-    kinds, names = known_contexts(nano, "world", 40, 0)
-    assert len(kinds) == 6 and len(names) == 48 and len(kinds[0].truth) == 40
-    kinds, names = known_contexts(nano, folder, 12, 0)
-    other, _ = known_contexts(nano, folder, 12, 1)
-    assert len(kinds) == 6 and names == ("cat", "dog") and not torch.equal(kinds[0].features, other[0].features)
-    row = naming(nano, kinds[0], names, 0)
-    assert set(row) == {*ARMS, *INFERRED} and all(0 <= value <= 100 for value in row.values())
-
-
-def test_naming_by_hand():
-    class Table:  # three dimensions for three words each; a prompt points where its words do
-        embed_dim, fingerprint, name = 3, "table of the test", "table"
-        logit_scale = torch.tensor(10.0)
-
-        def text_features(self, texts, batch=256):
-            axes = {"cat": (1.0, 0, 0), "dog": (0, 1.0, 0), "red": (0, 0, 1.0), "blue": (0, 0, -1.0)}
-            rows = [sum((torch.tensor(axes[word]) for word in text.split() if word in axes), torch.zeros(3)) for text in texts]
-            return F.normalize(torch.stack(rows), dim=-1)
-
-    x = F.normalize(torch.tensor([[1.0, 0, 1], [0, 1, -1], [1, 0, -1], [0, 1, 1]]), dim=-1)
-    kind = Context(
-        "colour",
-        ("red", "blue"),
-        ("a photo of a red {}", "a photo of a blue {}"),
-        PLAIN,
-        x,
-        torch.tensor([0, 1, 0, 1]),
-        torch.tensor([0, 1, 1, 0]),
-    )
-    row = naming(Table(), kind, ("cat", "dog"), 0)
-    assert row["correct_context"] == row["no_context"] == row["inferred_context"] == row["inferred_without_class"] == 100
-    assert row["context_chance"] == 50
 
 
 def test_usual_pictures(nano, folder):
