@@ -22,7 +22,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fixed_budget": ["balanced_rows", "budget_clip", "by_thirds", "frequency_thirds", "rarity_weights", "weighted_info_nce"],
         "frequency": ["ConceptFrequency", "concept_frequency", "judged_matches", "log_errors", "tail_classes"],
         "geometry": ["alignment", "effective_dimension", "modality_gap", "spectrum", "uniformity"],
-        "hopfield": ["recall", "retrieval_weights", "retrieve"],
+        "gradient_saturation": ["identity_error", "saturation"],
+        "hopfield": ["recall", "retrieval_weights", "retrieve", "self_weight"],
         "losses": [
             "cloob_loss",
             "decoupled_info_nce",

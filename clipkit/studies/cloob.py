@@ -1,4 +1,4 @@
-"""CLOOB against CLIP on two heads over frozen features: the arms and their settings, one training, what is measured after it.
+"""CLOOB against CLIP: two heads over frozen features, their arms, one training, and what is measured after it.
 
 The training world has redundant cues: where a thing is and what colour it has follow what it is. The pictures that the
 heads are judged on come from a world in which every factor is independent.
@@ -6,38 +6,47 @@ heads are judged on come from a world in which every factor is independent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipkit.datasets import Dataset, load_dataset
 from clipkit.errors import ClipkitError, unknown
+from clipkit.metrics import percent, percent_right
+from clipkit.models import load_tokenizer
+from clipkit.paths import shipped
 from clipkit.pretrain.frozen_clip import TwoHeads, class_weights, feature_batches
 from clipkit.pretrain.geometry import effective_dimension
-from clipkit.pretrain.hopfield import retrieve
+from clipkit.pretrain.gradient_saturation import saturation
+from clipkit.pretrain.hopfield import retrieval_weights, retrieve
 from clipkit.pretrain.losses import cloob_loss, decoupled_info_nce, equal_texts, info_loob, info_nce, memory_info_nce
-from clipkit.studies.cloob_gradient_saturation import saturation
 from clipkit.train import train
 
 SCENES = {"max_objects": 1, "textured": 0.75}  # all four textures equally often
 CUES = {"background_bias": 0.9, "colour_bias": 0.6}  # of the training world
 FACTORS = ("category", "colour", "texture", "size", "background")
 SECONDARY = ("colour", "texture", "size")
-THUMBNAIL, CONTEXT, WATCHED = 8, 16, 256  # pixels a side; tokens a caption; pairs looked at on the way
+THUMBNAIL, CONTEXT, WATCHED = 8, 16, 256  # pixels a side; tokens a caption; pairs that a training is watched on
 MODES = ("var99", "participation", "entropy")  # of effective_dimension
 LOSSES = ("info_nce", "memory_info_nce", "info_loob", "cloob", "decoupled")
 
 
 @dataclass(frozen=True)
-class Setting:
+class LossSetting:
     """One arm: its loss, inverse temperature (learnt from there on, or fixed), learning rate, weight decay, and a memory's beta.
 
-    `tau_scaled`: whether InfoLOOB and CLOOB are multiplied by the temperature, as the released code does. A constant factor
-    should not matter to AdamW, but it does once gradients come near the 1e-6 that it adds to their size; it is off here.
+    The released code multiplies InfoLOOB and CLOOB by the temperature. It is left out: a constant factor does matter to
+    AdamW once gradients come near the 1e-6 that it adds to their size.
     `hide_self`: no query of CLOOB recalls itself.
     """
 
@@ -47,7 +56,6 @@ class Setting:
     learnt: bool = False
     beta: float | None = None
     weight_decay: float = 0.1
-    tau_scaled: bool = False
     hide_self: bool = False
 
     def __post_init__(self):
@@ -56,20 +64,19 @@ class Setting:
         if (self.beta is not None) != (self.loss in ("memory_info_nce", "cloob")):
             raise ClipkitError(f"{self.loss} with beta={self.beta}: give a beta to the losses with a memory, and to no other")
 
-    def objective(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-        """(image features, text features, logit scale, false negatives) -> loss."""
-        if self.loss == "info_nce":
-            return info_nce
-        if self.loss == "memory_info_nce":
-            return lambda x, y, s, same: memory_info_nce(x, y, s, self.beta, same)
-        if self.loss == "info_loob":
-            return lambda x, y, s, same: info_loob(x, y, s, self.tau_scaled, same)
-        if self.loss == "cloob":
-            return lambda x, y, s, same: cloob_loss(x, y, s, self.beta, self.tau_scaled, same, self.hide_self)
-        return lambda x, y, s, same: decoupled_info_nce(x, y, s, false_negatives=same)
+    @property
+    def objective(self) -> Callable[..., Tensor]:
+        """(image features, text features, logit scale, false_negatives=...) -> loss."""
+        return {
+            "info_nce": info_nce,
+            "memory_info_nce": partial(memory_info_nce, beta=self.beta),
+            "info_loob": partial(info_loob, tau_scaled=False),
+            "cloob": partial(cloob_loss, beta=self.beta, tau_scaled=False, hide_self=self.hide_self),
+            "decoupled": decoupled_info_nce,
+        }[self.loss]
 
 
-def two_by_two(chosen: Setting, weight_decay: float = 0.1) -> dict[str, Setting]:
+def cross_memory_and_loss(chosen: LossSetting, weight_decay: float = 0.1) -> dict[str, LossSetting]:
     """Memory or none, InfoNCE or InfoLOOB, at the temperature, learning rate and beta of one setting of CLOOB.
 
     Returns: "nce", "memory_nce", "loob", "memory_loob". The decay is the released code's, for all four.
@@ -77,198 +84,167 @@ def two_by_two(chosen: Setting, weight_decay: float = 0.1) -> dict[str, Setting]
     if chosen.beta is None:
         raise ClipkitError("the two by two needs the setting of an arm with a memory, to know its beta")
     common = {"scale": chosen.scale, "lr": chosen.lr, "weight_decay": weight_decay}
-    memory = common | {"beta": chosen.beta}
     return {
-        "nce": Setting("info_nce", **common),
-        "memory_nce": Setting("memory_info_nce", **memory),
-        "loob": Setting("info_loob", **common),
-        "memory_loob": Setting("cloob", **memory),
+        "nce": LossSetting("info_nce", **common),
+        "memory_nce": LossSetting("memory_info_nce", **common, beta=chosen.beta),
+        "loob": LossSetting("info_loob", **common),
+        "memory_loob": LossSetting("cloob", **common, beta=chosen.beta),
     }
 
 
-class Part(NamedTuple):
-    """N scenes: standardised features (N, F), tokens (N, L), pictures (N, S, S, 3) uint8, captions, and labels (N,) a factor."""
+class SceneSplit(NamedTuple):
+    """N scenes: standardised features (N, F), tokens of their captions (N, L), data set, labels (N,) of each factor."""
 
     features: Tensor
     tokens: Tensor
-    images: np.ndarray
-    captions: list[str]
+    data: Dataset
     labels: dict[str, np.ndarray]
 
 
-@dataclass(eq=False)
-class Course:
-    """What one seed trains and judges with.
+@cache
+def caption_tokenizer():
+    """The tokenizer of `nano`, for captions of CONTEXT tokens."""
+    return load_tokenizer(shipped("models", "nano_bpe.txt.gz"), CONTEXT)
 
-    Attributes: train, usual (new scenes of the training world), probe and test (independent factors); names and templates
-    of the categories; vocabulary, a number of tokens; tokenize; device.
+
+def load_splits(tower, n_train: int, n_test: int, seed: int, split: str = "test") -> dict[str, SceneSplit]:
+    """The scenes of a seed: "train" and "biased" (new scenes of the training world), "probe" and "test" (independent factors).
+
+    Features are the unit-norm vector of a frozen `tower` and a thumbnail of 8 x 8 pixels: nano-dino was trained to look
+    through colour, and the thumbnail brings it back. Both are standardised with the training scenes' mean and spread.
+
+    Args: n_test: scenes of each of biased, probe and test. split: "test", or "val" to choose settings with.
     """
-
-    train: Part
-    usual: Part
-    probe: Part
-    test: Part
-    names: list[str]
-    templates: list[str]
-    vocabulary: int
-    tokenize: Callable
-    device: torch.device
-    datasets: list = field(repr=False, default_factory=list)
-
-
-def prepare(model, n_train: int, n_test: int, seed: int, split: str = "test") -> Course:
-    """Draw the scenes of a seed and extract their features with a frozen `model` (a DualEncoder with an image tower).
-
-    Features are the model's unit-norm vector and a thumbnail of 8 x 8 pixels: nano-dino was trained to look through
-    colour, and the thumbnail brings it back. Both are standardised with the training scenes' mean and spread.
-
-    Args: n_test: scenes of each of usual, probe and test. split: "test", or "val" to choose settings with.
-    """
-    from clipkit.datasets import load_dataset
-    from clipkit.models import load_tokenizer
-    from clipkit.paths import shipped
-
-    tokenizer = load_tokenizer(shipped("models", "nano_bpe.txt.gz"), CONTEXT)
-    biased, free = SCENES | CUES, SCENES
     wanted = {
-        "train": ("train", biased, n_train, 2 * seed),
-        "probe": ("train", free, n_test, 2 * seed + 1),
-        "usual": (split, biased, n_test, 2 * seed),
-        "test": (split, free, n_test, 2 * seed + 1),
+        "train": ("train", SCENES | CUES, n_train, 2 * seed),
+        "probe": ("train", SCENES, n_test, 2 * seed + 1),
+        "biased": (split, SCENES | CUES, n_test, 2 * seed),
+        "test": (split, SCENES, n_test, 2 * seed + 1),
     }
-    found = {
-        name: load_dataset("world", part, n=n, seed=number, captions=("short",), **knobs)
-        for name, (part, knobs, n, number) in wanted.items()
-    }
-    parts, mean, spread = {}, None, None
-    for name, data in found.items():
-        thumbnails = F.adaptive_avg_pool2d(torch.as_tensor(data.array).permute(0, 3, 1, 2).float() / 255, THUMBNAIL)
-        rows = torch.cat([model.image_features(data.images).cpu(), thumbnails.flatten(1)], 1)
-        if mean is None:
+    splits = {}
+    for role, (part, world, n, number) in wanted.items():
+        data = load_dataset("world", part, n=n, seed=number, captions=("short",), **world)
+        pixels = torch.as_tensor(data.array).permute(0, 3, 1, 2).float() / 255
+        rows = torch.cat([tower.image_features(data.images).cpu(), F.adaptive_avg_pool2d(pixels, THUMBNAIL).flatten(1)], 1)
+        if role == "train":
             mean, spread = rows.mean(0), rows.std(0).clamp_min(1e-6)
-        captions = [row[0] for row in data.captions]
-        labels = {factor: np.asarray(getattr(data.scenes, factor)).reshape(len(data), -1)[:, 0] for factor in FACTORS}
-        standard = ((rows - mean) / spread).to(model.device)
-        parts[name] = Part(standard, tokenizer(captions).to(model.device), data.array, captions, labels)
-    test = found["test"]
-    return Course(
-        **parts, names=list(test.classnames), templates=list(test.templates), vocabulary=tokenizer.vocab_size,
-        tokenize=tokenizer, device=model.device, datasets=list(found.values()),
-    )  # fmt: skip
+        tokens = caption_tokenizer()([texts[0] for texts in data.captions]).to(tower.device)
+        labels = {factor: np.asarray(getattr(data.scenes, factor)).reshape(n, -1)[:, 0] for factor in FACTORS}
+        splits[role] = SceneSplit(((rows - mean) / spread).to(tower.device), tokens, data, labels)
+    return splits
 
 
-class Trained(NamedTuple):
-    """Heads after a training, and a row for every look on the way (see `fit`)."""
+class TrainedHeads(NamedTuple):
+    """Heads after a training, and a row for every measurement on the way (see `train_heads`)."""
 
     heads: TwoHeads
-    rows: list[dict[str, float]]
+    log: list[dict[str, float]]
 
 
-def fit(course: Course, setting: Setting, steps: int, seed: int, batch: int = 256, every: int | None = None) -> Trained:
-    """Train two heads on the course's training scenes. Arms of one seed start from the same weights and see the same batches.
+def new_heads(train_split: SceneSplit, seed: int, **options) -> TwoHeads:
+    """Untrained heads for the features and the vocabulary of these scenes."""
+    return TwoHeads(train_split.features.shape[1], caption_tokenizer().vocab_size, seed, **options).to(train_split.features.device)
+
+
+def train_heads(splits: Mapping, setting: LossSetting, steps: int, seed: int, batch: int = 256, every: int | None = None) -> TrainedHeads:
+    """Train two heads on the training scenes. Arms of one seed start from the same weights and see the same batches.
 
     Args:
-        every: steps between looks; None: the end only. A look has the step, what `saturation` says of one fixed batch of
-            training pairs under the arm's own memory and temperature, and the effective dimensions of the test pictures.
+        every: steps between measurements; None: a twentieth of the training. One has the step, what `saturation` says of one
+            fixed batch of training pairs under the arm's own memory and temperature ("gradient": that of the arm's own loss,
+            InfoNCE or InfoLOOB), and the effective dimensions of the test pictures.
     """
-    heads = TwoHeads(course.train.features.shape[1], course.vocabulary, seed, logit_scale=setting.scale, learnt=setting.learnt)
-    heads = heads.to(course.device)
-    objective, rows = setting.objective(), []
-    watched = (course.train.features[:WATCHED], course.train.tokens[:WATCHED])
-    same = equal_texts(watched[1])
+    features, tokens = splits["train"][:2]
+    watched, log = (features[:WATCHED], tokens[:WATCHED]), []
+    heads = new_heads(splits["train"], seed, logit_scale=setting.scale, learnt=setting.learnt)
 
     def loss(module: TwoHeads, pairs: tuple[Tensor, Tensor]) -> Tensor:
-        return objective(*module(*pairs), module.logit_scale, equal_texts(pairs[1]))
+        return setting.objective(*module(*pairs), module.logit_scale, false_negatives=equal_texts(pairs[1]))
 
-    def look(step: int, module: TwoHeads, value: float) -> None:
-        if step + 1 != steps and (every is None or step % every):
+    def measure(step: int, module: TwoHeads, value: float) -> None:
+        if step + 1 != steps and step % (every or max(1, steps // 20)):
             return
         with torch.no_grad():
             x, y = module(*watched)
-            z = module.encode_image(course.test.features)
-        seen = saturation(x, y, module.logit_scale, setting.beta, same)
+            z = module.encode_image(splits["test"].features)
+        sure = saturation(x, y, module.logit_scale, setting.beta, equal_texts(watched[1]))
+        sure["gradient"] = sure["gradient_loob" if setting.loss in ("info_loob", "cloob") else "gradient_nce"]
         dimensions = {mode: float(effective_dimension(z, mode)) for mode in MODES}
-        rows.append({"step": step + 1, "scale": float(module.logit_scale.detach()), **seen, **dimensions})
+        log.append({"step": step + 1, "scale": float(module.logit_scale.detach()), **sure, **dimensions})
 
-    pool = feature_batches(course.train.features, course.train.tokens, batch, seed)
-    train(heads, pool, loss, steps, lr=setting.lr, weight_decay=setting.weight_decay, warmup=max(1, steps // 10), after_step=look)
-    return Trained(heads, rows)
+    batches = feature_batches(features, tokens, batch, seed)
+    train(heads, batches, loss, steps, lr=setting.lr, weight_decay=setting.weight_decay, warmup=max(1, steps // 10), after_step=measure)
+    return TrainedHeads(heads, log)
 
 
 @torch.no_grad()
-def judge(course: Course, heads: TwoHeads, probes: bool = True) -> dict[str, float]:
-    """Percent right: zero-shot on independent scenes ("zero_shot") and on the training world's ("usual"), R@1 both ways, probes.
+def evaluate_heads(splits: Mapping[str, SceneSplit], heads: TwoHeads, probes: bool = True) -> dict[str, float]:
+    """Percent right: zero-shot on independent scenes ("zero_shot") and on the training world's ("biased"), R@1 both ways, probes.
 
-    Retrieval is among the usual scenes; a caption equal to the right one counts. Probes are logistic regressions on the
+    Retrieval is among the biased scenes; a caption equal to the right one counts. Probes are logistic regressions on the
     standardised features of the independent scenes, one a factor: "probe_colour" ..., and "secondary", the mean of colour,
     texture and size.
     """
-    weights = class_weights(heads, course.tokenize, course.names, course.templates)
-    z = {name: heads.encode_image(getattr(course, name).features) for name in ("usual", "probe", "test")}
-    out = {}
-    for key, name in (("zero_shot", "test"), ("usual", "usual")):
-        guess = (z[name] @ weights.T).argmax(1).cpu().numpy()
-        out[key] = 100 * float((guess == getattr(course, name).labels["category"]).mean())
-    similarity = z["usual"] @ heads.encode_text(course.usual.tokens).T
-    right = equal_texts(course.usual.tokens) | torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
-    for key, matrix in (("image_to_text", similarity), ("text_to_image", similarity.T)):
-        out[key] = 100 * float(right.gather(1, matrix.argmax(1, keepdim=True)).float().mean())
+    classifier = class_weights(heads, caption_tokenizer(), splits["test"].data.classnames, splits["test"].data.templates)
+    z = {role: heads.encode_image(splits[role].features) for role in ("biased", "probe", "test")}
+    found, tokens = {}, splits["biased"].tokens
+    for name, role in (("zero_shot", "test"), ("biased", "biased")):
+        found[name] = percent_right(z[role] @ classifier.T, splits[role].labels["category"])
+    similarity = z["biased"] @ heads.encode_text(tokens).T
+    right = equal_texts(tokens) | torch.eye(len(tokens), dtype=torch.bool, device=tokens.device)
+    for name, matrix in (("image_to_text", similarity), ("text_to_image", similarity.T)):
+        found[name] = percent(right.gather(1, matrix.argmax(1, keepdim=True)))
     if probes:
         for factor in FACTORS:
-            out[f"probe_{factor}"] = _probe(z["probe"], course.probe.labels[factor], z["test"], course.test.labels[factor])
-        out["secondary"] = float(np.mean([out[f"probe_{factor}"] for factor in SECONDARY]))
-    return out
+            known, asked = ((z[role].cpu().numpy(), splits[role].labels[factor]) for role in ("probe", "test"))
+            probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)).fit(*known)
+            found[f"probe_{factor}"] = 100 * float(probe.score(*asked))
+        found["secondary"] = float(np.mean([found[f"probe_{factor}"] for factor in SECONDARY]))
+    return found
 
 
-def _probe(x: Tensor, labels: np.ndarray, x_test: Tensor, labels_test: np.ndarray) -> float:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+def sweep_memory(x: Tensor, y: Tensor, logit_scale: float, same: Tensor, betas: Sequence[float], sizes: Iterable[int]) -> pd.DataFrame:
+    """How memories of several sharpness and sizes change the positives' mean probability, of vectors that stay as they are.
 
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=300)).fit(x.cpu().numpy(), labels)
-    return 100 * float(head.score(x_test.cpu().numpy(), labels_test))
-
-
-def memory_curve(
-    image_features: Tensor, text_features: Tensor, logit_scale: float, false_negatives: Tensor, betas: Iterable[float], sizes: Iterable[int]
-) -> list[dict]:
-    """What memories of several sharpness and sizes do to vectors that stay as they are: the change of the positives' mean probability.
-
-    Args: (B, D) pairs; sizes: the first so many of them make the batch and its memory. Returns rows: beta, memory ("32 pairs"), change.
+    Args: x, y, same: as for `saturation`; sizes: the first so many pairs make the batch and its memory.
+    Returns: rows of beta, memory ("32 pairs"), change.
     """
-    rows, betas = [], list(betas)
+    rows = []
     for n in sizes:
-        part = (image_features[:n], text_features[:n], logit_scale)
-        same = false_negatives[:n, :n]
-        plain = saturation(*part, None, same)["positive"]
-        rows += [{"beta": b, "memory": f"{n} pairs", "change": saturation(*part, b, same)["positive"] - plain} for b in betas]
-    return rows
+        plain, *sure = (saturation(x[:n], y[:n], logit_scale, b, same[:n, :n])["positive"] for b in (None, *betas))
+        rows += [{"beta": b, "memory": f"{n} pairs", "change": p - plain} for b, p in zip(betas, sure, strict=True)]
+    return pd.DataFrame(rows)
 
 
 @torch.no_grad()
-def instant(course: Course, heads: TwoHeads, beta: float, n: int) -> dict[str, float]:
-    """What a memory of n test pictures does at once to their effective dimensions, before any training reacts to it.
-
-    Returns: "instant_var99", "instant_participation", "instant_entropy": change in percent from the vectors to what is recalled.
-    """
-    z = heads.encode_image(course.test.features[:n])
-    recalled = retrieve(z, z, beta)
-    return {f"instant_{m}": 100 * float(effective_dimension(recalled, m) / effective_dimension(z, m) - 1) for m in MODES}
+def dimension_change(features: Tensor, beta: float) -> dict[str, float]:
+    """What a memory of features (N, D) does to their effective dimensions before any training reacts to it: mode -> percent."""
+    recalled = retrieve(features, features, beta)
+    return {m: 100 * float(effective_dimension(recalled, m) / effective_dimension(features, m) - 1) for m in MODES}
 
 
-def tune(courses: Iterable[tuple[int, Course]], candidates: Mapping[str, list[Setting]], steps: int, batch: int = 256) -> list[dict]:
-    """Zero-shot accuracy on independent validation scenes of every candidate, mean over (seed, course) pairs, best first in each arm.
+def show_recall(images: np.ndarray, features: Tensor, query: int, betas: Sequence[float]) -> None:
+    """A picture and the five that a memory of all (N, D) features returns most, a row for each beta, with their shares."""
+    from clipkit import lab
 
-    Give it courses made with split="val" and seeds that no run uses. Returns rows: arm, setting, accuracy.
-    """
-    courses = list(courses)
-    rows = []
-    for arm, settings in candidates.items():
-        scores = {s: np.mean([judge(c, fit(c, s, steps, k, batch).heads, probes=False)["zero_shot"] for k, c in courses]) for s in settings}
-        rows += [{"arm": arm, "setting": s, "accuracy": float(v)} for s, v in sorted(scores.items(), key=lambda kv: -kv[1])]
-    return rows
+    rows, titles = [], []
+    for beta in betas:
+        share, order = retrieval_weights(features[query : query + 1], features, beta)[0].sort(descending=True)
+        rows += [query, *order[:5].tolist()]
+        titles += [f"β = {beta:g}", *(f"{100 * s:.0f} %" for s in share[:5])]
+    alt = "Three rows for three values of beta, each with the asking picture and the five that come back most, with their shares: "
+    alt += "; ".join(", ".join(titles[i : i + 6]) for i in range(0, len(titles), 6))
+    lab.image_grid(images[rows], titles, columns=6, alt=alt, title=f"What a memory of {len(features)} pictures recalls")
 
 
-def around(setting: Setting, scales: Iterable[float], betas: Iterable[float | None] = (None,)) -> list[Setting]:
-    """The settings that differ from one in temperature and, with a memory, in beta."""
-    return [replace(setting, scale=scale, beta=beta) for scale in scales for beta in betas]
+def draw_spectra(shares: Mapping[str, np.ndarray]) -> None:
+    """Arm -> shares of the variance (D,), largest first: one line each, on a logarithmic axis."""
+    from clipkit import lab
+
+    alt = "Shares of the variance by rank, logarithmic; the largest: "
+    alt += ", ".join(f"{lab.label(arm)} {100 * float(share[0]):.0f} %" for arm, share in shares.items())
+    with lab.figure(alt=alt, title="Shares of the variance, largest first") as axes:
+        for arm, look in lab.looks(shares).items():
+            axes.plot(1 + np.arange(len(shares[arm])), shares[arm], color=look.colour, linestyle=look.line, label=lab.label(arm))
+        axes.set(yscale="log", xlabel="direction", ylabel="share of the variance")
+        axes.legend()

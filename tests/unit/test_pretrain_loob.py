@@ -23,8 +23,8 @@ from clipkit.pretrain import (
     retrieval_weights,
     retrieve,
 )
+from clipkit.pretrain.gradient_saturation import identity_error, saturation
 from clipkit.pretrain.hopfield import recall, self_weight
-from clipkit.studies.cloob_gradient_saturation import identity_error, saturation
 
 LOSSES = {"info_nce": info_nce, "info_loob": info_loob, "cloob": cloob_loss, "memory": memory_info_nce, "decoupled": decoupled_info_nce}
 
