@@ -8,7 +8,7 @@ from scipy import stats
 
 from clipkit.errors import ClipkitError
 from clipkit.lab import t_interval
-from clipkit.studies.judging_claims_coverage import INTERVALS, coverage
+from clipkit.studies.judging_claims_coverage import INTERVALS, SHAPES, coverage, coverage_by_shape
 
 NORMAL = np.random.default_rng(0).normal(3.0, 2.0, (20_000, 3))
 
@@ -75,3 +75,11 @@ def test_no_spread_covers_the_truth_only(name):
 def test_refusals(values, name, message):
     with pytest.raises(ClipkitError, match=message):
         coverage(values, 0.0, name)
+
+
+def test_coverage_by_shape_tells_normal_from_skewed_numbers():
+    rows = {row["numbers"]: row for row in coverage_by_shape(8, 4000, 0)}
+    assert list(rows) == list(SHAPES) and abs(rows["normal"]["Student's t"] - 95) < 1.5
+    assert rows["skewed (exponential)"]["Student's t"] < 92 < rows["even"]["Student's t"]
+    for name, (draw, truth) in SHAPES.items():
+        assert draw(np.random.default_rng(1), 200_000).mean() == pytest.approx(truth, abs=0.02), name
