@@ -11,7 +11,7 @@ from clipkit.errors import ClipkitError
 from clipkit.features import crawls
 from clipkit.pretrain import concept_frequency
 from clipkit.robust.per_class import class_accuracy, tail_and_rest
-from clipkit.studies.neglected_tails_text_tuning import learn_names
+from clipkit.studies.neglected_tails import learn_names, sense_pairs, train_judge
 from clipkit.world import CATEGORIES, NAMES, WorldSpec, name_shares, render, sample_scenes, spellings
 from clipkit.zeroshot import read_synonyms
 
@@ -37,16 +37,16 @@ def test_world_crawl_pictures_are_the_scenes_asked_for(nano):
 def test_pairs_and_taught_judge():
     crawl = crawls.world_crawl(1500, 1, name_shares(0), half=0)
     found = concept_frequency(crawl.captions, NAMES, spell=spellings)
-    captions, classes, meant = crawls.sense_pairs(crawl, found)
+    captions, classes, meant = sense_pairs(crawl, found)
     assert len(captions) == len(classes) == len(meant) == found.union.sum()
     spoken = dict(zip(crawl.captions, crawl.spoken, strict=True))
     assert all(m == (spoken[text] == CATEGORIES.index(c)) for text, c, m in zip(captions, classes, meant, strict=True))
-    some = crawls.sense_pairs(crawl, found, most=50, seed=3)
-    assert len(some[0]) == 50 and some[0] == crawls.sense_pairs(crawl, found, most=50, seed=3)[0]
-    judge = crawls.taught_judge(crawl, NAMES, spellings, 200)
+    some = sense_pairs(crawl, found, most=50, seed=3)
+    assert len(some[0]) == 50 and some[0] == sense_pairs(crawl, found, most=50, seed=3)[0]
+    judge = train_judge(crawl, NAMES, spellings, 200)
     assert (judge.pairs(captions, classes) == meant).mean() > 0.8
     with pytest.raises(ClipkitError, match="label some"):
-        crawls.sense_pairs(crawls.Crawl(["a cat"]), found)
+        sense_pairs(crawls.Crawl(["a cat"]), found)
 
 
 def test_text_files_and_folders(tmp_path, nano):

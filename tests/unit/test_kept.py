@@ -74,7 +74,7 @@ def test_other_inputs_names_or_code_are_built_anew(monkeypatch):
 
 
 def test_the_code_of_the_inputs_classes_counts(monkeypatch):
-    from clipkit.studies.perceptionclip_spurious_background import TwoPlaces
+    from clipkit.studies.perceptionclip import TwoPlaces
 
     seen, real = [], file._code
     monkeypatch.setattr(file, "_code", lambda function: seen.append(function) or real(function))
