@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
 from clipkit.robust.clipn import NoTextTower, clipn_loss
-from clipkit.train import train
+from clipkit.train import shuffled, train
 
 LIMIT = 2**31  # bytes that may be kept; beyond, the frozen layers are computed in every step
 
@@ -48,12 +48,8 @@ def train_no_tower(
     if len(pairs.images) < batch:
         raise ClipkitError(f"{len(pairs.images)} pairs do not fill a batch of {batch}; give more pairs or a smaller batch")
     device, inputs, rows = tower.prompts.device, tower.inputs(pairs.captions), []
-    images, texts, generator = pairs.images.to(device), pairs.texts.to(device), torch.Generator().manual_seed(seed)
-
-    def batches() -> Iterator[Tensor]:
-        while True:
-            order = torch.randperm(len(images), generator=generator)
-            yield from order[: len(images) - len(images) % batch].split(batch)
+    images, texts = pairs.images.to(device), pairs.texts.to(device)
+    batches = shuffled(len(images), batch, torch.Generator().manual_seed(seed), rest="drop")
 
     def loss(module: NoTextTower, chosen: Tensor) -> Tensor:
         recall(chosen)
@@ -65,7 +61,7 @@ def train_no_tower(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         with frozen_layers_kept(tower, inputs) as recall:
-            train(tower, batches(), loss, steps, lr=lr, warmup=1, weight_decay=0.2)
+            train(tower, batches, loss, steps, lr=lr, warmup=1, weight_decay=0.2)
     return [{**row, "distance": 2 - row["tso"]} for row in rows]
 
 
