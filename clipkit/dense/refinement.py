@@ -53,13 +53,14 @@ class Refined(NamedTuple):
 
 
 def find_regions(
-    labels: Tensor, probabilities: Tensor, minimal_area: int = 225, coarse_thresh: float = 0.0, skip: tuple[int, ...] = ()
+    labels: Tensor, probabilities: Tensor, minimal_area: int = 225, coarse_thresh: float = 0.2, skip: tuple[int, ...] = ()
 ) -> Regions:
     """Eight-connected regions of label maps (B, S, S), with the tight box of each, and as a point its most probable pixel.
 
     Args:
         probabilities: (B, C, S, S). minimal_area: pixels; smaller regions are left out. coarse_thresh: pixels whose largest
-            probability is below belong to no region. skip: classes without regions.
+            probability is below belong to no region. skip: classes without regions, such as a background with no shape of its own;
+            the paper prompts all.
     """
     from scipy.ndimage import find_objects, label
 
@@ -132,10 +133,8 @@ def refine(
     labels: Tensor,
     probabilities: Tensor,
     iou_thresh: float = 0.8,
-    minimal_area: int = 225,
-    coarse_thresh: float = 0.2,
-    skip: tuple[int, ...] = (),
     embedding=None,
+    **regions,
 ) -> Refined:
     """Each region of a coarse map becomes a box, a point and a mask prompt; the answers vote, weighed by the coarse probability.
 
@@ -145,8 +144,7 @@ def refine(
 
     Args:
         images: (B, 3, S, S) as the segmenter takes them. labels: (B, S, S). probabilities: (B, C, S, S).
-        skip: classes that are not prompted, such as a background with no shape of its own; the paper prompts all.
-        embedding: what `segmenter.encode(images)` gave, if it is there already.
+        embedding: what `segmenter.encode(images)` gave, if it is there already. regions: see `find_regions`.
     Raises ClipkitError: sizes that differ.
     Source: arXiv:2411.09219, section 3.4, and `sam_refinement` of its code, which finds the regions on maps of half the size.
     """
@@ -155,5 +153,5 @@ def refine(
         raise ClipkitError(
             f"pictures {tuple(images.shape)}, labels {tuple(labels.shape)}, maps {tuple(probabilities.shape)} differ in size"
         )
-    regions = find_regions(labels, probabilities, minimal_area, coarse_thresh, skip)
-    return vote(propose(segmenter, images, regions, probabilities, embedding), labels, probabilities, iou_thresh)
+    found = find_regions(labels, probabilities, **regions)
+    return vote(propose(segmenter, images, found, probabilities, embedding), labels, probabilities, iou_thresh)

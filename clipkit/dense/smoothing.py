@@ -41,6 +41,15 @@ def colour_smoothing(
     return probabilities
 
 
+def smooth_labels(labels: Tensor, probabilities: Tensor, pixels: Tensor, steps: int, dilations: tuple[int, ...] = (1, 2, 4)) -> Tensor:
+    """Label maps (B, H, W) after `colour_smoothing` of those classes (B, C, H, W) that the map of each picture has: (B, H, W)."""
+    out = torch.empty_like(labels)
+    for i, names in enumerate(map(torch.unique, labels)):
+        fine = colour_smoothing(probabilities[i : i + 1, names], pixels[i : i + 1], steps, dilations)
+        out[i] = names[fine[0].argmax(0)]
+    return out
+
+
 def _shifted(x: Tensor, dilations: tuple[int, ...]) -> Tensor:
     """(B, C, P, H, W): the P = 8 · len(dilations) neighbours of every pixel, edges repeated."""
     return torch.stack(list(_each(x, dilations)), 2)

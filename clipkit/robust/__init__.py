@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "calibration": ["expected_calibration_error", "fit_temperature", "reliability"],
         "clipn": ["NoTextTower", "YesNo", "clipn_loss", "clipn_scores"],
+        "clipn_training": ["train_no_tower"],
         "mmd": ["squared_mmd"],
         "ood": ["choose_negatives", "neg_label", "ood_score"],
         "ood_metrics": ["OODMetrics", "balanced_accuracy", "ood_metrics", "threshold_for_recall"],

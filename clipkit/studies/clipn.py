@@ -1,9 +1,10 @@
-"""What the CLIPN page needs besides the method and its lessons: pictures of known and unknown things, controls, and judging."""
+"""The page on CLIPN: pairs to train a "no" tower on, pictures of known and unknown things, and rivals with the same captions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,66 +12,140 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
-from clipkit.robust.clipn import YesNo, clipn_scores
+from clipkit.robust.clipn import clipn_scores
 from clipkit.robust.ood_splits import OODSplit
-from clipkit.studies.clipn_lessons import (
-    Pairs,
-    data_pairs,
-    fit_no_tower,
-    generic_pairs,
-    held_out_loss,
-    shuffled,
-    taught,
-    without_words,
-    world_pairs,
-)
 
-__all__ = [
-    "WRITTEN_NO",
-    "MatchHead",
-    "Pairs",
-    "answers",
-    "caption_words",
-    "class_pictures",
-    "data_pairs",
-    "decisions",
-    "fit_no_tower",
-    "generic_pairs",
-    "held_out_loss",
-    "metrics_by_kind",
-    "negative_weights",
-    "shuffled",
-    "taught",
-    "without_words",
-    "world_pairs",
-    "world_pictures",
-]
+BATCH = 16  # photographs a forward pass: on a processor twice as fast as 256, whose activations leave the cache
+FACTORS = ("category", "colour", "texture", "size", "background")
 WRITTEN_NO = ("a photo of no {}.", "a photo without {}.", "no {}.", "not a {}.", "a photo with no {} in it.")
+
+
+@dataclass(eq=False)
+class Pairs:
+    """Generic pictures with captions, as the frozen model sees them.
+
+    Attributes:
+        images, texts: (N, D) features, unit norm. captions: N texts.
+        true: (N, K) int64, what is so in each picture; said: (N, K), what each caption says of it, −1 for nothing.
+    """
+
+    images: Tensor
+    texts: Tensor
+    captions: list[str]
+    true: Tensor
+    said: Tensor
+
+    def match(self, rows: Tensor) -> Tensor:
+        """(B, B) bool for some pairs: [i, j] True where caption j says nothing that is false of picture i."""
+        true, said = self.true[rows], self.said[rows]
+        return ((said[None] == true[:, None]) | (said[None] < 0)).all(2)
+
+    def of(self, rows: Tensor) -> Pairs:
+        return Pairs(self.images[rows], self.texts[rows], [self.captions[i] for i in rows.tolist()], self.true[rows], self.said[rows])
+
+    def shuffled(self, seed: int) -> Pairs:
+        """The same pictures and captions, put together at random and taken for true: what a tower learns from texts alone."""
+        other = self.of(torch.randperm(len(self.images), generator=torch.Generator().manual_seed(seed)))
+        return Pairs(self.images, other.texts, other.captions, other.true, other.said)
+
+    def without(self, names: Sequence[str]) -> Pairs:
+        """The pairs whose caption has none of the names in it, as whole words, singular or with an s.
+
+        Raises ClipkitError when fewer than two are left.
+        """
+        named = re.compile(r"\b(" + "|".join(re.escape(name.lower()) for name in names) + r")(e?s)?\b")
+        rows = [i for i, caption in enumerate(self.captions) if not names or not named.search(caption.lower())]
+        if len(rows) < 2:
+            raise ClipkitError("all captions name an unknown class, so none is left to train on; give other pairs")
+        return self.of(torch.tensor(rows))
+
+
+def world_pairs(model, n: int, seed: int, **knobs) -> Pairs:
+    """n pictures of one object each, half with a short and half with a detailed caption. `knobs` are fields of WorldSpec."""
+    from clipkit.datasets import load_dataset
+    from clipkit.datasets.world import class_names
+    from clipkit.world import parse
+
+    data = load_dataset("world", "train", n=n, seed=seed, **knobs)
+    captions = [row[i % 2] for i, row in enumerate(data.captions)]
+    numbers = [{name: i for i, name in enumerate(class_names(factor))} for factor in FACTORS]
+    true = np.stack([np.asarray(getattr(data.scenes, factor)).reshape(n, -1)[:, 0] for factor in FACTORS], 1)
+    said = np.full_like(true, -1)
+    for row, caption in zip(said, captions, strict=True):
+        read = parse(caption)
+        item = read.items[0]
+        for k, word in enumerate((item.noun, item.colour, item.texture, item.size, *read.places[:1])):
+            row[k] = numbers[k].get(word, -1)
+    return Pairs(model.image_features(data.images), model.text_features(captions), captions, torch.tensor(true), torch.tensor(said))
+
+
+def data_pairs(model, data, images: Tensor | None = None) -> Pairs:
+    """Pairs of any data set: its captions, or prompts of its class names (one template each, in turn). Equal texts match.
+
+    `images`: the features (N, D) of its pictures, where they are known already.
+    Raises ClipkitError: neither captions nor class names, or fewer than two different texts.
+    """
+    if data.captions is not None:
+        captions = [row[0] for row in data.captions]
+        place = {text: i for i, text in enumerate(dict.fromkeys(captions))}
+        labels = torch.tensor([place[text] for text in captions])[:, None]
+    elif data.labels is not None:
+        captions = [data.templates[i % len(data.templates)].format(data.classnames[c]) for i, c in enumerate(data.labels)]
+        labels = torch.tensor(data.labels)[:, None]
+    else:
+        raise ClipkitError(f"{data.name}: generic pairs need captions or class names; give another data set as `pairs`")
+    if len(labels.unique()) < 2:
+        raise ClipkitError(f"{data.name}: all texts are the same, so nothing can be denied; give pairs with different captions")
+    images = model.image_features(data.images, BATCH) if images is None else images
+    return Pairs(images, model.text_features(captions), captions, labels, labels.clone())
+
+
+def generic_pairs(model, dataset: str, pairs: str | None, split: OODSplit, n: int, seed: int) -> Pairs:
+    """At most n pairs to train on when there is no world: of the data set `pairs`, else training pictures of known classes.
+
+    Features are kept on disk, so seeds that take the same pictures compute them once; files that cannot be read are left out.
+    """
+    from clipkit.datasets import load_dataset
+    from clipkit.features import extract
+
+    if pairs:
+        try:
+            data = load_dataset(pairs, "train")
+        except ClipkitError:  # one folder without splits is all "test"
+            data = load_dataset(pairs, "test")
+        rows = np.arange(len(data))
+    else:
+        data = load_dataset(dataset, "train")
+        rows = np.flatnonzero(np.isin(data.labels, [data.classnames.index(name) for name in split.known]))
+    rows = np.random.default_rng(seed).permutation(rows)[:n]
+    ascending = np.sort(rows)
+    found = extract(model, data.subset(ascending), batch=BATCH)
+    readable = ascending[found.index.numpy()]
+    rows = rows[np.isin(rows, readable)]
+    return data_pairs(model, data.subset(rows), found.image[np.searchsorted(readable, rows)])
 
 
 def world_pictures(split: OODSplit, n: int, seed: int, part: str = "test", known_only: bool = False, **knobs) -> dict[str, object]:
     """Data sets of n pictures: "known" (labels in the order of split.known), "near", "far", "empty" places, and real "digits".
 
-    With `known_only` the first alone. `knobs` are fields of WorldSpec, styles for instance; they hold for known and unknown
-    pictures alike.
+    With `known_only` the first alone. `knobs` are fields of WorldSpec, for known and unknown pictures alike.
     """
     from clipkit.datasets import load_dataset
     from clipkit.datasets.base import Dataset
     from clipkit.datasets.images import ArrayImages
     from clipkit.world import render, without
 
-    sides = {"known": split.known} if known_only else {"known": split.known, "near": split.near, "far": split.far}
-    knobs = {"captions": (), **knobs}
-    found = {
-        name: load_dataset("world", part, n=n, seed=3 * seed + k, factor="category", narrow=True, categories=categories, **knobs)
-        for k, (name, categories) in enumerate(sides.items())
-    }
+    world = {"n": n, "captions": (), **knobs}
+    found = {}
+    for k, (side, names) in enumerate(zip(split._fields, split, strict=True)):
+        if side == "known" or not known_only:
+            options = {"seed": 3 * seed + k, "factor": "category", "narrow": True, "categories": names}
+            found[side] = load_dataset("world", part, **world, **options)
     if known_only:
         return found
-    bare = render(without(load_dataset("world", part, n=n, seed=3 * seed, **knobs).scenes)).images
+    bare = render(without(load_dataset("world", part, seed=3 * seed, **world).scenes)).images
     found["empty"] = Dataset("world", part, ArrayImages(bare, [f"place {i}" for i in range(n)]))
-    found["digits"] = load_dataset("digits", "test", n=min(n, 300), seed=seed)
-    return found
+    return found | {"digits": load_dataset("digits", "test", n=min(n, 300), seed=seed)}
 
 
 def class_pictures(data, split: OODSplit, n: int, seed: int) -> dict[str, object]:
@@ -89,36 +164,34 @@ def class_pictures(data, split: OODSplit, n: int, seed: int) -> dict[str, object
     for side, names in {"known": split.known, "near": split.near}.items():
         place = {data.classnames.index(name): i for i, name in enumerate(names)}
         rows = rng.permutation(np.flatnonzero(np.isin(data.labels, list(place))))[:n]
-        part, labels = data.subset(rows), np.array([place[label] for label in data.labels[rows].tolist()])
-        found[side] = Dataset(data.name, data.split, part.images, labels, list(names), list(data.templates))
-    found["digits"] = load_dataset("digits", "test", n=min(n, 300), seed=seed)
-    return found
+        labels = np.array([place[label] for label in data.labels[rows].tolist()])
+        found[side] = Dataset(data.name, data.split, data.subset(rows).images, labels, list(names), list(data.templates))
+    return found | {"digits": load_dataset("digits", "test", n=min(n, 300), seed=seed)}
 
 
-class MatchHead:
-    """A logistic regression that tells matched from mismatched pairs by the products f_d g_d: the simplest learnt "no"."""
+def fit_match_head(pairs: Pairs, seed: int = 0) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """A logistic regression that tells matched from mismatched pairs by the products f_d g_d: the simplest learnt "no".
 
-    def fit(self, pairs: Pairs, seed: int = 0) -> MatchHead:
-        """Each pair once as it is and once with a caption that is false of its picture."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+    It sees each pair once as it is and once with a caption that is false of its picture.
+    Returns: (features (N, D), weights (C, D), scale) -> agreeing to differ with its probabilities in place of yes against no (N,).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-        n = len(pairs.images)
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-        said, true = pairs.said[order], pairs.true
-        false = ~((said == true) | (said < 0)).all(1)
-        products = torch.cat([pairs.images * pairs.texts, (pairs.images * pairs.texts[order])[false]])
-        labels = np.r_[np.ones(n), np.zeros(int(false.sum()))]
-        self.head_ = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, class_weight="balanced"))
-        self.head_.fit(products.numpy(), labels)
-        return self
+    order = torch.randperm(len(pairs.images), generator=torch.Generator().manual_seed(seed))
+    said = pairs.said[order]
+    false = ~((said == pairs.true) | (said < 0)).all(1)
+    products = torch.cat([pairs.images * pairs.texts, (pairs.images * pairs.texts[order])[false]])
+    head = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500, class_weight="balanced"))
+    head.fit(products.numpy(), np.r_[np.ones(len(order)), np.zeros(int(false.sum()))])
 
-    def score(self, features: Tensor, weights: Tensor, scale: float) -> Tensor:
-        """Agreeing to differ with the head's probabilities in place of yes against no: (N,)."""
+    def score(features: Tensor, weights: Tensor, scale: float) -> Tensor:
         p = (scale * features @ weights.T).softmax(1)
-        q = [torch.as_tensor(self.head_.predict_proba((features * w).numpy())[:, 1], dtype=p.dtype) for w in weights]
+        q = [torch.as_tensor(head.predict_proba((features * w).numpy())[:, 1], dtype=p.dtype) for w in weights]
         return (p * torch.stack(q, 1)).sum(1)
+
+    return score
 
 
 def caption_words(captions: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -141,40 +214,26 @@ def negative_weights(model, captions: Sequence[str], avoid: Sequence[str], known
     return candidates[choose_negatives(candidates, known, share)]
 
 
-def metrics_by_kind(arms: dict[str, Callable[[Tensor], Tensor]], features: dict[str, Tensor]) -> dict[str, float]:
-    """AUROC ("arm", mean over the kinds of unknown, and "auroc|arm|kind") and FPR95 ("fpr95|arm", "fpr95|arm|kind") of scores."""
-    from clipkit.robust.ood_metrics import ood_metrics
-
-    row: dict[str, float] = {}
-    for arm, score in arms.items():
-        known = score(features["known"])
-        found = {kind: ood_metrics(known, score(x)) for kind, x in features.items() if kind != "known"}
-        row |= {f"auroc|{arm}|{kind}": m.auroc for kind, m in found.items()} | {f"fpr95|{arm}|{kind}": m.fpr95 for kind, m in found.items()}
-        row |= {arm: float(np.mean([m.auroc for m in found.values()])), f"fpr95|{arm}": float(np.mean([m.fpr95 for m in found.values()]))}
-    return row
-
-
-def decisions(said: dict[str, YesNo], threshold: float) -> dict[str, float]:
-    """Balanced accuracy, mean over the kinds of unknown, of three rules, and what each keeps, percent ("kept|rule|kind").
-
-    "own_rule": agreeing to differ's own; "winner_rule": competing to win's; "set_threshold": agreeing to differ at a threshold.
-    """
-    from clipkit.robust.ood_metrics import balanced_accuracy
-
-    rules = {
-        "own_rule": lambda s: ~s.reject_agreeing,
-        "winner_rule": lambda s: ~s.reject_competing,
-        "set_threshold": lambda s: s.agreeing_to_differ >= threshold,
-    }
-    row: dict[str, float] = {}
-    for rule, keep in rules.items():
-        kept = {kind: keep(s) for kind, s in said.items()}
-        row[rule] = float(np.mean([balanced_accuracy(kept["known"], k) for kind, k in kept.items() if kind != "known"]))
-        row |= {f"kept|{rule}|{kind}": 100 * k.double().mean().item() for kind, k in kept.items()}
-    return row
-
-
-def answers(features: Tensor, yes: Tensor, no: Tensor, scale: float, names: Sequence[str]) -> list[str]:
+def answer(features: Tensor, yes: Tensor, no: Tensor, scale: float, names: Sequence[str]) -> list[str]:
     """What the two towers say of each picture's likeliest class, for instance "cat? no 0.71"."""
     winners, certain = (features @ yes.T).argmax(1).tolist(), clipn_scores(features, yes, no, scale).competing_to_win.tolist()
     return [f"{names[w]}? {'yes' if q >= 0.5 else 'no'} {max(q, 1 - q):.2f}" for w, q in zip(winners, certain, strict=True)]
+
+
+def draw_outlines(axes, scores: Mapping[str, Tensor], bins: int = 24) -> None:
+    """One outline a kind of picture, each of area 1, over the same bins; the first kind (the known) stands out."""
+    edges = np.histogram_bin_edges(np.concatenate(list(scores.values())), bins)
+    for i, (kind, row) in enumerate(scores.items()):
+        look = {"linewidth": 1.6} if i else {"color": "black", "linewidth": 2.6}
+        line = ("-", "--", ":", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)))[i % 6]
+        axes.stairs(np.histogram(row, edges, density=True)[0], edges, linestyle=line, label=kind, **look)
+    axes.set_yticks([])
+
+
+def draw_against_diagonal(axes, points: Mapping[str, tuple[Tensor, Tensor]], most: int = 120) -> None:
+    """The first `most` points (x, y) of each kind, with a line where x = y."""
+    for (kind, (x, y)), marker in zip(points.items(), "ox+s^D", strict=False):
+        axes.plot(np.asarray(x)[:most], np.asarray(y)[:most], marker, markersize=5, alpha=0.7, fillstyle="none", linestyle="", label=kind)
+    ends = axes.get_xlim()
+    axes.plot(ends, ends, color="black", linewidth=1)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

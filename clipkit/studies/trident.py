@@ -1,206 +1,201 @@
-"""What the page on Trident works with: one object for the world, one for photographs, with the same names on both."""
+"""The page on Trident: pictures and words for its arms, what is chosen on validation scenes, and what is measured beside mean IoU."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clipkit.dense.affinity import filtered_affinity
-from clipkit.dense.patches import is_vit, project, value_maps
-from clipkit.dense.proxy import proxy_matrix
-from clipkit.dense.text import text_classifier
+from clipkit.dense import (
+    Mode,
+    Pictures,
+    Pipeline,
+    Segmenter,
+    boundary_iou,
+    colour_features,
+    cosines,
+    miou_by_offset,
+    project,
+    refine,
+    segment,
+    shrink,
+    smooth_labels,
+    text_classifier,
+    value_maps,
+)
+from clipkit.dense.background import OFFSETS
+from clipkit.dense.patches import is_vit
+from clipkit.dense.segmenter import to_pixels
 from clipkit.errors import ClipkitError
-from clipkit.studies import trident_measures as study
+from clipkit.registry.scores import Scores
+
+SIZE = (128, 128)  # pixels that the segmenter sees, and that are labelled
+LENGTHS = (12, 20, 32, 48, 70)  # edges of the bins of objects' longer sides, pixels of 128
+REGIONS = {"minimal_area": 16, "coarse_thresh": 0.0}  # of those that are prompted
 
 
-def centred(pixels: Tensor) -> Tensor:
+def centre(pixels: Tensor) -> Tensor:
     """Pixels in 0..1 as the small models take them."""
     return (pixels - 0.5) / 0.25
 
 
-class WorldPage:
-    """Scenes with masks: the models, what was chosen on validation scenes, and the maps of each draw, computed once.
+def world_pipeline(clip, dino, segmenter: Segmenter, split: str) -> Pipeline:
+    """The names of the split's half of the categories, and eight kinds of background that are one class.
 
-    Args: n_val: validation scenes. search: choose the constants there too, else keep the published ones.
     Raises ClipkitError for a CLIP without attention layers, whose last block cannot be changed.
     """
+    from clipkit.datasets.segmentation import category_halves
+    from clipkit.world import BACKGROUNDS
+    from clipkit.world.prompts import CLASS_TEMPLATES
 
-    with_truth = True
-
-    def __init__(self, clip, dino, segmenter, n_val: int, search: bool = True):
-        if not is_vit(clip.module.visual):
-            raise ClipkitError(f"{clip.name} has no vision transformer of open_clip to look into; for lite use -p dataset photos")
-        self.clip, self.dino, self.segmenter, self.n_val, self.search = clip, dino, segmenter, n_val, search
-        self._drawn: dict[tuple, tuple] = {}
-
-    def bench(self, split: str, **constants) -> study.Bench:
-        """Words and models of a split: the names of its half of the categories, and eight kinds of background that are one class."""
-        from clipkit.datasets.segmentation import category_halves
-        from clipkit.world import BACKGROUNDS
-        from clipkit.world.prompts import CLASS_TEMPLATES
-
-        templates = {0: CLASS_TEMPLATES["background"], -1: CLASS_TEMPLATES["category"]}
-        text, groups = text_classifier(self.clip, [list(BACKGROUNDS), *category_halves()[split == "test"]], templates)
-        guide = lambda x: self.dino.module.visual.grid(centred(x))  # noqa: E731
-        return study.Bench(self.clip, guide, self.segmenter, text, groups, centred, **constants)
-
-    @cached_property
-    def constants(self) -> dict[str, float]:
-        """keep, σ, β, γ and cos_fac as chosen on validation scenes; empty where nothing is searched."""
-        from clipkit.datasets.segmentation import segmentation_scenes
-
-        if not self.search:
-            return {}
-        bench, scenes = self.bench("val"), segmentation_scenes("val", self.n_val)
-        found = study.choose_constants(bench, study.look(bench, scenes, arms=False))
-        return {name: getattr(found, name) for name in ("keep", "sigma", "beta", "gamma", "cos_fac")}
-
-    def draw(self, split: str, n: int, seed: int = 0) -> study.Drawn:
-        """Scenes and the maps of every arm; the last ones are kept."""
-        from clipkit.datasets.segmentation import segmentation_scenes
-
-        key = (split, n, seed)
-        if key not in self._drawn:
-            while len(self._drawn) > 2:  # validation, the first test draw, the current one
-                self._drawn.pop(list(self._drawn)[-1])
-            self._drawn[key] = study.look(self.bench(split, **self.constants), segmentation_scenes(split, n, seed))
-        return self._drawn[key]
-
-    @cached_property
-    def chosen(self) -> study.Choices:
-        """Offsets, and how to refine and smooth; see `study.choose`."""
-        return study.choose(self.bench("val", **self.constants), self.draw("val", self.n_val))
-
-    def measure(self, n: int, seed: int) -> dict[str, float]:
-        """All numbers of one draw of test scenes; see `study.evaluate`."""
-        truth = self.draw("val", self.n_val).labels
-        return study.evaluate(self.bench("test", **self.constants), self.chosen, self.draw("test", n, seed), truth)
-
-    def label_map(self, drawn: study.Drawn, i: int, arm: str) -> tuple[Tensor, Tensor]:
-        """Labels (1, S, S) and probabilities of one picture and arm."""
-        return study.labels_of(drawn.scores[arm][i : i + 1], self.bench("test").groups, drawn.size, self.chosen.offsets[arm])
-
-    @torch.no_grad()
-    def near(self, drawn: study.Drawn, i: int, x: int, y: int) -> dict[str, np.ndarray]:
-        """Heat maps of how alike the cell at a pixel is to all others, as CLIP, the guide and the global encoder see it."""
-        bench = self.bench("test", **self.constants)
-        picture, size = drawn.pixels[i : i + 1], drawn.pixels.shape[-1]
-        small = centred(study.shrunk(picture, bench.crop))
-        own = F.normalize(project(self.clip, value_maps(self.clip, small, ["vanilla"])[0]), dim=1)[0]
-        at = lambda n: (y * n // size, x * n // size)  # noqa: E731
-        (r, c), n = at(own.shape[-1]), drawn.embeddings[0].grid[0]
-        found = {"CLIP's own vectors": (own[:, r, c] @ own.flatten(1)).reshape(own.shape[1:])}
-        cell = at(n)[0] * n + at(n)[1]
-        found["nano-dino, as a guide"] = proxy_matrix(bench.guide(picture), bench.beta, bench.gamma)[0, cell].reshape(n, n).sqrt()
-        e, k = drawn.embeddings[i // study.BATCH], i % study.BATCH
-        found["nano-sam, filtered"] = filtered_affinity(e.attention[k], e.values[k], bench.cos_fac)[cell].reshape(n, n).sqrt()
-        return {name: heat.numpy() for name, heat in found.items()}
-
-    def sharpen(self, drawn: study.Drawn, i: int) -> dict[str, np.ndarray]:
-        """Label maps of one picture before and after the last step, and smoothed along colour."""
-        coarse, p = self.label_map(drawn, i, study.BASE)
-        e = drawn.embeddings[i // study.BATCH][i % study.BATCH : i % study.BATCH + 1]
-        one = study.Drawn(drawn.scenes, drawn.pixels[i : i + 1], drawn.labels[i : i + 1], [e])
-        [[sharp]] = study.sharpened(self.bench("test"), one, coarse, p, (self.chosen.iou_thresh,), self.chosen.skip)
-        fine = study.smoothed(one, coarse, p, self.chosen.steps)
-        found = {"the truth": one.labels, "coarse": coarse, "redrawn by the segmenter": sharp.labels, "smoothed along colour": fine}
-        return {name: labels[0].numpy() for name, labels in found.items()}
-
-    def stages(self, drawn: study.Drawn, i: int) -> dict[str, np.ndarray]:
-        """One picture on its way: see the page's first figure."""
-        steps = {"scores averaged": "averaged_logits", "vectors spliced": "spliced", "spread": study.BASE}
-        found = {"the picture": drawn.scenes.images[i], "the truth": drawn.scenes.labels[i]}
-        steps["spread, block " + ("dropped" if self.constants.get("keep") else "kept")] = "other_global"
-        return found | {caption: self.label_map(drawn, i, arm)[0][0].numpy() for caption, arm in steps.items()}
+    if not is_vit(clip.module.visual):
+        raise ClipkitError(f"{clip.name} has no vision transformer of open_clip to look into; for lite use -p dataset photos")
+    templates = {0: CLASS_TEMPLATES["background"], -1: CLASS_TEMPLATES["category"]}
+    text, groups = text_classifier(clip, [list(BACKGROUNDS), *category_halves()[split == "test"]], templates)
+    return Pipeline(clip, lambda x: dino.module.visual.grid(centre(x)), segmenter, text, groups, centre)
 
 
-class PhotoPage:
-    """Photographs without masks; see `clipkit.studies.trident_photographs`."""
+def photo_pipeline(clip, segmenter: Segmenter, data) -> Pipeline:
+    """Photographs: plain colour is the guide, as no self-supervised model of photographs is at hand.
 
-    with_truth = False
-
-    def __init__(self, clip, segmenter, dataset):
-        from clipkit.studies.trident_photographs import photo_bench
-
-        self.dataset, self._bench = dataset, photo_bench(clip, segmenter, dataset.classnames, dataset.templates)
-        self.constants: dict[str, float] = {}
-        self._drawn: dict[tuple, tuple] = {}
-
-    def bench(self, split: str = "test") -> study.Bench:
-        """Words and models."""
-        return self._bench
-
-    def draw(self, split: str, n: int, seed: int = 0):
-        """Pictures at random, as many as there are at most: a `study.Drawn` whose labels are the pictures' classes."""
-        from clipkit.studies.trident_photographs import photo_scores, squares
-
-        if (n, seed) not in self._drawn:
-            rows = np.random.default_rng(seed).permutation(len(self.dataset))[:n]
-            pixels = squares([self.dataset.images[int(i)] for i in rows])
-            scores, embeddings = photo_scores(self._bench, pixels)
-            self._drawn = {(n, seed): study.Drawn(None, pixels, torch.as_tensor(self.dataset.labels[rows]), embeddings, scores)}
-        return self._drawn[(n, seed)]
-
-    def measure(self, n: int, seed: int) -> dict[str, float]:
-        """What can be said without truth; see `clipkit.studies.trident_photographs.without_truth`."""
-        from clipkit.studies.trident_photographs import without_truth
-
-        drawn = self.draw("test", n, seed)
-        return without_truth(self._bench, drawn.scores, drawn.labels.numpy())
-
-    def stages(self, drawn: study.Drawn, i: int) -> dict[str, np.ndarray]:
-        """One picture and the label map of each arm, class 0 written like any other."""
-        found = {"the picture": (255 * drawn.pixels[i]).round().byte().permute(1, 2, 0).numpy()}
-        captions = {"own_cells": "CLIP's own cells", "averaged_logits": "scores averaged", "spliced": "vectors spliced"}
-        captions |= {study.BASE: "spread", "global_colour": "spread by colour"}
-        for arm, caption in captions.items():
-            found[caption] = 1 + study.labels_of(drawn.scores[arm][i : i + 1], self._bench.groups, (128, 128), 0.0)[0][0].numpy()
-        return found
+    Raises ClipkitError for a model that takes one picture size only.
+    """
+    if not clip.any_size:
+        raise ClipkitError(f"{clip.name} takes pictures of {clip.image_size} pixels; for photographs use -p model lite")
+    text, groups = text_classifier(clip, data.classnames, data.templates)
+    normalise = lambda x: clip.preprocess_batch((x * 255).round().byte().permute(0, 2, 3, 1).numpy())  # noqa: E731
+    guide = lambda x: colour_features(x, (12, 12), place=1.0)  # noqa: E731
+    return Pipeline(clip, guide, segmenter, text, groups, normalise, 384, 192, 96, place=1.0)
 
 
-def numbers(page: WorldPage | PhotoPage, runs, card: dict, known=None) -> dict[str, str]:
-    """Everything the page's sentences print, as text; "–" for what a run without masks cannot know."""
-    means, bench = runs.mean(), page.bench("test")
-    arms = (
-        "averaged_logits",
-        "spliced",
-        "averaged_then_global",
-        "global_dino",
-        "global_colour",
-        "global_truth",
-        "other_averaged",
-        "other_global",
-    )
-    arms += ("other_truth", "proxy_dino", "proxy_colour", "vanilla", "accepted", "refined", "unrefined", "colour_smoothed", "refined_miou")
-    arms += ("unrefined_miou", "floor", "ceiling_8", "ceiling_32")
-    found = {arm: means.get(arm, np.nan) for arm in arms}
-    found |= {"global_step": means.get(study.BASE, np.nan), "tau": means.get("order_agreement", np.nan)}
-    best = "–"
-    if page.with_truth:
-        best = means[["naclip", "clearclip", "sclip", "maskclip"]].idxmax()
-        found |= {"best_own_miou": means[best]} | {f"{c}_vanilla": known.loc["vanilla", c] for c in ("on", "off", "auc")}
-        found |= {"auc_keys": known.loc["keys, rest dropped", "auc"], "on_values": known.loc["values, rest dropped", "on"]}
-    else:
-        found |= dict.fromkeys(("best_own_miou", "on_vanilla", "off_vanilla", "auc_vanilla", "auc_keys", "on_values"), np.nan)
-    percent = card["percent"]
-    said = {"best_own": best, "side": bench.side, "crop": bench.crop, "stride": bench.stride, "sam_size": f"{card['parameters'] / 1e6:.2f}"}
-    said |= {"sam_minutes": f"{card['training']['minutes']:.0f}", "sam_own": percent["own_segment"]}
-    said |= {"sam_before": percent["prompt_iou"], "sam_after": percent["mask_iou"]}
-    names = {"sigma": "σ", "beta": "β", "gamma": "γ", "cos_fac": "λ"}
-    said["tuned"] = (
-        ", ".join(f"{name} = {page.constants[k]:g}" for k, name in names.items() if k in page.constants) or "the published constants"
-    )
-    kept = page.constants.get("keep", False)
-    said |= {"block": "kept" if kept else "dropped", "block_other": "dropped" if kept else "kept"}
-    kinds = (
-        "SAM is a stand-in here, trained on drawings; the experiment says how.",
-        "This run is on photographs without masks: no verdicts, and a dash where a number needs the truth.",
-    )
-    said["stand_in"] = kinds[not page.with_truth]
-    return {k: str(v) for k, v in said.items()} | {
-        k: "–" if v != v else f"{v:.1f}".replace("-", "\N{MINUS SIGN}") for k, v in found.items()
-    }
+@torch.no_grad()
+def load_pictures(pipeline: Pipeline, data, split: str, n: int, seed: int = 0) -> Pictures:
+    """n scenes with a label for every pixel; of a data set in their place, at most n middle squares at random, each with its class."""
+    from PIL import Image, ImageOps
+
+    from clipkit.datasets.segmentation import segmentation_scenes
+    from clipkit.models.inputs import as_picture
+
+    if data is None:
+        scenes = segmentation_scenes(split, n, seed)
+        pixels, segments = to_pixels(scenes.images), torch.from_numpy(scenes.instances.astype(np.int64))
+        return Pictures(pixels, torch.from_numpy(scenes.labels), pipeline.segmenter.encode(pixels), segments, scenes)
+    rows, size = np.random.default_rng(seed).permutation(len(data))[:n], (pipeline.side, pipeline.side)
+    squares = [ImageOps.fit(as_picture(data.images[int(i)]), size, Image.Resampling.BICUBIC) for i in rows]
+    pixels = to_pixels(np.stack(squares))
+    return Pictures(pixels, torch.as_tensor(data.labels[rows]), pipeline.segmenter.encode(shrink(pixels, SIZE[0])))
+
+
+def choose_constants(pipeline: Pipeline, val: Pictures) -> dict[str, float]:
+    """By mean IoU on validation scenes, one after the other: σ of NACLIP; β, γ and whether the last block is kept, together, by
+    decisions of windows that the guide mixes; then λ (`cos_fac`) of the global step."""
+    chosen: dict[str, float] = {}
+
+    def choose(arm: tuple, **options: tuple) -> None:
+        """The best combination of the options, for one arm."""
+        settings = [dict(zip(options, values, strict=True)) for values in product(*options.values())]
+        found = (replace(pipeline, **chosen, **setting).cosines(val, {"it": arm})["it"] for setting in settings)
+        best = [max(miou_by_offset(scores, pipeline.groups, val.labels, OFFSETS[::2])) for scores in found]
+        chosen.update(settings[int(np.argmax(best))])
+
+    choose(("naclip", "decisions"), sigma=(1.0, 2.0, 5.0))
+    choose(("guide", "decisions"), beta=(1.0, 1.2), gamma=(3.0, 10.0), keep=(False, True))
+    choose(("guide", "vectors", "segmenter"), cos_fac=(0.0, 1.2, 3.0, 6.0))
+    return chosen
+
+
+def choose_edges(pipeline: Pipeline, val: Pictures, labels: Tensor, probabilities: Tensor) -> tuple[dict, int]:
+    """By boundary IoU on validation scenes: how sure the segmenter must be and whether the background is prompted too (options of
+    `refine`), and how many steps of colour smoothing, for a coarse map."""
+    n, number = int(pipeline.groups.max()) + 1, (2, 5, 10)
+    options = [{**REGIONS, "iou_thresh": t, "skip": skip} for skip, t in product(((), (0,)), (0.5, 0.65, 0.8))]
+    given = (pipeline.segmenter, val.pixels, labels, probabilities)
+    redrawn = (refine(*given, embedding=val.embedding, **option).labels for option in options)
+    smoothed = (smooth_labels(labels, probabilities, val.pixels, steps) for steps in number)
+    by_option, by_steps = (int(np.argmax([boundary_iou(x, val.labels, n).mean for x in tried])) for tried in (redrawn, smoothed))
+    return options[by_option], number[by_steps]
+
+
+def recall_by_length(labels: Tensor, scenes) -> dict[str, float]:
+    """Percent of each object's visible pixels with the right label, mean over the objects of each bin of lengths that has any."""
+    right, found = (labels == torch.from_numpy(scenes.labels)).numpy(), {}
+    for i in range(len(labels)):
+        for k in np.unique(scenes.instances[i])[1:]:
+            place = np.clip(np.digitize(scenes.sides[i, k - 1], LENGTHS), 1, len(LENGTHS) - 1)
+            found.setdefault(int(place), []).append(100 * right[i][scenes.instances[i] == k].mean())
+    return {f"{LENGTHS[b - 1]} to {LENGTHS[b]}": float(np.mean(found[b])) for b in sorted(found)}
+
+
+def count_without_truth(pipeline: Pipeline, arms: Mapping[str, Tensor], classes: Tensor) -> Scores:
+    """What label maps show without masks. own: percent of pixels with the picture's own class. first: percent of pictures in which
+    it covers most pixels. same: percent of pixels labelled as by averaged logits. regions: connected regions a picture."""
+    from scipy.ndimage import label
+
+    maps, scores = {arm: segment(found, (96, 96), pipeline.groups).labels for arm, found in arms.items()}, Scores()
+    for arm, labels in maps.items():
+        shares = {"own": labels == classes[:, None, None], "same": labels == maps["averaged_logits"]}
+        shares["first"] = torch.stack([m.flatten().bincount().argmax() for m in labels]) == classes
+        for what, share in shares.items():
+            scores.add(arm, 100 * share.float().mean().item(), counted=what)
+        regions = [sum(label(m == c)[1] for c in np.unique(m)) for m in labels.numpy()]
+        scores.add(arm, float(np.mean(regions)), counted="regions")
+    return scores
+
+
+@torch.no_grad()
+def find_names(pipeline: Pipeline, modes: Mapping[str, str | Mode], n: int, seed: int) -> dict[str, dict[str, float]]:
+    """In pictures of one object: do the cells on the object know its name, or others? For each mode, percent:
+
+    on, off: cells wholly on and wholly off the object whose nearest category is the object's. auc: how often a cell on the object is
+    nearer to the object's name than one off it (50: no order; below: upside down).
+    """
+    from clipkit.datasets.world import stream
+    from clipkit.world import CATEGORIES, WorldSpec, render, single_objects
+    from clipkit.world.prompts import CLASS_TEMPLATES
+
+    drawn = render(scenes := single_objects(WorldSpec(), n, stream("names", seed)), size=pipeline.crop, masks=True)
+    pixels, name = to_pixels(drawn.images), torch.from_numpy(scenes.category[:, 0].astype(np.int64))
+    text, _ = text_classifier(pipeline.clip, list(CATEGORIES), list(CLASS_TEMPLATES["category"]))
+    constants = (pipeline.guide(pixels), pipeline.beta, pipeline.gamma, pipeline.sigma)
+    maps, out = value_maps(pipeline.clip, pipeline.normalise(pixels), list(modes.values()), *constants), {}
+    for mode, found in zip(modes, maps, strict=True):
+        scores = cosines(project(pipeline.clip, found), text)
+        share = F.adaptive_avg_pool2d(torch.from_numpy(drawn.instances > 0).float()[:, None], scores.shape[-2:])[:, 0]
+        on, off = share > 0.5, share == 0
+        right, own = (scores.argmax(1) == name[:, None, None]).float(), scores[torch.arange(n), name]
+        order = [(s[a][:, None] > s[b]).float().mean().item() for s, a, b in zip(own, on, off, strict=True) if a.any() and b.any()]
+        out[mode] = {"on": 100 * right[on].mean().item(), "off": 100 * right[off].mean().item(), "auc": 100 * float(np.mean(order))}
+    return out
+
+
+def find_middle(instances: np.ndarray) -> tuple[int, int]:
+    """(x, y) of the pixel of the largest object that is nearest to its middle."""
+    ys, xs = np.nonzero(instances == np.bincount(instances.ravel())[1:].argmax() + 1)
+    k = int(np.hypot(ys - ys.mean(), xs - xs.mean()).argmin())
+    return int(xs[k]), int(ys[k])
+
+
+@torch.no_grad()
+def find_alike(pipeline: Pipeline, some: Pictures, x: int, y: int) -> dict[str, np.ndarray]:
+    """Heat maps (h, w) of how alike the cell at a pixel of one picture is to all others: for CLIP, the guide and the segmenter."""
+    size, small = some.pixels.shape[-1], pipeline.normalise(shrink(some.pixels, pipeline.crop))
+    own = F.normalize(project(pipeline.clip, value_maps(pipeline.clip, small, ["vanilla"])[0]), dim=1)[0]
+    found = {"CLIP's own vectors": (own[:, y * own.shape[1] // size, x * own.shape[2] // size] @ own.flatten(1)).reshape(own.shape[1:])}
+    n = some.embedding.grid[0]
+    cell = (y * n // size) * n + x * n // size
+    for caption, of in {"nano-dino, as a guide": "dino", "nano-sam, filtered": "segmenter"}.items():
+        found[caption] = pipeline.affinity(some, of)[0, cell].reshape(n, n).sqrt()
+    return {name: heat.numpy() for name, heat in found.items()}
+
+
+def tell(numbers: Mapping[str, object]) -> dict[str, object]:
+    """The numbers of the page's sentences; "–" for what a run without masks cannot know."""
+    names = """averaged_logits spliced global_step averaged_then_global global_dino global_colour global_truth other_averaged other_global
+        other_truth proxy_dino proxy_colour best_own best_own_miou tau on_vanilla off_vanilla auc_vanilla auc_keys accepted refined
+        unrefined colour_smoothed refined_miou unrefined_miou"""
+    return {name: "–" if numbers.get(name) is None else numbers[name] for name in names.split()}

@@ -79,7 +79,7 @@ def test_segments_tell_objects_and_stuff_apart(scenes):
 def test_regions_against_scikit_image():
     labels = torch.randint(0, 3, (2, 24, 24), generator=torch.Generator().manual_seed(0)).repeat_interleave(4, 1).repeat_interleave(4, 2)
     p = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
-    found = find_regions(labels, p, minimal_area=40)
+    found = find_regions(labels, p, minimal_area=40, coarse_thresh=0)
     expected = [
         (i, c, (r.bbox[1], r.bbox[0], r.bbox[3], r.bbox[2]), r.area)
         for i in range(2) for c in range(3) for r in regionprops(components((labels[i] == c).numpy(), connectivity=2)) if r.area >= 40

@@ -1,4 +1,4 @@
-"""The "no" tower and its losses: pair by pair, at the start, by gradient; what a decision means; the page's helpers."""
+"""The "no" tower, its losses and its training: pair by pair, at the start, by gradient; what a decision means."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from torch.nn.functional import normalize
 
 from clipkit import load_dataset, load_model
 from clipkit.errors import ClipkitError
-from clipkit.robust import NoTextTower, OODSplit, class_split, clipn_loss, clipn_scores, world_split
-from clipkit.robust.clipn_frozen import first_trained
-from clipkit.studies import clipn as study
-from clipkit.studies.clipn import MatchHead, caption_words, data_pairs, fit_no_tower, held_out_loss, shuffled, world_pairs
-from clipkit.zeroshot import zeroshot_weights
+from clipkit.robust import NoTextTower, clipn_loss, clipn_scores, train_no_tower
+from clipkit.robust.clipn_training import first_trained
 
 
 def unit(n: int, d: int = 6, seed: int = 0, dtype=torch.float64) -> torch.Tensor:
@@ -23,6 +20,19 @@ def unit(n: int, d: int = 6, seed: int = 0, dtype=torch.float64) -> torch.Tensor
 @pytest.fixture(scope="module")
 def nano():
     return load_model("nano").freeze()
+
+
+class Captioned:
+    """n pictures of the world with a caption each; the same caption fits."""
+
+    def __init__(self, model, n: int, seed: int = 0):
+        data = load_dataset("world", "train", n=n, seed=seed)
+        self.captions = [row[0] for row in data.captions]
+        self.images, self.texts = model.image_features(data.images), model.text_features(self.captions)
+
+    def match(self, rows):
+        said = [self.captions[i] for i in rows.tolist()]
+        return torch.tensor([[a == b for b in said] for a in said])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -87,8 +97,8 @@ def test_a_new_tower_says_no_as_the_model_says_yes_and_leaves_the_model_alone(na
         "network.token_embedding.weight",
     }
     assert not any("visual" in n for n, _ in tower.named_parameters())
-    pairs = world_pairs(nano, 64, seed=3)
-    rows = fit_no_tower(tower, pairs, 18.0, steps=3, batch=32)
+    pairs = Captioned(nano, 64, seed=3)
+    rows = train_no_tower(tower, pairs, 18.0, steps=3, batch=32)
     assert rows[0]["yes"] == pytest.approx(np.log(2), abs=1e-4) and rows[-1]["distance"] > rows[0]["distance"] and len(rows) == 3
     assert nano.fingerprint == before and not torch.allclose(tower.text_features(texts), nano.text_features(texts))
     assert tower.prompts.abs().sum() > 0
@@ -114,125 +124,24 @@ def test_prompts_are_drawn_in_training_and_averaged_afterwards(nano):
     torch.testing.assert_close(tower(tokens[:1]), NoTextTower(nano, 0)(tokens[:1]))  # the mean is zero
 
 
-def test_pairs_know_which_captions_are_true_of_which_picture(nano):
-    from clipkit.world import check
-
-    pairs = world_pairs(nano, 40, seed=1)
-    match = pairs.match(torch.arange(40))
-    assert match.diagonal().all()
-    from clipkit.datasets import load_dataset
-
-    scenes = load_dataset("world", "train", n=40, seed=1).scenes
-    for i in range(0, 40, 5):
-        for j in range(40):
-            if match[i, j]:  # whatever is marked as a match holds in the scene, but for where the object stands
-                wrong = [said for said in check(scenes[i], pairs.captions[j]).false if not said.startswith(("at ", "on ", "in the middle"))]
-                assert not [w for w in wrong if pairs.captions[i] == pairs.captions[j]], (pairs.captions[j], wrong)
-    avoided = world_pairs(nano, 40, seed=1, avoid=("cat", "dog"))
-    assert not {"cat", "dog"} & set(caption_words(avoided.captions, []))
-
-
-def test_pairs_of_other_data_sets(nano):
-    from clipkit.datasets import load_dataset
-
-    digits = data_pairs(nano, load_dataset("digits", "train", n=30))
-    labels = load_dataset("digits", "train", n=30).labels
-    assert torch.equal(digits.match(torch.arange(30)), torch.tensor(labels[:, None] == labels[None]))
-    one = load_dataset("digits", "train", n=30).subset(np.flatnonzero(labels == labels[0]))
-    with pytest.raises(ClipkitError, match="all texts are the same"):
-        data_pairs(nano, one)
-
-
-def test_shuffled_pairs_keep_pictures_and_texts_but_not_what_belongs_together(nano):
-    pairs = world_pairs(nano, 40, seed=1)
-    mixed = shuffled(pairs, 0)
-    assert torch.equal(mixed.images, pairs.images) and sorted(mixed.captions) == sorted(pairs.captions) and mixed.captions != pairs.captions
-
-
-def test_the_match_head_tells_matching_from_mismatched(nano):
-    pairs = world_pairs(nano, 160, seed=1)
-    head = MatchHead().fit(pairs)
-    split = world_split(0)
-    weights = zeroshot_weights(nano, split.known, ["a photo of a {}."])
-    score = head.score(pairs.images[:50], weights, 18.0)
-    assert score.shape == (50,) and score.min() >= 0 and score.max() <= 1
-
-
-def test_pictures_of_a_split(nano):
-    from clipkit.world import CATEGORIES
-
-    split = world_split(1)
-    found = study.world_pictures(split, 12, seed=0)
-    assert list(found) == ["known", "near", "far", "empty", "digits"] and found["known"].classnames == split.known
-    known = study.world_pictures(split, 12, seed=0, known_only=True)
-    assert list(known) == ["known"] and np.array_equal(known["known"].to_array(), found["known"].to_array())
-    for side in ("near", "far"):
-        assert {CATEGORIES[c] for c in found[side].scenes.category[:, 0]} <= set(getattr(split, side))
-
-
-def test_pictures_of_classes_known_and_not():
-    from clipkit.datasets import load_dataset
-
-    data = load_dataset("digits", "test")
-    split = class_split(data.classnames, 6, seed=0)
-    found = study.class_pictures(data, split, 20, seed=1)
-    assert list(found) == ["known", "near", "digits"] and len(found["known"]) == len(found["near"]) == 20
-    names = [split.known[label] for label in found["known"].labels]
-    everything = {image.tobytes(): data.classnames[label] for image, label in zip(data.images, data.labels, strict=True)}
-    assert names == [everything[image.tobytes()] for image in found["known"].images]
-    assert {everything[image.tobytes()] for image in found["near"].images} <= set(split.near)
-    with pytest.raises(ClipkitError, match="no class 'eleven'"):
-        study.class_pictures(data, OODSplit(["eleven"], [], []), 4, 0)
-
-
-def test_generic_pairs_without_a_second_data_set_know_no_unknown_class(nano):
-    from clipkit.datasets import load_dataset
-
-    split = class_split(load_dataset("digits", "train", n=20).classnames, 4, seed=0)
-    pairs = study.generic_pairs(nano, "digits", None, split, 30, 0)
-    assert len(pairs.captions) == 30 and all(any(name in caption for name in split.known) for caption in pairs.captions)
-    assert len(study.generic_pairs(nano, "digits", "digits", split, 30, 0).true.unique()) > 4
-
-
-def test_words_held_out(nano):
-    pairs = world_pairs(nano, 60, seed=2)
-    found = study.without_words(pairs, ["cat", "bus", "cherry"])
-    assert 0 < len(found.captions) < 60 and len(found.images) == len(found.captions)
-    assert not [c for c in found.captions if {"cat", "cats", "bus", "buses", "cherry"} & set(c.replace(",", "").split())]
-    assert study.without_words(pairs, []).captions == pairs.captions
-    with pytest.raises(ClipkitError, match="all captions name"):
-        study.without_words(pairs, caption_words(pairs.captions, []))
-
-
-def test_three_lessons(nano):
-    pairs, split = world_pairs(nano, 64, seed=2), world_split(0)
-    towers = {name: study.taught(nano, pairs, split, name, 2, 16, 1e-3, 0, n_prompts=1) for name in ("generic", "shuffled", "held out")}
-    texts = [tower.text_features(["a cat"]) for tower, _ in towers.values()]
-    assert all(len(rows) == 2 for _, rows in towers.values()) and not torch.allclose(texts[0], texts[1])
-    again = study.taught(nano, pairs, split, "generic", 2, 16, 1e-3, 0, n_prompts=1)[0].text_features(["a cat"])
-    assert torch.equal(texts[0], again)
-    with pytest.raises(ClipkitError, match="unknown lesson"):
-        study.taught(nano, pairs, split, "none", 2, 16, 1e-3, 0)
-
-
 def test_only_the_named_parts_are_trained(nano):
     tower = NoTextTower(nano, 0, ("ln_final", "text_projection"))
-    fit_no_tower(tower, world_pairs(nano, 32, seed=0), 18.0, steps=1, batch=16)
+    train_no_tower(tower, Captioned(nano, 32, seed=0), 18.0, steps=1, batch=16)
     before, after = nano.module.state_dict(), tower.network.state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed == {"ln_final.weight", "ln_final.bias", "text_projection"}
 
 
 def test_frozen_layers_are_computed_once_and_change_nothing(nano):
-    pairs, results = world_pairs(nano, 48, seed=0), []
+    pairs, results = Captioned(nano, 48, seed=0), []
     last = f"transformer.resblocks.{len(nano.module.transformer.resblocks) - 1}"
     for limit in (2**31, 0):  # kept, and too large to keep
         tower, calls = NoTextTower(nano, 0, (last,)), []
         frozen = tower.network.transformer.resblocks[0]
         frozen.ln_1.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("clipkit.robust.clipn_frozen.LIMIT", limit)
-            rows = fit_no_tower(tower, pairs, 18.0, steps=5, batch=16)
+            patch.setattr("clipkit.robust.clipn_training.LIMIT", limit)
+            rows = train_no_tower(tower, pairs, 18.0, steps=5, batch=16)
         results.append((tower.text_features(["a red cat", "two boats"]), rows[-1]["total"], len(calls)))
         assert "forward" not in vars(frozen)
     (kept, loss, once), (plain, as_before, every_step) = results
@@ -247,23 +156,24 @@ def test_what_counts_as_frozen_layers(nano):
     assert first_trained(NoTextTower(nano, 0, ("transformer.resblocks.1",)))[1] == 1
 
 
-def test_pictures_are_looked_at_once_whatever_the_order(nano):
-    split = class_split(load_dataset("digits", "test").classnames, 4, 0)
-    a, b = (study.generic_pairs(nano, "digits", "digits", split, 10_000, seed) for seed in (0, 1))
-    assert a.captions != b.captions and sorted(a.captions) == sorted(b.captions)
-    data = load_dataset("digits", "train")
-    order = np.random.default_rng(1).permutation(len(data))[:20]
-    assert torch.allclose(b.images[:20], nano.image_features(data.subset(order).images), atol=1e-5)
-    assert b.captions[:20] == [data.captions[i][0] for i in order]
+@pytest.mark.parametrize("masked", [True, False])
+def test_each_step_is_the_loss_of_its_batch(nano, masked):
+    pairs = Captioned(nano, 40)
+    tower = NoTextTower(nano, 0)
+    [row] = train_no_tower(tower, pairs, 18.0, steps=1, batch=40, masked=masked)
+    match = pairs.match(torch.arange(40)) if masked else None
+    expected = clipn_loss(pairs.images, pairs.texts, pairs.texts, 18.0, match)  # the copy starts as the original
+    assert {name: row[name] for name in expected} == pytest.approx({k: float(v) for k, v in expected.items()}, abs=1e-4)
+    assert row["step"] == 1 and row["distance"] == 2 - row["tso"]
 
 
-def test_negative_words_are_those_that_are_allowed(nano):
-    known = zeroshot_weights(nano, ["cat"], ["a {}"])
-    captions = ["a photo of a cat", "a red bus", "a boat"]
-    found = study.negative_weights(nano, captions, ["cat", "bus"], known, ["a {}", "{}"], 1.0)
-    expected = zeroshot_weights(nano, caption_words(captions, ["cat", "bus"]), ["a {}", "{}"])
-    assert len(found) == len(expected)
-    assert torch.allclose((found @ expected.T).amax(1), torch.ones(len(found)), atol=1e-5)
+def test_the_same_seed_trains_the_same_tower(nano):
+    pairs, texts = Captioned(nano, 64), []
+    for seed in (0, 0, 1):
+        tower = NoTextTower(nano, 1)
+        train_no_tower(tower, pairs, 18.0, steps=2, batch=16, seed=seed)
+        texts.append(tower.text_features(["a cat"]))
+    assert torch.equal(texts[0], texts[1]) and not torch.allclose(texts[0], texts[2])
 
 
 def test_bad_input(nano):
@@ -278,8 +188,6 @@ def test_bad_input(nano):
         clipn_scores(f, g, h[:2], 10.0)
     with pytest.raises(ClipkitError, match="n_prompts must be at least 0"):
         NoTextTower(nano, -1)
-    pairs = world_pairs(nano, 8, seed=0)
+    pairs = Captioned(nano, 8, seed=0)
     with pytest.raises(ClipkitError, match="do not fill a batch"):
-        fit_no_tower(NoTextTower(nano, 0), pairs, 18.0, 1, batch=16)
-    with pytest.raises(ClipkitError, match="do not fill a batch"):
-        held_out_loss(NoTextTower(nano, 0), pairs, 18.0, batch=16)
+        train_no_tower(NoTextTower(nano, 0), pairs, 18.0, 1, batch=16)

@@ -1,17 +1,68 @@
-"""A "no" tower whose last layers alone are trained: what the layers below make of a text is computed once and kept."""
+"""Training a "no" tower on features that are computed once: those of pictures and captions, and those of its own frozen layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clipkit.robust.clipn import NoTextTower
+from clipkit.errors import ClipkitError
+from clipkit.robust.clipn import NoTextTower, clipn_loss
+from clipkit.train import shuffled, train
 
 LIMIT = 2**31  # bytes that may be kept; beyond, the frozen layers are computed in every step
+
+
+class CaptionedPictures(Protocol):
+    """N pictures with captions: `images` and `texts` (N, D), unit norm, of the frozen model.
+
+    `match`: of some rows (B,), (B, B) bool: [i, j] True where caption j is true of picture i.
+    """
+
+    images: Tensor
+    texts: Tensor
+    captions: Sequence[str]
+    match: Callable[[Tensor], Tensor]
+
+
+def train_no_tower(
+    tower: NoTextTower,
+    pairs: CaptionedPictures,
+    scale: float,
+    steps: int,
+    batch: int = 256,
+    lr: float = 1e-3,
+    seed: int = 0,
+    masked: bool = True,
+) -> list[dict[str, float]]:
+    """Train a "no" tower in place; a row for every step: the parts of the loss, and the towers' distance.
+
+    Args: scale: the model's logit scale, frozen. masked: leave captions that are true of a picture out of its denials.
+    Raises ClipkitError: fewer pairs than a batch.
+    Source: arXiv:2308.12213; weight decay 0.2 and a cosine without warm-up are the released code's.
+    """
+    if len(pairs.images) < batch:
+        raise ClipkitError(f"{len(pairs.images)} pairs do not fill a batch of {batch}; give more pairs or a smaller batch")
+    device, inputs, rows = tower.prompts.device, tower.inputs(pairs.captions), []
+    images, texts = pairs.images.to(device), pairs.texts.to(device)
+    batches = shuffled(len(images), batch, torch.Generator().manual_seed(seed), rest="drop")
+
+    def loss(module: NoTextTower, chosen: Tensor) -> Tensor:
+        recall(chosen)
+        match = pairs.match(chosen).to(device) if masked else None
+        parts = clipn_loss(images[chosen], texts[chosen], module(inputs[chosen]), scale, match)
+        rows.append({"step": len(rows) + 1, **{name: float(part.detach()) for name, part in parts.items()}})
+        return parts["total"]
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        with frozen_layers_kept(tower, inputs) as recall:
+            train(tower, batches, loss, steps, lr=lr, warmup=1, weight_decay=0.2)
+    return [{**row, "distance": 2 - row["tso"]} for row in rows]
 
 
 def first_trained(tower: NoTextTower) -> tuple[nn.ModuleList, int] | None:

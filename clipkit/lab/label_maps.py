@@ -15,12 +15,9 @@ COLOURS = np.array(
 LETTER = 0.043  # width of a letter of the names, in widths of a panel
 
 
-def coloured(labels: np.ndarray, image: np.ndarray | None = None, strength: float = 0.65) -> np.ndarray:
-    """(H, W) labels to (H, W, 3) uint8: class 0 pale, every other class a colour by its number, over the picture if there is one."""
-    paint = np.where((labels == 0)[..., None], np.uint8(235), COLOURS[labels % len(COLOURS)])
-    if image is None:
-        return paint
-    return (strength * paint + (1 - strength) * image).astype(np.uint8)
+def coloured(labels: np.ndarray) -> np.ndarray:
+    """(H, W) labels to (H, W, 3) uint8: class 0 pale, every other class a colour by its number."""
+    return np.where((labels == 0)[..., None], np.uint8(235), COLOURS[labels % len(COLOURS)])
 
 
 def panels(
@@ -48,11 +45,7 @@ def panels(
                 axis.imshow(part)
             elif part.ndim == 2 and np.issubdtype(part.dtype, np.integer):
                 axis.imshow(coloured(part))
-                for (x, y), name in _places(part, names):
-                    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-                    half = min(0.5, LETTER * len(name) / 2) * part.shape[1]  # half of the name's width, so that no border cuts it
-                    x = float(np.clip(x, half, part.shape[1] - half))
-                    axis.text(x, y, name, ha="center", va="center", fontsize=10, bbox=box, clip_on=True)
+                _write(axis, part, names)
             elif part.ndim == 2:
                 axis.imshow(part, cmap="cividis")
             else:
@@ -63,38 +56,20 @@ def panels(
             axis.set_title(caption, fontsize=11.5, loc="center", fontweight="normal")
 
 
-def grouped_bars(table, alt: str, title: str, xlabel: str, ylabel: str) -> None:
-    """Bars side by side: a group for each row of a data frame, a bar in it for each column (an arm)."""
-    from clipkit.lab.palette import label, looks
-
-    width = 0.8 / table.shape[1]
-    with figure(alt=alt, title=title, size=(6.4, 3.2)) as axes:
-        for i, (arm, look) in enumerate(looks(table.columns).items()):
-            places = np.arange(len(table)) + width * (i - (table.shape[1] - 1) / 2)
-            axes.bar(
-                places, table[arm], 0.9 * width, color=look.colour, hatch=look.hatch, edgecolor=look.colour, alpha=0.5, label=label(arm)
-            )
-        axes.set_xticks(range(len(table)), table.index)
-        axes.set(xlabel=xlabel, ylabel=ylabel)
-        axes.set_ylim(top=1.28 * float(np.nanmax(table.to_numpy())))
-        axes.legend(ncols=table.shape[1], loc="upper left")
-
-
-def _places(labels: np.ndarray, names: Sequence[str]) -> list[tuple[tuple[float, float], str]]:
-    """((x, y), name) of the three largest connected regions of named classes other than 0, at the pixel farthest from their edge."""
+def _write(axis, labels: np.ndarray, names: Sequence[str]) -> None:
+    """The names of the three largest connected regions of named classes other than 0, each at the pixel farthest from its edge."""
     from scipy.ndimage import distance_transform_edt, label
 
     found = []
     for c in np.unique(labels):
-        if c == 0 or c >= len(names):
-            continue
-        parts, count = label(labels == c)
-        for k in range(1, count + 1):
-            found.append(((parts == k).sum(), parts == k, names[c]))
-    found = sorted((f for f in found if f[0] >= 0.008 * labels.size), key=lambda f: -f[0])[:3]
-    out = []
-    for _, mask, name in found:
+        if 0 < c < len(names):
+            parts, count = label(labels == c)
+            found += [((parts == k).sum(), parts == k, names[c]) for k in range(1, count + 1)]
+    largest = sorted((region for region in found if region[0] >= 0.008 * labels.size), key=lambda region: -region[0])[:3]
+    box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    for _, mask, name in largest:
         depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         y, x = np.unravel_index(depth.argmax(), depth.shape)
-        out.append(((float(x), float(y)), name))
-    return out
+        half = min(0.5, LETTER * len(name) / 2) * labels.shape[1]  # half of the name's width, so that no border cuts it
+        x = float(np.clip(x, half, labels.shape[1] - half))
+        axis.text(x, y, name, ha="center", va="center", fontsize=10, bbox=box, clip_on=True)
