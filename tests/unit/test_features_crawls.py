@@ -1,4 +1,4 @@
-"""Crawls with pictures, judges taught from them, new names for a text tower, names from files, accuracy by class."""
+"""Crawls with pictures, names from files, accuracy by class."""
 
 import json
 
@@ -9,10 +9,8 @@ import torch
 from clipkit import load_model
 from clipkit.errors import ClipkitError
 from clipkit.features import crawls
-from clipkit.pretrain import concept_frequency
 from clipkit.robust.per_class import class_accuracy, tail_and_rest
-from clipkit.studies.neglected_tails import learn_names, sense_pairs, train_judge
-from clipkit.world import CATEGORIES, NAMES, WorldSpec, name_shares, render, sample_scenes, spellings
+from clipkit.world import WorldSpec, name_shares, render, sample_scenes
 from clipkit.zeroshot import read_synonyms
 
 
@@ -32,21 +30,6 @@ def test_world_crawl_pictures_are_the_scenes_asked_for(nano):
     rows = [7, 250, 7]
     assert torch.allclose(crawl.pictures(nano, rows), nano.image_features(render(scenes[np.array(rows)], size=32).images), atol=1e-5)
     assert crawl.has_pictures and ((crawl.spoken < 0) | (crawl.spoken == scenes.category[:, 0])).all()
-
-
-def test_pairs_and_taught_judge():
-    crawl = crawls.world_crawl(1500, 1, name_shares(0), half=0)
-    found = concept_frequency(crawl.captions, NAMES, spell=spellings)
-    captions, classes, meant = sense_pairs(crawl, found)
-    assert len(captions) == len(classes) == len(meant) == found.union.sum()
-    spoken = dict(zip(crawl.captions, crawl.spoken, strict=True))
-    assert all(m == (spoken[text] == CATEGORIES.index(c)) for text, c, m in zip(captions, classes, meant, strict=True))
-    some = sense_pairs(crawl, found, most=50, seed=3)
-    assert len(some[0]) == 50 and some[0] == sense_pairs(crawl, found, most=50, seed=3)[0]
-    judge = train_judge(crawl, NAMES, spellings, 200)
-    assert (judge.pairs(captions, classes) == meant).mean() > 0.8
-    with pytest.raises(ClipkitError, match="label some"):
-        sense_pairs(crawls.Crawl(["a cat"]), found)
 
 
 def test_text_files_and_folders(tmp_path, nano):
@@ -78,24 +61,6 @@ def test_text_files_and_folders(tmp_path, nano):
 def test_only_lite_has_its_texts_at_hand(nano):
     with pytest.raises(ClipkitError, match="corpus=FILE"):
         crawls.fitted_texts(nano)
-
-
-def test_learning_names(nano):
-    usage = name_shares(0, (0.0, 1.0, 0.0))
-    crawl = crawls.world_crawl(96, 2, usage)
-    pictures = crawl.pictures(nano, range(96))
-    before = nano.fingerprint
-    pupil = learn_names(nano, pictures, crawl.captions, steps=2, batch=32)
-    assert nano.fingerprint == before != pupil.fingerprint
-    some = render(sample_scenes(WorldSpec(), 4, 0), size=32).images
-    assert torch.equal(pupil.image_features(some), nano.image_features(some))  # the image tower is left alone
-    assert not torch.allclose(pupil.text_features(["a brolly"]), nano.text_features(["a brolly"]), atol=1e-3)
-    again = learn_names(nano, pictures, crawl.captions, steps=2, batch=32)  # from the cache
-    assert torch.allclose(again.text_features(["a brolly"]), pupil.text_features(["a brolly"]), atol=1e-6)
-    with pytest.raises(ClipkitError, match="as many captions"):
-        learn_names(nano, pictures, crawl.captions[1:], steps=1)
-    with pytest.raises(ClipkitError, match="batch of 512"):
-        learn_names(nano, pictures, crawl.captions, steps=1, batch=512)
 
 
 def test_synonyms(tmp_path):

@@ -1,4 +1,4 @@
-"""Phrase counting against plain search, concept frequency against known truth, judges of word sense."""
+"""Phrase counting against plain search, concept frequency against known truth, the world's crawl."""
 
 import re
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
 from clipkit.pretrain import PhraseCounter, concept_frequency, judged_matches, log_errors, plain_words, tail_classes
-from clipkit.studies.neglected_tails import SenseJudge
 from clipkit.world import CATEGORIES, NAMES, WorldSpec, crawl, name_shares, other_meanings, sample_scenes, spellings
 from clipkit.world.corpus import rename
 
@@ -161,40 +160,6 @@ def test_tail_and_errors_by_hand():
             tail_classes(*bad)
     with pytest.raises(ClipkitError):
         log_errors(np.ones(2), np.ones(3))
-
-
-# ---- judges ----
-
-
-def lesson(seed, half=None, n=3000):
-    made = crawl(sample_scenes(WorldSpec(max_objects=1, zipf=1.0), n, seed), name_shares(0), seed, half=half)
-    pairs = concept_frequency(made.captions, NAMES, spell=spellings).matched.tocoo()
-    keep = np.random.default_rng(seed).permutation(len(pairs.row))[:600]
-    rows, classes = pairs.row[keep], pairs.col[keep]
-    return [made.captions[n] for n in rows], [CATEGORIES[c] for c in classes], made.spoken[rows] == classes
-
-
-def test_judge_learns_and_is_measured_on_unseen_sentences():
-    judge = SenseJudge({c: [form for name in NAMES[c] for form in spellings(name)] for c in CATEGORIES}).fit(*lesson(0, half=0))
-    captions, classes, meant = lesson(1, half=1)  # every sentence with another meaning is new
-    said, meant = judge.pairs(captions, classes), np.asarray(meant)
-    right = 50 * (said[meant].mean() + (~said[~meant]).mean())
-    assert 75 < right <= 100
-    assert judge(captions[:3], classes[0]).shape == (3,) and judge([], "cat").shape == (0,)
-
-
-def test_judge_refuses():
-    judge = SenseJudge({"cat": ["cat"]})
-    with pytest.raises(ClipkitError, match="learnt nothing"):
-        judge(["a cat"], "cat")
-    with pytest.raises(ClipkitError, match="both kinds"):
-        judge.fit(["a cat"] * 3, ["cat"] * 3, [True] * 3)
-    with pytest.raises(ClipkitError, match="one of each"):
-        judge.fit(["a cat"], ["cat"], [True, False])
-    with pytest.raises(ClipkitError, match="'dog'"):
-        judge.fit(["a cat"] * 4, ["dog"] * 4, [1, 1, 0, 0])
-    with pytest.raises(ClipkitError, match="at least one class"):
-        SenseJudge({})
 
 
 # ---- the world's crawl ----

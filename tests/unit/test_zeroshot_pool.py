@@ -1,13 +1,8 @@
-"""The pool of prompts as data, what its prompts may be misled by, and pictures like those of pretraining."""
+"""The pool of prompts as data."""
 
-import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
-from clipkit import load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.studies.zero_shot_prompt_ensembling_bias import concept_share, rank_correlation, word_frequency, words_of
-from clipkit.studies.zero_shot_prompt_ensembling_usual import diet, photo_crops
 from clipkit.zeroshot.pool import PromptPool
 
 
@@ -17,8 +12,6 @@ def test_the_shipped_pool():
     assert all("{}" in template for template in pool.templates)
     assert {"world", "openai", "company", "nonsense"} <= set(pool.groups)
     assert ("background", "snow") in pool.concepts and pool.concepts[0] is None
-    scenes = load_dataset("world", n=8).scenes
-    assert np.isfinite(concept_share(pool.concepts, scenes)).sum() == sum(c is not None for c in pool.concepts)  # all concepts exist
     few = pool.thinned(3)
     assert few.templates == pool.templates[::3] and few.concepts == pool.concepts[::3]
 
@@ -52,52 +45,3 @@ def test_a_template_twice_counts_once(tmp_path):
     )
     pool = PromptPool.from_yaml(path)
     assert pool == PromptPool(("{}", "a {}", "red {}"), ("a", "a", "b"), (None, None, ("colour", "red")))
-
-
-def test_word_frequency_by_hand():
-    captions = ["A cat", "a cat, a dog", "the dog", "snow"]
-    assert words_of("a {} on IMG_02.jpg") == ["a", "on", "img", "jpg"]
-    found = word_frequency(["{}", "a {}", "a cat and {}", "{} quasar"], captions)
-    a = np.log10(501)  # in two of four captions, although three times
-    np.testing.assert_allclose(found, [np.nan, a, (a + a + 0) / 3, 0])
-    with pytest.raises(ClipkitError, match="need captions"):
-        word_frequency(["a {}"], [])
-
-
-def test_concept_share_by_hand():
-    scenes = load_dataset("world", n=60, seed=3, styles=("sketch",), categories=("cat", "car")).scenes
-    share = concept_share([("style", "sketch"), ("style", "flat"), None, ("category", "cat"), ("superclass", "vehicle")], scenes)
-    assert share[0] == 1 and share[1] == 0 and np.isnan(share[2]) and share[3] + share[4] == pytest.approx(1)
-    with pytest.raises(ClipkitError, match="does not have"):
-        concept_share([("background", "moon")], scenes)
-
-
-def test_rank_correlation_is_scipys():
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 5, 30).astype(float), rng.normal(size=30)
-    assert rank_correlation(a, b) == pytest.approx(spearmanr(a, b)[0])
-    a[3] = np.nan
-    keep = ~np.isnan(a)
-    assert rank_correlation(a, b) == pytest.approx(spearmanr(a[keep], b[keep])[0])
-    assert rank_correlation(np.ones(4), b[:4]) == 0
-    with pytest.raises(ClipkitError, match="at least three"):
-        rank_correlation([1, 2], [1, 2])
-
-
-def test_diet():
-    images, captions = diet("nano", 40, seed=1)
-    assert images.shape[1:] == (32, 32, 3) and images.dtype == np.uint8 and abs(len(images) - 40) <= 2 and len(captions) == len(images)
-    again, _ = diet("nano", 40, seed=1)
-    other, _ = diet("nano", 40, seed=2)
-    assert (images == again).all() and (images != other).any()
-    with pytest.raises(ClipkitError, match="recipe"):
-        diet("lite", 4)
-    with pytest.raises(ClipkitError, match="at least 1"):
-        diet("nano", 0)
-
-
-def test_photo_crops():
-    crops = photo_crops(20, seed=0, side=24)
-    assert crops.shape == (20, 24, 24, 3) and (crops == photo_crops(20, seed=0, side=24)).all() and crops[0].std() > 0
-    with pytest.raises(ClipkitError, match="at least 1"):
-        photo_crops(0)
