@@ -1,19 +1,44 @@
-"""The comparison of curated and uncurated pairs: one pool, many subsets, one training for all."""
+"""Curated against uncurated pairs: a small web with its metadata list, subsets of it, and one small CLIP for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
+import pyarrow
 import torch
+from pyarrow import parquet
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.curation import count_matches, hash_sample, keep_probability, threshold_for_size, threshold_for_tail
-from clipkit.pretrain.fixed_budget import THIRDS, balanced_rows, budget_clip, by_thirds, rarity_weights
+from clipkit.features.crawls import Crawl
+from clipkit.metrics import percent
+from clipkit.pretrain.curation import count_matches, gini, hash_sample, keep_probability, threshold_for_size, threshold_for_tail
+from clipkit.pretrain.fixed_budget import balanced_rows, budget_clip, by_thirds, rarity_weights
 from clipkit.pretrain.frozen_clip import TwoHeads, class_weights
 from clipkit.pretrain.matching import SubstringMatcher
+from clipkit.pretrain.metadata import NUMBERS, bound_pairs, frequent_words, metadata_list
+from clipkit.robust.per_class import class_accuracy
+from clipkit.world import (
+    BACKGROUNDS,
+    COLOURS,
+    HYPERNYMS,
+    LANGUAGES,
+    NAMES,
+    SIZES,
+    TEXTURES,
+    WorldSpec,
+    caption_batch,
+    crawl,
+    render,
+    sample_scenes,
+)
+
+NAME_SHARES = (0.7, 0.2, 0.1)  # how often a category goes by its own name and by its two synonyms
+CLEAN = ("detailed", "rewrite", "synonym", "hypernym")  # registers of the text that stands for an encyclopaedia
 
 # Learning rate and weight decay of each arm: the best of (8, 16 thousandths) x (0.1, 4) and (16 thousandths, 8) at 32 passes over a
 # quarter of 16,000 pairs, pool and test scenes of seed 1000. Sets of few pairs are learnt by heart and want the larger decay.
@@ -27,34 +52,65 @@ SETTINGS = {
 POWER = 0.25  # of inverse frequency: the best of 0.25, 0.5 and 1, drawn by weight or weighted in the loss, by the same rule
 
 
-class CurationStudy:
-    """A pool of captioned pictures with its matches and counts, subsets of it, and what a small CLIP learns from each.
+def make_web_pool(n: int, seed: int, zipf: float = 1.2, junk: float = 0.3, other: float = 0.1) -> Crawl:
+    """n pictures of one object each, with one text found beside each, and what the text speaks of.
 
     Args:
-        pool: a `Crawl` that knows what its texts speak of and has pictures (`web_pool`). matcher: of the metadata.
+        zipf: exponent of the categories' frequencies. junk: share of texts that say nothing of any picture.
+        other: share in which a category's name means something else ("press conference"), or that speak of something unseen.
+
+    Raises: ClipkitError for n below 1, or shares that are none.
+    """
+    if n < 1:
+        raise ClipkitError(f"a pool needs at least one text, got n = {n}")
+    scenes = sample_scenes(WorldSpec(min_objects=1, max_objects=1, zipf=zipf), n, seed)
+    usage = {category: dict(zip(names, NAME_SHARES, strict=True)) for category, names in NAMES.items()}
+    texts = crawl(scenes, usage, seed, other=other, noise=junk)
+    return Crawl(texts.captions, texts.spoken, scenes)
+
+
+def make_metadata(n: int = 3000, seed: int = 2**31, least: int = 20, pmi: float = 6.0) -> list[str]:
+    """A metadata list for the world, from the same kinds of sources as the paper's.
+
+    A lexicon (names, synonyms and kinds of things, colours, places: WordNet's part), words and bound pairs of words of n clean
+    sentences about other scenes (Wikipedia's part), the numbers 0 to 99, and names in nine other languages, which no text
+    of the pool holds unless by chance: most of the paper's entries match little or nothing either.
+
+    Args: n: clean sentences of each of four registers. seed: of their scenes. least: times a word occurs. pmi: bits of a pair.
+    """
+    scenes = sample_scenes(WorldSpec(), n, seed)
+    clean = [text for register in CLEAN for text in caption_batch(scenes, register, seed=seed)]
+    lexicon = [*(name for names in NAMES.values() for name in names), *HYPERNYMS.values(), *COLOURS, *BACKGROUNDS, *TEXTURES, *SIZES]
+    foreign = [name for language in LANGUAGES if language != "en" for name in caption_batch(scenes[:400], "name", seed, language)]
+    return metadata_list(lexicon, frequent_words(clean, least), bound_pairs(clean, pmi, least), NUMBERS, sorted(set(foreign)))
+
+
+class CurationStudy:
+    """A pool of captioned pictures with its matches and counts, subsets of it (ascending rows), and what a small CLIP learns from each.
+
+    Args:
+        pool: a `Crawl` that knows what its texts speak of and has pictures (`make_web_pool`). matcher: of the metadata.
         tower: a DualEncoder whose frozen image features are used. reader: one whose tokenizer is used.
         test: a Dataset with labels, classnames and templates, as many pictures of each class. seed: of all samples and trainings.
 
     Attributes:
-        matches: list of N arrays of entry numbers. counts: (P,) uint64. found: (N,) bool, texts that matched anything.
+        matches: list of N arrays of entry numbers. counts: (P,) uint64. matched: (N,) bool, texts that matched anything.
         visual: (N,) bool, texts that speak of what their picture shows. frequency: (C,) such texts a class.
     """
 
-    def __init__(self, pool, matcher: SubstringMatcher, tower, reader, test, seed: int):
+    def __init__(self, pool: Crawl, matcher: SubstringMatcher, tower, reader, test, seed: int):
         if pool.spoken is None or not pool.has_pictures:
-            raise ClipkitError("the study needs a pool with pictures, of which the truth is known; take one from web_pool")
+            raise ClipkitError("the study needs a pool with pictures, of which the truth is known; take one from make_web_pool")
         if test.labels is None or pool.spoken.max() >= len(test.classnames):
             raise ClipkitError(f"the test pictures must be labelled with the classes the pool speaks of; {test.name} is not")
         self.pool, self.matcher, self.seed, self._tower, self._reader, self._test = pool, matcher, seed, tower, reader, test
         self.matches = matcher.match(pool.captions)
         self.counts = count_matches(self.matches, len(matcher.entries))
-        self.found = np.array([len(ids) > 0 for ids in self.matches])
+        self.matched = np.array([len(ids) > 0 for ids in self.matches])
         self.visual = pool.spoken >= 0
         self.frequency = np.bincount(pool.spoken[self.visual], minlength=len(test.classnames))
         self._features = torch.full((len(pool.captions), tower.embed_dim), torch.nan)
-        self._known = np.zeros(len(pool.captions), dtype=bool)
-
-    # ---- subsets: ascending rows of the pool ----
+        self._known, self._test_features = np.zeros(len(pool.captions), dtype=bool), None
 
     def threshold(self, size: float | None = None, share: float | None = None) -> float:
         """t for an expected size, as a share of the matched texts, or for a tail's share of the matches."""
@@ -62,75 +118,60 @@ class CurationStudy:
             raise ClipkitError("choose t by size or by the tail's share, one of the two")
         if size is None:
             return threshold_for_tail(self.counts, share)
-        return threshold_for_size(self.matches, self.counts, size * self.found.sum())
+        return threshold_for_size(self.matches, self.counts, size * self.matched.sum())
 
-    def keep(self, t: float) -> np.ndarray:
-        """(N,) keep probabilities at t."""
+    def keep_probability(self, t: float) -> np.ndarray:
+        """(N,) at t."""
         return keep_probability(self.matches, self.counts, t)
 
-    def curated(self, t: float) -> np.ndarray:
+    def balance(self, t: float) -> np.ndarray:
         """Rows that balancing at t keeps."""
-        return np.flatnonzero(hash_sample(np.arange(len(self.found)), self.keep(t), self.seed))
+        return np.flatnonzero(hash_sample(np.arange(len(self.matched)), self.keep_probability(t), self.seed))
 
-    def some(self, rows: np.ndarray, n: int) -> np.ndarray:
+    def sample(self, rows: np.ndarray, n: int) -> np.ndarray:
         """n of the rows at random (all, where there are no more)."""
         return np.sort(np.random.default_rng([self.seed, len(rows)]).permutation(rows)[:n])
 
-    def oracle(self, n: int) -> np.ndarray:
-        """n rows whose texts speak of their pictures, as equally spread over the classes as the pool allows: needs the truth."""
-        return balanced_rows(self.pool.spoken, n, self.seed)
+    def subsets(self, tail_share: float) -> dict[str, tuple[np.ndarray, Tensor | None]]:
+        """Arm -> (rows, how often each is drawn, or None). All but the last four hold about a quarter of the matched texts.
+
+        "oracle": rows whose texts speak of their pictures, as equally spread over the classes as the pool allows; it needs the truth.
+        """
+        matched = np.flatnonzero(self.matched)
+        n, even = max(1, round(len(matched) / 4)), self.threshold(share=tail_share)
+        random = self.sample(matched, n)
+        return {
+            "raw": (self.sample(np.arange(len(self.matched)), n), None),
+            "matched_random": (random, None),
+            "inverse_frequency": (random, rarity_weights([self.matches[i] for i in random], self.counts, POWER)),
+            "balanced": (self.sample(self.balance(even), n), None),
+            "balanced_quarter": (self.balance(self.threshold(size=0.25)), None),
+            "oracle": (balanced_rows(self.pool.spoken, min(n, int(self.visual.sum())), self.seed), None),
+            "matched_whole_pool": (matched, None),
+            "online_balanced": (matched, torch.tensor(self.keep_probability(even)[matched])),
+            "balanced_eighth": (self.balance(self.threshold(size=0.125)), None),
+            "balanced_half": (self.balance(self.threshold(size=0.5)), None),
+        }
+
+    def match_frequent_words(self, least: int) -> np.ndarray:
+        """Rows that match once the metadata also hold every word that occurs `least` times in the pool."""
+        wide = SubstringMatcher(metadata_list(self.matcher.entries, frequent_words(self.pool.captions, least)))
+        return np.flatnonzero([bool(wide.found(text)) for text in self.pool.captions])
 
     def visual_share(self, rows: np.ndarray) -> float:
         """Percentage of the rows whose text speaks of what the picture shows."""
-        return 100 * float(self.visual[rows].mean())
+        return percent(self.visual[rows])
 
-    def scenes(self, rows: np.ndarray):
-        """What the pictures of some rows show, to render them."""
-        return self.pool._source[rows]
+    def show(self, keep: np.ndarray) -> None:
+        """Pictures, texts and keep probabilities (N,): two each of no match, a match about nothing, a frequent and a rare thing."""
+        from clipkit import lab
 
-    # ---- training ----
-
-    def arms(self, tail_share: float) -> dict[str, tuple[np.ndarray, Tensor | None]]:
-        """Arm -> (rows, how often each is drawn, or None). All but the last four hold about a quarter of the matched texts."""
-        matched = np.flatnonzero(self.found)
-        n, even = max(1, round(len(matched) / 4)), self.threshold(share=tail_share)
-        random = self.some(matched, n)
-        return {
-            "raw": (self.some(np.arange(len(self.found)), n), None),
-            "matched_random": (random, None),
-            "inverse_frequency": (random, rarity_weights([self.matches[i] for i in random], self.counts, POWER)),
-            "balanced": (self.some(self.curated(even), n), None),
-            "balanced_quarter": (self.curated(self.threshold(size=0.25)), None),
-            "oracle": (self.oracle(min(n, int(self.visual.sum()))), None),
-            "matched_whole_pool": (matched, None),
-            "online_balanced": (matched, torch.tensor(self.keep(even)[matched])),
-            "balanced_eighth": (self.curated(self.threshold(size=0.125)), None),
-            "balanced_half": (self.curated(self.threshold(size=0.5)), None),
-        }
-
-    def compare(self, tail_share: float, epochs: int, batch: int = 256) -> dict[str, float]:
-        """Accuracy of every arm after as many steps as make `epochs` passes over a quarter of the matched texts.
-
-        Returns: "arm" (mean over the classes), "arm_head", "arm_middle", "arm_tail"; for the two arms of a quarter against the
-        whole also "arm_4" and "arm_2", after a fourth and a half of the steps. "quarter_seen", "quarter_unseen", "whole_seen":
-        what `recognised` says of pairs that a random quarter, and the whole pool, were trained on, and of others.
-        """
-        arms = self.arms(tail_share)
-        steps = max(1, epochs * round(self.found.sum() / 4) // batch)
-        runs = {arm: (arm, steps, SETTINGS[arm]) for arm in arms}
-        runs |= {f"{arm}_{p}": (arm, max(1, steps // p), SHORT) for p in (4, 2) for arm in ("balanced_quarter", "matched_whole_pool")}
-        out = {}
-        for name, (arm, length, (lr, decay)) in runs.items():
-            rows, draws = arms[arm]
-            heads = self.train(rows, length, lr=lr, weight_decay=decay, draws=draws, batch=min(batch, len(rows)))
-            row = by_thirds(self.per_class(heads), self.frequency)
-            if name == "matched_random":
-                out["quarter_seen"] = self.recognised(heads, rows)
-                out["quarter_unseen"] = self.recognised(heads, self.some(np.setdiff1d(np.flatnonzero(self.found), rows), len(rows)))
-            elif name == "matched_whole_pool":
-                out["whole_seen"] = self.recognised(heads, self.some(rows, len(arms["matched_random"][0])))
-            out |= {name: row["mean"]} | ({f"{name}_{third}": row[third] for third in THIRDS} if name in arms else {})
-        return out
+        good = self.visual & self.matched
+        kinds = ~self.matched, self.matched & ~self.visual, good & (keep < 0.5), good & (keep == 1)
+        rows = np.concatenate([np.flatnonzero(kind)[:2] for kind in kinds])
+        said = [f"{self.pool.captions[n]}: {keep[n]:.2f}" for n in rows]
+        pictures = render(self.pool._source[rows], size=64).images
+        lab.image_grid(pictures, said, columns=4, title="A small web, and what balancing makes of it")
 
     def features(self, rows: np.ndarray) -> Tensor:
         """(R, F) frozen image features; each picture is drawn and encoded once, when first asked for."""
@@ -144,32 +185,29 @@ class CurationStudy:
     @cached_property
     def tokens(self) -> Tensor:
         """(N, L) tokens of the pool's texts, cut to the longest."""
-        tokens = self._tokenize(self.pool.captions)
+        tokens = self._reader.tokenize(self.pool.captions)
         return tokens[:, : int((tokens > 0).sum(1).max())]
 
-    def _tokenize(self, texts: Sequence[str]) -> Tensor:
-        return self._reader.tokenize(list(texts))
+    def train(self, rows: np.ndarray, steps: int, setting: tuple[float, float], batch: int = 256, draws: Tensor | None = None) -> TwoHeads:
+        """A small CLIP trained on these rows; the same initial weights for every subset.
 
-    @cached_property
-    def _tested(self) -> tuple[Tensor, Tensor]:
-        return self._tower.image_features(self._test.array).cpu(), torch.as_tensor(self._test.labels)
-
-    def train(self, rows: np.ndarray, steps: int, **options) -> TwoHeads:
-        """A small CLIP trained on these rows; the same initial weights for every subset. options: of `budget_clip`."""
+        Args: setting: learning rate and weight decay. batch: smaller where there are fewer rows. draws: see `budget_clip`.
+        """
         heads = TwoHeads(self._tower.embed_dim, self._reader.config["text_cfg"]["vocab_size"], self.seed, learnt=True)
-        return budget_clip(self.features(rows), self.tokens[rows], heads, steps=steps, seed=self.seed, **options)
-
-    def per_class(self, heads: TwoHeads) -> np.ndarray:
-        """(C,) zero-shot accuracy of each class, percent, on the test pictures."""
-        from clipkit.robust.per_class import class_accuracy
-
-        features, labels = self._tested
-        with torch.no_grad():
-            classifier = class_weights(heads, self._tokenize, self._test.classnames, self._test.templates)
-            return class_accuracy(heads.encode_image(features) @ classifier.T, labels)
+        options = {"steps": steps, "lr": setting[0], "weight_decay": setting[1], "batch": min(batch, len(rows)), "draws": draws}
+        return budget_clip(self.features(rows), self.tokens[rows], heads, seed=self.seed, **options)
 
     @torch.no_grad()
-    def recognised(self, heads: TwoHeads, rows: np.ndarray, batch: int = 64) -> float:
+    def evaluate(self, heads: TwoHeads) -> dict[str, float]:
+        """Zero-shot accuracy in percent: "mean" over the classes, and over their thirds by frequency, "head", "middle" and "tail"."""
+        classifier = class_weights(heads, self._reader.tokenize, self._test.classnames, self._test.templates)
+        if self._test_features is None:
+            self._test_features = self._tower.image_features(self._test.array).cpu()
+        logits = heads.encode_image(self._test_features) @ classifier.T
+        return by_thirds(class_accuracy(logits, torch.as_tensor(self._test.labels)), self.frequency)
+
+    @torch.no_grad()
+    def retrieve_own_text(self, heads: TwoHeads, rows: np.ndarray, batch: int = 64) -> float:
         """Percentage of pictures that choose their own text among `batch`; equal texts count as right. High for seen pairs and low
         for unseen ones of the same kind: learnt by heart.
         """
@@ -180,3 +218,32 @@ class CurationStudy:
             chosen = (features @ texts.T).argmax(1)
             right.append((self.tokens[part][chosen] == self.tokens[part]).all(1).float().mean().item())
         return 100 * float(np.mean(right))
+
+
+def write_shards(folder: str, captions: Sequence[str], n: int) -> list[Path]:
+    """The captions with their numbers as uid, in n parquet files."""
+    files = [Path(folder) / f"{i}.parquet" for i in range(n)]
+    for rows, file in zip(np.array_split(np.arange(len(captions)), n), files, strict=True):
+        parquet.write_table(pyarrow.table({"uid": rows, "text": [captions[i] for i in rows]}), file)
+    return files
+
+
+def measure_rate(search: Callable[[str], object], texts: Sequence[str]) -> float:
+    """Thousand texts that `search` takes in a second of processor time."""
+    start = time.process_time()
+    for text in texts:
+        search(text)
+    return 1e-3 * len(texts) / (time.process_time() - start)
+
+
+def draw_cumulative_matches(counts: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> None:
+    """Matches so far against entries, rarest first: a line for each set. Args: counts (P,) and number of pairs of each set."""
+    from clipkit import lab
+
+    said = "; ".join(f"{name}: {c.sum()} matches, Gini {gini(c):.2f}" for name, c in counts.items())
+    title = "Most matches belong to few entries, until t cuts them"
+    with lab.figure(alt=f"Cumulative matches, rarest entry first. {said}", title=title) as axes:
+        for (name, c), line in zip(counts.items(), ("-", "--", ":"), strict=True):
+            axes.plot(np.cumsum(np.sort(c)), line, color="black")
+            axes.annotate(f" {name}:\n {sizes[name]:,} pairs", (len(c), c.sum()), va="center", fontsize=11)
+        axes.set(xlabel="entries, rarest first", ylabel="matches so far", xlim=(0, 1.42 * len(c)))

@@ -10,19 +10,20 @@ from functools import partial
 import numpy as np
 import pytest
 
-from clipkit.pretrain import SubstringMatcher, count_matches, entry_probability, hash_sample, keep_probability, spaced
-from clipkit.studies.metaclip_web_pool import web_pool, world_metadata
+from clipkit.pretrain import SubstringMatcher, count_matches, entry_probability, frequent_words, hash_sample, keep_probability, spaced
+from clipkit.world import WorldSpec, caption_batch, crawl, name_shares, sample_scenes
 
 
 @pytest.fixture(scope="module")
 def entries(size):
-    known = world_metadata(500)
+    known = frequent_words(caption_batch(sample_scenes(WorldSpec(), 500, 1), "detailed"), 2)
     return known + [f"{known[i % len(known)]} number {i}" for i in range(size(20_000, 2_000) - len(known))]
 
 
 @pytest.fixture(scope="module")
 def captions(size):
-    return web_pool(size(32_000, 800), 0).captions
+    scenes = sample_scenes(WorldSpec(max_objects=1, zipf=1.2), size(32_000, 800), 0)
+    return crawl(scenes, name_shares(0), 0).captions
 
 
 def naive(entries, texts):

@@ -20,7 +20,6 @@ from clipkit.pretrain import (
 )
 from clipkit.pretrain.frozen_clip import TwoHeads, class_weights
 from clipkit.pretrain.tiny_clip import small_clip
-from clipkit.studies.metaclip_web_pool import web_pool, world_metadata
 
 
 def task(n=600, classes=6, seed=0, noise=0.3):
@@ -171,7 +170,7 @@ def test_refusals(change, message):
         budget_clip(given.pop("images"), given.pop("tokens"), given.pop("module"), **given)
 
 
-# ---- metadata and pool ----
+# ---- metadata ----
 
 
 def test_metadata_by_hand():
@@ -183,14 +182,3 @@ def test_metadata_by_hand():
     for call in (lambda: frequent_words(texts, 0), lambda: bound_pairs(["?"], 1.0), lambda: metadata_list(["!"])):
         with pytest.raises(ClipkitError):
             call()
-
-
-def test_world_metadata_and_pool():
-    entries = world_metadata(300)
-    assert len(set(entries)) == len(entries) and {"cat", "kitten", "living thing", "snow", "of", "42", "Katze"} <= set(entries)
-    pool = web_pool(3000, 5)
-    assert 0.57 < (pool.spoken >= 0).mean() < 0.63 and len(pool.captions) == 3000
-    counts = np.bincount(pool.spoken[pool.spoken >= 0], minlength=48)
-    assert counts.max() > 20 * np.median(counts)
-    with pytest.raises(ClipkitError):
-        web_pool(0, 5)
