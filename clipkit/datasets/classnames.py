@@ -58,10 +58,10 @@ def class_names(folders: Sequence[str], source: str) -> list[str]:
     return names
 
 
-def spellings(found: Iterable[str]) -> dict[str, int]:
+def label_of_spelling(found: Iterable[str]) -> dict[str, int]:
     """Label of each spelling: classes are numbered in the order of their first spelling, spellings of the same words share a number.
 
-    >>> spellings(["hot_dog", "cat", "hot dog "])
+    >>> label_of_spelling(["hot_dog", "cat", "hot dog "])
     {'cat': 0, 'hot dog ': 1, 'hot_dog': 1}
     """
     number: dict[str, int] = {}
@@ -69,8 +69,8 @@ def spellings(found: Iterable[str]) -> dict[str, int]:
 
 
 def numbered(found: Iterable[str], source: str) -> tuple[dict[str, int], list[str]]:
-    """(label of each spelling, C class names) of all labels of a data set: `spellings` and `class_names` together."""
-    label = spellings(found)
+    """(label of each spelling, C class names) of all labels of a data set: `label_of_spelling` and `class_names` together."""
+    label = label_of_spelling(found)
     first = {number: spelling for spelling, number in reversed(label.items())}
     return label, class_names([first[number] for number in range(len(first))], source)
 

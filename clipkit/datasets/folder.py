@@ -15,7 +15,7 @@ from clipkit.datasets.files import folders, pictures, pictures_in, say_left_out
 from clipkit.datasets.images import file_images
 from clipkit.datasets.local_paths import candidates, find
 from clipkit.datasets.splits import SPLITS, split_of
-from clipkit.datasets.table import Row, read_table
+from clipkit.datasets.table import TableRow, read_table
 from clipkit.datasets.templates import PHOTO
 from clipkit.errors import ClipkitError, unknown
 from clipkit.notices import notice
@@ -182,9 +182,9 @@ class _Table:
         """Every label of every split, None without such a column."""
         return [row["label"] for row in self.rows] if self.has("label") else None
 
-    def of(self, split: str) -> list[Row]:
+    def of(self, split: str) -> list[TableRow]:
         """Rows of one split. Says which images stand in another one too."""
-        parts: dict[str, list[Row]] = {}
+        parts: dict[str, list[TableRow]] = {}
         for row in self.rows:
             part = split_of(row["split"])
             if part is None:

@@ -25,7 +25,7 @@ class Task:
 
     def load(self, split: str = "test", root=None, **more):
         """The task's data set (see `load_dataset`)."""
-        from clipkit.datasets import load_dataset
+        from clipkit.datasets.loading import load_dataset
 
         return load_dataset(self.dataset, split, root, **{**self.options, **more})
 

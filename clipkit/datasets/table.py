@@ -17,7 +17,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of the table: its number in the file (for messages) and its cells by column, trimmed."""
 
     line: int
@@ -27,7 +27,7 @@ class Row:
         return self.cells[column]
 
 
-def read_table(path: Path, needed: tuple[str, ...]) -> tuple[list[str], list[Row]]:
+def read_table(path: Path, needed: tuple[str, ...]) -> tuple[list[str], list[TableRow]]:
     """(columns, rows) of a table with a header. Column names lose their capitals, cells the spaces around them, empty lines are left out.
 
     UTF-8 and UTF-16 are told apart, anything else is read as Windows-1252 and that is said; the separator is the one
@@ -67,7 +67,7 @@ def read_table(path: Path, needed: tuple[str, ...]) -> tuple[list[str], list[Row
                 'put a text that holds the separator in quotation marks: "a cat, asleep"' if extra > 0 else "fill in the rest of the line"
             )
             raise ClipkitError(f"{path}, line {at}: {len(cells)} cells, but the header has {len(columns)} columns; {advice}")
-    return columns, [Row(at, dict(zip(columns, cells, strict=False))) for at, cells in parsed[1:]]
+    return columns, [TableRow(at, dict(zip(columns, cells, strict=False))) for at, cells in parsed[1:]]
 
 
 def _header(line: str, separator: str) -> list[str]:

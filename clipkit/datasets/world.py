@@ -67,7 +67,7 @@ def load(
     if not single and factor is not None and factor not in OF_SCENES:
         raise ClipkitError(f"factor={factor!r} needs scenes of one object; leave out max_objects, or use one of {', '.join(OF_SCENES)}")
     factor = factor or ("category" if single else None)
-    labels, names = (None, None) if factor is None else (labels_of(scenes, factor), class_names(factor))
+    labels, names = (None, None) if factor is None else (labels_of(scenes, factor), factor_names(factor))
     if factor is not None and (narrow or factor == "colour_category"):
         present = present_classes(spec, factor)
         place = {label: i for i, label in enumerate(present)}
@@ -104,7 +104,7 @@ def _of_each_class(spec, factor: str, k: int, seed: int):
         if size.min() >= k:
             return scenes[np.flatnonzero(turn < k)]
         n *= 2
-    rare = class_names(factor)[present[int(size.argmin())]]
+    rare = factor_names(factor)[present[int(size.argmin())]]
     raise ClipkitError(
         f"world: only {size.min()} of {n // 2} scenes show {rare!r}, {k} of each class are asked for; ask for fewer, or use n"
     )
@@ -131,7 +131,7 @@ def world_spec(spec, factor: str | None, knobs: dict):
 
 
 def labels_of(scenes, factor: str) -> np.ndarray:
-    """(N,) int64 positions in `class_names(factor)`; factors of objects are those of the first object."""
+    """(N,) int64 positions in `factor_names(factor)`; factors of objects are those of the first object."""
     from clipkit.world import CATEGORIES, COLOURS, SUPERCLASS_OF, SUPERCLASSES
 
     if factor == "count":
@@ -145,10 +145,10 @@ def labels_of(scenes, factor: str) -> np.ndarray:
     return (column[:, 0] if column.ndim == 2 else column).astype(np.int64)
 
 
-def class_names(factor: str) -> list[str]:
+def factor_names(factor: str) -> list[str]:
     """All class names of a factor; "colour_category" has a colour and a category, category by category.
 
-    >>> class_names("colour_category")[:2], len(class_names("colour_category"))
+    >>> class_names("colour_category")[:2], len(factor_names("colour_category"))
     (['red cat', 'orange cat'], 480)
     """
     from clipkit.world import CATEGORIES, COLOURS, classnames
@@ -159,7 +159,7 @@ def class_names(factor: str) -> list[str]:
 
 
 def present_classes(spec, factor: str) -> list[int]:
-    """Positions in `class_names(factor)` of the classes that the spec can draw, ascending."""
+    """Positions in `factor_names(factor)` of the classes that the spec can draw, ascending."""
     from clipkit.world import CATEGORIES, COLOURS, SIZES, STYLES, SUPERCLASS_OF, SUPERCLASSES
 
     pairs = spec.allowed_pairs()
@@ -170,12 +170,12 @@ def present_classes(spec, factor: str) -> list[int]:
         "colour": (COLOURS, {colour for colour, _ in pairs}),
         "size": (SIZES, set(spec.sizes)),
         "style": (STYLES, set(spec.styles)),
-        "colour_category": (class_names("colour_category"), {" ".join(pair) for pair in pairs}),
+        "colour_category": (factor_names("colour_category"), {" ".join(pair) for pair in pairs}),
     }
     if factor == "count":
         return list(range(max(spec.min_objects, 1) - 1, spec.max_objects))
     if factor not in rules:  # backgrounds and textures: all of them
-        return list(range(len(class_names(factor))))
+        return list(range(len(factor_names(factor))))
     every, drawn = rules[factor]
     return [i for i, name in enumerate(every) if name in drawn]
 

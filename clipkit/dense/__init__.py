@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "background": ["choose_offset", "miou_by_offset"],
         "metrics": ["IoU", "boundary_iou", "class_prior", "confusion", "iou_of", "mean_iou", "patch_oracle"],
         "patches": ["project", "value_maps"],
-        "pipeline": ["Pictures", "Pipeline", "shrink"],
+        "pipeline": ["ScenePictures", "Pipeline", "shrink"],
         "proxy": ["colour_features", "proxy_attention", "proxy_matrix"],
         "refinement": ["PromptableSegmenter", "find_regions", "refine"],
         "sam": ["HuggingFaceSam", "load_sam"],
@@ -18,6 +18,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "smoothing": ["colour_smoothing", "smooth_labels"],
         "text": ["cosines", "group_max", "segment", "text_classifier"],
         "trident_windows": ["Windowed", "window_maps"],
-        "windows": ["splice", "windows"],
+        "sliding_windows": ["splice", "windows"],
     },
 )

@@ -26,7 +26,7 @@ BATCH = 16  # pictures at once
 
 
 @dataclass
-class Pictures:
+class ScenePictures:
     """`pixels` (N, 3, S, S) in 0..1, `labels` (N, …) of pixels or of pictures, the segmenter's `embedding`; `segments` (N, S, S) and
     `scenes` (`LabelledScenes`) where the truth is known."""
 
@@ -43,9 +43,9 @@ class Pictures:
         """(S, S, 3) uint8."""
         return (255 * self.pixels[i]).round().byte().permute(1, 2, 0).numpy()
 
-    def __getitem__(self, rows: slice) -> Pictures:
+    def __getitem__(self, rows: slice) -> ScenePictures:
         segments = None if self.segments is None else self.segments[rows]
-        return Pictures(self.pixels[rows], self.labels[rows], self.embedding[rows], segments)
+        return ScenePictures(self.pixels[rows], self.labels[rows], self.embedding[rows], segments)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Pipeline:
     cos_fac: float = 1.2
 
     @torch.no_grad()
-    def cosines(self, pictures: Pictures, arms: Mapping[str, tuple]) -> dict[str, Tensor]:
+    def cosines(self, pictures: ScenePictures, arms: Mapping[str, tuple]) -> dict[str, Tensor]:
         """Arm -> cosines (N, R, h, w) of cells and words. An arm is (values mixed by, joined, and perhaps: spread by).
 
         mixed by: a published mode of the last block, "guide" or "colour" with the block as `keep` says, "other": guide, block otherwise.
@@ -89,7 +89,7 @@ class Pipeline:
         found = {arm: torch.cat([part[arm] for part in parts]) for arm in rest}
         return found | self._blind().cosines(pictures, colour) if colour else found
 
-    def _cosines(self, some: Pictures, arms: Mapping[str, tuple]) -> dict[str, Tensor]:
+    def _cosines(self, some: ScenePictures, arms: Mapping[str, tuple]) -> dict[str, Tensor]:
         maps, affinities, found = {}, {}, {}
         for once in (True, False):
             if mixes := list(dict.fromkeys(mix for mix, joined, *_ in arms.values() if (joined == "one pass") == once)):
@@ -116,7 +116,7 @@ class Pipeline:
         patch = self.clip.module.visual.patch_size[0]
         return replace(self, guide=lambda x: colour_features(x, (x.shape[-2] // patch, x.shape[-1] // patch), self.place))
 
-    def affinity(self, some: Pictures, of: str) -> Tensor:
+    def affinity(self, some: ScenePictures, of: str) -> Tensor:
         """Who belongs together in whole pictures, (N, M, M), according to "segmenter", "dino", "colour" or "truth"."""
         e = some.embedding
         if of == "segmenter":

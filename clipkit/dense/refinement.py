@@ -88,7 +88,7 @@ def find_regions(
     return Regions(table[:, 0].long(), table[:, 1].long(), stacked, table[:, 2:6].float(), table[:, 6:].float())
 
 
-def two_way(probabilities: Tensor, image: Tensor, label: Tensor) -> Tensor:
+def two_way_refinement(probabilities: Tensor, image: Tensor, label: Tensor) -> Tensor:
     """p_c / (p_c + the largest other) for each prompt, (Q, S, S): above a half where class c wins. The mask prompt of the stand-in.
 
     The released code gives SAM 0.005 · p_c instead, as SAM takes logits on a scale of its own.
@@ -110,7 +110,7 @@ def propose(
     for start in range(0, q, batch):
         part = slice(start, start + batch)
         image = regions.image[part]
-        coarse = resize(two_way(probabilities, image, regions.label[part])[:, None], embedding.grid)[:, 0]
+        coarse = resize(two_way_refinement(probabilities, image, regions.label[part])[:, None], embedding.grid)[:, 0]
         logits[part], expected[part] = segmenter.decode(embedding, image, regions.boxes[part], regions.points[part], coarse)
     return Proposals(regions, logits, expected)
 

@@ -98,7 +98,7 @@ def load_sam(path: str | Path, device: str = "auto") -> HuggingFaceSam:
     Raises MissingExtra without `transformers`, ClipkitError for a folder that holds no SAM.
     """
     from clipkit.compat import ensure_torchvision
-    from clipkit.models.base import resolve_device
+    from clipkit.devices import resolve_device
 
     ensure_torchvision()  # transformers imports it
     try:

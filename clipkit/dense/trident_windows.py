@@ -19,8 +19,8 @@ from torch import Tensor
 from clipkit.dense.affinity import aggregate
 from clipkit.dense.attention import Mode
 from clipkit.dense.patches import project, value_maps
+from clipkit.dense.sliding_windows import splice, windows
 from clipkit.dense.text import cosines
-from clipkit.dense.windows import splice, windows
 from clipkit.errors import ClipkitError
 
 Guide = Callable[[Tensor], Tensor]  # pixels (M, 3, c, c) in 0..1 to features (M, C, h, w)

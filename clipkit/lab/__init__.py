@@ -14,7 +14,7 @@ from clipkit.lab.pictures import image_grid
 from clipkit.lab.plots import bars, curves, heatmap
 from clipkit.lab.report import Report
 from clipkit.lab.run import Run, start
-from clipkit.lab.seeds import resolve_device, seed_everything
+from clipkit.lab.seeds import seed_everything
 from clipkit.lab.sweeps import load_sweep
 from clipkit.lab.tables import Table, table
 from clipkit.registry.claims import Claim
@@ -52,7 +52,6 @@ __all__ = [
     "looks",
     "operating_characteristics",
     "rank_trends",
-    "resolve_device",
     "seed_everything",
     "show",
     "slopes",

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
 from clipkit.lab import notebook
 from clipkit.lab.palette import new_page
 from clipkit.lab.report import Report, build
 from clipkit.lab.seedloop import Experiment, run_seeds, store_path
-from clipkit.lab.seeds import limit_threads, resolve_device, seed_everything
+from clipkit.lab.seeds import limit_threads, seed_everything
 from clipkit.lab.settings import convert, settle
 from clipkit.notices import forget, notice, notices
 from clipkit.registry.claims import claims_of
@@ -160,7 +161,7 @@ def start(
     n_seeds = convert("n_seeds", params.get("n_seeds", 1), int, 5)
     if n_seeds < 1:
         raise ClipkitError(f"n_seeds = {n_seeds}: at least one seed is needed")
-    device = resolve_device(params["device"]) if "device" in params else "cpu"
+    device = "cpu" if params.get("device", "cpu") == "cpu" else str(resolve_device(params["device"]))  # no torch for a page without
     seed_everything(params["seed"], torch=True if "device" in params else None)
     seeds = list(range(params["seed"], params["seed"] + n_seeds))
     if threads is not None:

@@ -1,4 +1,4 @@
-"""Seeds of all the generators at once, and the device a page runs on."""
+"""Seeds of all the generators at once, and how many cores a page uses."""
 
 from __future__ import annotations
 
@@ -30,28 +30,6 @@ def seed_everything(seed: int, torch: bool | None = None) -> int:
 
         torch_module.manual_seed(seed)
     return seed
-
-
-def resolve_device(device: str = "auto") -> str:
-    """ "auto" becomes "cuda", else "mps", else "cpu"; any other name is checked to exist here.
-
-    Raises ClipkitError for a name torch does not know, or a GPU it does not see.
-    """
-    if device == "cpu":
-        return device
-    import torch
-
-    mps = torch.backends.mps.is_available()
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    try:
-        wanted = torch.device(device)
-    except RuntimeError:
-        raise ClipkitError(f"unknown device {device!r}: take auto, cpu, cuda, cuda:0 ... or mps") from None
-    seen = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(mps)}.get(wanted.type, 0)
-    if (wanted.index or 0) >= seen:
-        raise ClipkitError(f"device {device!r} is asked for, but torch sees {seen or 'no'} {wanted.type} device here: use auto or cpu")
-    return device
 
 
 def limit_threads(threads: int) -> None:

@@ -203,8 +203,8 @@ def load_scorer(checkpoint: str, device: str = "auto", max_length: int = 1024, b
     Raises: ClipkitError where the checkpoint cannot be found.
     """
     from clipkit.compat import ensure_torchvision
+    from clipkit.devices import resolve_device
     from clipkit.language.seq2seq import load_seq2seq
-    from clipkit.models.base import resolve_device
 
     if checkpoint.startswith("nano-") or checkpoint.endswith(".safetensors"):
         model = load_seq2seq(checkpoint, device)

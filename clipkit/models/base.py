@@ -27,25 +27,6 @@ from clipkit.models.inputs import as_texts, check_many
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """`"auto"` is a CUDA device if there is one, else the CPU; anything else is given to torch.
-
-    Raises ClipkitError for a device torch does not know or does not have.
-    """
-    if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except Exception as error:  # torch raises RuntimeError, AssertionError or ValueError, by backend
-        raise ClipkitError(f"device {device!r} cannot be used here ({_first_line(error)}); use device='auto' or 'cpu'") from error
-    return resolved
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 class DualEncoder(ABC):
     """Two towers into one space. `module` is the torch module; `freeze()` it for prompt learning.
 

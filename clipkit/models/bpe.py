@@ -29,10 +29,10 @@ def _reference():
     return import_open_clip().SimpleTokenizer()
 
 
-def words(text: str) -> list[str]:
+def byte_words(text: str) -> list[str]:
     """The words of a text as strings over the byte alphabet, cut as SimpleTokenizer cuts them.
 
-    >>> words("Two red cats!")
+    >>> byte_words("Two red cats!")
     ['two', 'red', 'cats', '!']
     """
     import regex
@@ -51,7 +51,7 @@ def train_bpe(corpus: Iterable[str], n_merges: int) -> list[Merge]:
         raise ClipkitError(f"n_merges must lie in 0..{MAX_MERGES}, got {n_merges}")
     counts: Counter[str] = Counter()
     for text in corpus:
-        counts.update(words(text))
+        counts.update(byte_words(text))
     if not counts:
         raise ClipkitError("the corpus has no words to learn a vocabulary from")
     vocabulary = [([*w[:-1], w[-1] + "</w>"], n) for w, n in sorted(counts.items())]

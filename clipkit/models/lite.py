@@ -25,8 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
-from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_device
+from clipkit.models.base import PRECISIONS, DualEncoder, check_images
 from clipkit.models.inputs import as_texts
 from clipkit.models.lite_towers import Lite0, SentenceEncoder, WordPieces, packaged_lite0
 from clipkit.models.pixels import normalise, resize_crop
@@ -39,7 +40,7 @@ KEEP = 0.875  # of the shorter side of a larger picture, as in the training of t
 CONTEXT_LENGTH = 64
 
 
-def kernel(embeddings: Tensor, support: Tensor, bandwidth: float) -> Tensor:
+def gaussian_kernel(embeddings: Tensor, support: Tensor, bandwidth: float) -> Tensor:
     """exp((e·b − 1) / h) of unit vectors (N, W) and (M, W): (N, M), 1 where they agree."""
     return torch.exp((embeddings @ support.T - 1) / bandwidth)
 
@@ -63,7 +64,7 @@ class SentenceMap(nn.Module):
         self.bandwidth = float(bandwidth)
 
     def forward(self, sentences: Tensor) -> Tensor:
-        return kernel(F.normalize(sentences.float(), dim=-1), self.support, self.bandwidth) @ self.coefficients
+        return gaussian_kernel(F.normalize(sentences.float(), dim=-1), self.support, self.bandwidth) @ self.coefficients
 
 
 class LiteModule(nn.Module):

@@ -26,9 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from clipkit.compat import import_open_clip
+from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
 from clipkit.models import towers
-from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_device
+from clipkit.models.base import PRECISIONS, DualEncoder, check_images
 from clipkit.models.bpe import load_tokenizer
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.inputs import as_texts

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from clipkit.compat import import_open_clip
+from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
 from clipkit.models import towers
-from clipkit.models.base import PRECISIONS, DualEncoder, check_images, resolve_device
+from clipkit.models.base import PRECISIONS, DualEncoder, check_images
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.hub import hub_guard
 from clipkit.models.inputs import as_picture, as_texts

@@ -67,7 +67,7 @@ def load_part(kind: str, build: Callable[[dict], nn.Module], name: str, device: 
 
     Raises ClipkitError as `read_part`, and when header and weights do not belong together.
     """
-    from clipkit.models.base import resolve_device
+    from clipkit.devices import resolve_device
     from clipkit.paths import hash_file
 
     path, header, state = read_part(kind, name, folder)

@@ -46,7 +46,7 @@ def retrieval(model, n: int = 256, seed: int = PROBE_SEED + 1, rounds: int = 4) 
     return totals
 
 
-def counting(model, n: int = 1500, seed: int = PROBE_SEED + 10) -> dict[str, float]:
+def counting_accuracy(model, n: int = 1500, seed: int = PROBE_SEED + 10) -> dict[str, float]:
     """Percent right when the model picks the number of equal objects, by true count 1 to 10 (chance: 10)."""
     from clipkit.world import CLASS_TEMPLATES, WorldSpec, classnames, sample_scenes
 
@@ -88,7 +88,7 @@ def card_numbers(model) -> dict:
     """All probes of an image–text model, percent, rounded to one decimal."""
     out: dict = {f"zeroshot_{factor}": zeroshot_accuracy(model, factor) for factor in ("category", "colour", "background")}
     out["retrieval_256"] = retrieval(model)
-    out["counting"] = counting(model)
+    out["counting"] = counting_accuracy(model)
     out |= relations_and_order(model)
     return _rounded(out)
 

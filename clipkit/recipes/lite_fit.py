@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
-from clipkit.models.lite import CONTEXT_LENGTH, SentenceMap, kernel, resemblance
+from clipkit.models.lite import CONTEXT_LENGTH, SentenceMap, gaussian_kernel, resemblance
 from clipkit.models.lite_towers import SentenceEncoder, WordPieces
 
 TEMPLATES = (
@@ -101,12 +101,12 @@ def fit_map(texts: Texts, bandwidth: float = 0.2, ridge: float = 0.2) -> Sentenc
     n = len(present)
     if n != len(texts.support):
         raise ClipkitError(f"{n} classes have texts, but there are {len(texts.support)} support vectors; give one for each")
-    k = kernel(texts.embeddings, texts.support, bandwidth)  # (T, K)
+    k = gaussian_kernel(texts.embeddings, texts.support, bandwidth)  # (T, K)
     weighted = k * texts.weights[:, None]
     gram = (weighted.T @ k).double()
     by_class = torch.zeros(n, n).index_add_(0, index, weighted).double()  # row c: Σ_t∈c u_t k(e_t, B)
     right = by_class.T - by_class.mean(0)[:, None]  # times the centred indicators
-    prior = kernel(texts.support, texts.support, bandwidth).double()
+    prior = gaussian_kernel(texts.support, texts.support, bandwidth).double()
     coefficients = torch.linalg.solve(gram + ridge * prior + 1e-4 * torch.eye(n, dtype=torch.float64), right)
     return SentenceMap(texts.support, coefficients, bandwidth)
 

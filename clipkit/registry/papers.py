@@ -15,7 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 from clipkit.errors import ClipkitError, unknown
 from clipkit.paths import ROOT, in_checkout, shipped
 from clipkit.registry.claims import Claim, Model, Text, checked
-from clipkit.registry.parts import PARTS, Part
+from clipkit.registry.parts import PARTS, BookPart
 
 
 class Entry(Model):
@@ -119,7 +119,7 @@ class Registry:
         """A part's entries: its papers in the order of the file, then the book's own studies."""
         return sorted((entry for entry in self.entries if entry.part == part_id), key=lambda entry: not entry.is_paper)
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[BookPart]:
         """The parts that have entries, in reading order."""
         used = {entry.part for entry in self.entries}
         return [part for part in PARTS if part.id in used]

@@ -24,7 +24,7 @@ class Interval:
     method: str
 
 
-def finite(values: Sequence[float], what: str = "values", at_least: int = 1) -> np.ndarray:
+def finite_vector(values: Sequence[float], what: str = "values", at_least: int = 1) -> np.ndarray:
     """`values` as a float64 vector; ClipkitError when it is not one-dimensional, too short, or holds NaN or infinity."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
@@ -52,7 +52,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """
     from scipy.stats import ttest_1samp
 
-    values = finite(values, "t interval", at_least=2)
+    values = finite_vector(values, "t interval", at_least=2)
     n, mean = len(values), float(values.mean())
     if no_spread(values):
         return Interval(mean, mean, mean, n, "no spread")
@@ -91,7 +91,7 @@ def rank_trends(x: Sequence[float], y: np.ndarray) -> np.ndarray:
 
 
 def _grid(x: Sequence[float], y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    x, y = finite(x, "x", at_least=2), np.atleast_2d(np.asarray(y, dtype=np.float64))
+    x, y = finite_vector(x, "x", at_least=2), np.atleast_2d(np.asarray(y, dtype=np.float64))
     if y.ndim != 2 or y.shape[1] != len(x):
         raise ClipkitError(f"y needs one column for each of the {len(x)} points of x; its shape is {y.shape}")
     if not np.isfinite(y).all():

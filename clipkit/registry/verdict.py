@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.registry.stats import Interval, finite, student_half_width, t_interval
+from clipkit.registry.stats import Interval, finite_vector, student_half_width, t_interval
 
 HOLDS, WEAKER, NO_EFFECT, REVERSED, OPEN = "holds", "weaker", "no effect", "reversed", "open"
 ABOVE, BELOW = "above", "below"  # what an `equivalent` claim becomes when the two differ for certain
@@ -60,7 +60,7 @@ class Verdict:
 
 def interval(values: Sequence[float]) -> Interval | None:
     """Student's 95 % interval of the mean over seeds; None below five seeds."""
-    values = finite(values, "values over seeds")
+    values = finite_vector(values, "values over seeds")
     return t_interval(values) if len(values) >= MIN_SEEDS else None
 
 
@@ -137,7 +137,7 @@ def judge(values: Sequence[float], kind: str, margin: float) -> Verdict:
     'holds'
     """
     _check(kind, margin)
-    values = finite(values, "values over seeds")
+    values = finite_vector(values, "values over seeds")
     found = interval(values)
     if found is None:
         return Verdict(float(values.mean()), None, None, len(values), NOT_RUN, "none", kind, float(margin))

@@ -125,10 +125,10 @@ def clipn_scores(features: Tensor, yes_weights: Tensor, no_weights: Tensor, scal
     Raises ClipkitError: shapes that do not fit, NaN.
     Source: arXiv:2308.12213, section 3.4; the released code takes 100 for `scale`, whatever the checkpoint.
     """
-    from clipkit.robust.ood import cosines
+    from clipkit.robust.ood import class_cosines
 
     checks.same_shape(yes_weights, no_weights, what="yes and no weights")
-    yes, no = scale * cosines(features, yes_weights), scale * cosines(features, no_weights)
+    yes, no = scale * class_cosines(features, yes_weights), scale * class_cosines(features, no_weights)
     p, q = yes.softmax(1), (yes - no).sigmoid()
     winner = q.gather(1, p.argmax(1, keepdim=True))[:, 0]
     together = (p * q).sum(1)

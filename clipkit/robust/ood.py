@@ -64,10 +64,10 @@ def ood_score(method: str, features: Tensor, weights: Tensor, scale: float, **se
     """
     checks.one_of("OOD score", method, OF_COSINES)
     checks.positive(scale=scale, temperature=settings.get("temperature"))
-    return OF_COSINES[method](cosines(features, weights), float(scale), **settings)
+    return OF_COSINES[method](class_cosines(features, weights), float(scale), **settings)
 
 
-def cosines(features: Tensor, weights: Tensor) -> Tensor:
+def class_cosines(features: Tensor, weights: Tensor) -> Tensor:
     """(N, C) products of unit vectors. Raises ClipkitError for shapes that do not fit, no class, NaN."""
     weights = checks.features(weights, "weights")
     features = checks.features(features, width=weights.shape[1], at_least=0)
@@ -80,7 +80,7 @@ def neg_label(features: Tensor, weights: Tensor, negatives: Tensor, scale: float
     Args: negatives: (M, D) weights of labels that are unlike the known classes, see `choose_negatives`.
     Source: Jiang et al., arXiv:2403.20078, eq. 5, without its grouping.
     """
-    both = torch.cat([cosines(features, weights), cosines(features, negatives)], 1)
+    both = torch.cat([class_cosines(features, weights), class_cosines(features, negatives)], 1)
     return (scale * both).softmax(1)[:, : len(weights)].sum(1)
 
 
@@ -94,5 +94,5 @@ def choose_negatives(candidates: Tensor, weights: Tensor, share: float = 0.15, q
     """
     if not len(candidates) or not 0 < share <= 1:
         raise ClipkitError(f"choose from at least one candidate a share in (0, 1], got {len(candidates)} and {share}")
-    likeness = cosines(candidates, weights).quantile(quantile, dim=1)
+    likeness = class_cosines(candidates, weights).quantile(quantile, dim=1)
     return likeness.argsort()[: max(1, round(share * len(candidates)))]

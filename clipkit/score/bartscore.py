@@ -17,7 +17,7 @@ from torch import Tensor
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
-from clipkit.score.overlap import aggregate, flat
+from clipkit.score.overlap import flat, over_references
 
 SIDES = ("encoder", "decoder")
 
@@ -49,12 +49,12 @@ class BARTScore:
     def precision(self, references: Sequence[Sequence[str]], texts: Sequence[str]) -> np.ndarray:
         """reference → text, over the references of each text."""
         read, owner = flat(references, texts)
-        return aggregate(self.score(read, [texts[i] for i in owner]), owner, len(texts), self.agg)
+        return over_references(self.score(read, [texts[i] for i in owner]), owner, len(texts), self.agg)
 
     def recall(self, references: Sequence[Sequence[str]], texts: Sequence[str]) -> np.ndarray:
         """text → reference, over the references of each text."""
         written, owner = flat(references, texts)
-        return aggregate(self.score([texts[i] for i in owner], written), owner, len(texts), self.agg)
+        return over_references(self.score([texts[i] for i in owner], written), owner, len(texts), self.agg)
 
     def f1(self, references: Sequence[Sequence[str]], texts: Sequence[str]) -> np.ndarray:
         """Mean of precision and recall. (The released code also stores P·R/(P+R) of these negative numbers; that has no meaning.)"""

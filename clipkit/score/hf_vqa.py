@@ -54,7 +54,7 @@ class HFVQA:
     def load(cls, name: str, device: str = "auto", dtype: str = "auto", **options) -> HFVQA:
         """Weights by name (hub) or folder. Raises ClipkitError when they cannot be had."""
         from clipkit.compat import ensure_torchvision
-        from clipkit.models.base import resolve_device
+        from clipkit.devices import resolve_device
 
         ensure_torchvision()  # transformers' picture processors import it
         from transformers import AutoModelForImageTextToText, AutoProcessor

@@ -31,7 +31,7 @@ def flat(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> tupl
     return [r for row in references for r in row], np.repeat(np.arange(len(references)), [len(r) for r in references])
 
 
-def aggregate(values: np.ndarray, owner: np.ndarray, n: int, how: str = "mean") -> np.ndarray:
+def over_references(values: np.ndarray, owner: np.ndarray, n: int, how: str = "mean") -> np.ndarray:
     """Values (M,) of pairs to one number (n,) a text: mean or maximum over the pairs of `owner` (M,)."""
     checks.one_of("aggregate over references", how, AGGREGATES)
     if how == "mean":
@@ -100,7 +100,7 @@ def rouge(
         rows.append(known[key])
     columns = np.array(rows).reshape(len(rows), -1).T
     names = [f"{kind}_{part}" for kind in kinds for part in "prf"]
-    return {name: aggregate(column, owner, len(hypotheses), agg) for name, column in zip(names, columns, strict=True)}
+    return {name: over_references(column, owner, len(hypotheses), agg) for name, column in zip(names, columns, strict=True)}
 
 
 def chrf(references: Sequence[Sequence[str]], hypotheses: Sequence[str], word_order: int = 0) -> np.ndarray:
@@ -151,4 +151,4 @@ def embedding_match(
     pairs = torch.tensor([(row[hypotheses[i]], row[t]) for t, i in zip(texts, owner, strict=True)]).reshape(-1, 2)
     found = [greedy_match(vectors[p[:, 0]], vectors[p[:, 1]], masks[p[:, 0]], masks[p[:, 1]]) for p in pairs.split(batch)]
     columns = torch.cat(found).double().T.cpu().numpy()
-    return {f"embedding_{part}": aggregate(c, owner, len(hypotheses), agg) for part, c in zip("prf", columns, strict=True)}
+    return {f"embedding_{part}": over_references(c, owner, len(hypotheses), agg) for part, c in zip("prf", columns, strict=True)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipkit.errors import ClipkitError
-from clipkit.registry.stats import finite
+from clipkit.registry.stats import finite_vector
 
 
 def partial_correlation(x: Sequence[float], y: Sequence[float], given: Sequence[float], group: Sequence | None = None) -> float:
@@ -26,7 +26,7 @@ def partial_correlation(x: Sequence[float], y: Sequence[float], given: Sequence[
 
     Source: Frisch and Waugh, Partial time regressions as compared with individual trends (1933).
     """
-    columns = np.stack([finite(v, "partial correlation", at_least=3) for v in _same_length(x, y, given)])
+    columns = np.stack([finite_vector(v, "partial correlation", at_least=3) for v in _same_length(x, y, given)])
     group = np.zeros(columns.shape[1]) if group is None else np.asarray(group)
     if len(group) != columns.shape[1]:
         raise ClipkitError(f"{columns.shape[1]} points and {len(group)} group labels: give one for each")

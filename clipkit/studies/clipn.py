@@ -63,12 +63,12 @@ class Pairs:
 def world_pairs(model, n: int, seed: int, **knobs) -> Pairs:
     """n pictures of one object each, half with a short and half with a detailed caption. `knobs` are fields of WorldSpec."""
     from clipkit.datasets import load_dataset
-    from clipkit.datasets.world import class_names
+    from clipkit.datasets.world import factor_names
     from clipkit.world import parse
 
     data = load_dataset("world", "train", n=n, seed=seed, **knobs)
     captions = [row[i % 2] for i, row in enumerate(data.captions)]
-    numbers = [{name: i for i, name in enumerate(class_names(factor))} for factor in FACTORS]
+    numbers = [{name: i for i, name in enumerate(factor_names(factor))} for factor in FACTORS]
     true = np.stack([np.asarray(getattr(data.scenes, factor)).reshape(n, -1)[:, 0] for factor in FACTORS], 1)
     said = np.full_like(true, -1)
     for row, caption in zip(said, captions, strict=True):

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from clipkit.dense import (
     Mode,
-    Pictures,
     Pipeline,
+    ScenePictures,
     Segmenter,
     boundary_iou,
     colour_features,
@@ -74,7 +74,7 @@ def photo_pipeline(clip, segmenter: Segmenter, data) -> Pipeline:
 
 
 @torch.no_grad()
-def load_pictures(pipeline: Pipeline, data, split: str, n: int, seed: int = 0) -> Pictures:
+def load_pictures(pipeline: Pipeline, data, split: str, n: int, seed: int = 0) -> ScenePictures:
     """n scenes with a label for every pixel; of a data set in their place, at most n middle squares at random, each with its class."""
     from PIL import Image, ImageOps
 
@@ -84,14 +84,14 @@ def load_pictures(pipeline: Pipeline, data, split: str, n: int, seed: int = 0) -
     if data is None:
         scenes = segmentation_scenes(split, n, seed)
         pixels, segments = to_pixels(scenes.images), torch.from_numpy(scenes.instances.astype(np.int64))
-        return Pictures(pixels, torch.from_numpy(scenes.labels), pipeline.segmenter.encode(pixels), segments, scenes)
+        return ScenePictures(pixels, torch.from_numpy(scenes.labels), pipeline.segmenter.encode(pixels), segments, scenes)
     rows, size = np.random.default_rng(seed).permutation(len(data))[:n], (pipeline.side, pipeline.side)
     squares = [ImageOps.fit(as_picture(data.images[int(i)]), size, Image.Resampling.BICUBIC) for i in rows]
     pixels = to_pixels(np.stack(squares))
-    return Pictures(pixels, torch.as_tensor(data.labels[rows]), pipeline.segmenter.encode(shrink(pixels, SIZE[0])))
+    return ScenePictures(pixels, torch.as_tensor(data.labels[rows]), pipeline.segmenter.encode(shrink(pixels, SIZE[0])))
 
 
-def choose_constants(pipeline: Pipeline, val: Pictures) -> dict[str, float]:
+def choose_constants(pipeline: Pipeline, val: ScenePictures) -> dict[str, float]:
     """By mean IoU on validation scenes, one after the other: σ of NACLIP; β, γ and whether the last block is kept, together, by
     decisions of windows that the guide mixes; then λ (`cos_fac`) of the global step."""
     chosen: dict[str, float] = {}
@@ -109,7 +109,7 @@ def choose_constants(pipeline: Pipeline, val: Pictures) -> dict[str, float]:
     return chosen
 
 
-def choose_edges(pipeline: Pipeline, val: Pictures, labels: Tensor, probabilities: Tensor) -> tuple[dict, int]:
+def choose_edges(pipeline: Pipeline, val: ScenePictures, labels: Tensor, probabilities: Tensor) -> tuple[dict, int]:
     """By boundary IoU on validation scenes: how sure the segmenter must be and whether the background is prompted too (options of
     `refine`), and how many steps of colour smoothing, for a coarse map."""
     n, number = int(pipeline.groups.max()) + 1, (2, 5, 10)
@@ -181,7 +181,7 @@ def find_middle(instances: np.ndarray) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def find_alike(pipeline: Pipeline, some: Pictures, x: int, y: int) -> dict[str, np.ndarray]:
+def find_alike(pipeline: Pipeline, some: ScenePictures, x: int, y: int) -> dict[str, np.ndarray]:
     """Heat maps (h, w) of how alike the cell at a pixel of one picture is to all others: for CLIP, the guide and the segmenter."""
     size, small = some.pixels.shape[-1], pipeline.normalise(shrink(some.pixels, pipeline.crop))
     own = F.normalize(project(pipeline.clip, value_maps(pipeline.clip, small, ["vanilla"])[0]), dim=1)[0]

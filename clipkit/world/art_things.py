@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from clipkit.world.rasterizer import Pen, Point, _catmull_rom
+from clipkit.world.rasterizer import Pen, Point, catmull_rom
 
 
 def _arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float, steps: int = 24) -> list[Point]:
@@ -50,7 +50,7 @@ def _tube(pen: Pen, points: Sequence[Point], width: float, tone: str = "main", p
 
 def _mirror(half: Sequence[Point]) -> list[Point]:
     """A smooth symmetric outline from its right half; the ends lie on the axis and stay sharp."""
-    right = _catmull_rom(half, closed=False)
+    right = catmull_rom(half, closed=False)
     return [*right, *((1 - x, y) for x, y in reversed(right[1:-1]))]
 
 

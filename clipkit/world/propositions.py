@@ -21,7 +21,7 @@ class Fact(NamedTuple):
     holds: bool = True
 
 
-class Graded(NamedTuple):
+class GradedText(NamedTuple):
     """A text that states several facts; score = share of them that hold."""
 
     text: str
@@ -97,7 +97,7 @@ def facts(scene) -> list[Fact]:
     return true_facts(next(truths(scene)))
 
 
-def graded(scene, n_true: int, n_false: int, seed: int = 0) -> Graded:
+def graded(scene, n_true: int, n_false: int, seed: int = 0) -> GradedText:
     """A text that states `n_true` facts of a Scene and `n_false` statements that do not hold, in random order.
 
     Raises: ClipkitError when the scene has too few facts, or nothing is asked for.
@@ -112,7 +112,7 @@ def graded(scene, n_true: int, n_false: int, seed: int = 0) -> Graded:
         )
     chosen = tuple(draw.shuffled(right[:n_true] + wrong[:n_false]))
     texts = [f.text for f in chosen]
-    return Graded(texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])}, and {texts[-1]}", chosen)
+    return GradedText(texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])}, and {texts[-1]}", chosen)
 
 
 def entities(scene) -> list[str]:

@@ -97,11 +97,11 @@ class Pen:
 
     def blob(self, points: Sequence[Point], tone="main", part="body") -> None:
         """Fill the smooth closed curve (Catmull-Rom) through `points`."""
-        self.polygon(_catmull_rom(points, closed=True), tone, part)
+        self.polygon(catmull_rom(points, closed=True), tone, part)
 
     def stroke(self, points: Sequence[Point], width: float, tone="ink", part="body", smooth=True) -> None:
         """A line of round caps through `points`, `width` as a fraction of the canvas."""
-        path = _catmull_rom(points, closed=False) if smooth and len(points) > 2 else list(points)
+        path = catmull_rom(points, closed=False) if smooth and len(points) > 2 else list(points)
         for (x0, y0), (x1, y1) in zip(path, path[1:], strict=False):
             length = math.hypot(x1 - x0, y1 - y0) or 1e-9
             nx, ny = -(y1 - y0) / length * width / 2, (x1 - x0) / length * width / 2
@@ -151,7 +151,7 @@ class Pen:
             a.line(closed, fill=255, width=width, joint="curve")
 
 
-def _catmull_rom(points: Sequence[Point], closed: bool, steps: int = 8) -> list[Point]:
+def catmull_rom(points: Sequence[Point], closed: bool, steps: int = 8) -> list[Point]:
     """Uniform Catmull-Rom spline through `points`."""
     n = len(points)
     get = (lambda i: points[i % n]) if closed else (lambda i: points[min(max(i, 0), n - 1)])

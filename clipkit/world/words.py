@@ -131,7 +131,7 @@ def article(words: str) -> str:
     return "an" if words[0] in "aeiou" else "a"
 
 
-def number(n: int, noun: str) -> str:
+def number_word(n: int, noun: str) -> str:
     """`noun` (already singular or plural, with its adjectives) with "a", "an" or a number word before it."""
     return f"{article(noun)} {noun}" if n == 1 else f"{NUMBERS[n]} {noun}"
 
@@ -160,7 +160,7 @@ def noun_phrase(n: int, category: str, colour: str = "", texture: str = "", size
     if size:
         inner = f"{size} {inner}"
     if lead == "a":
-        return number(n, inner)
+        return number_word(n, inner)
     if lead == "the":
         return f"the {inner}" if n == 1 else f"the {NUMBERS[n]} {inner}"
     return f"{lead} {inner}" if lead else inner
@@ -170,11 +170,11 @@ def noun_phrase(n: int, category: str, colour: str = "", texture: str = "", size
 def synonym_phrase(n: int, noun: str, adjectives: str = "") -> str:
     """As `noun_phrase`, with a word of SYNONYMS for noun and adjectives: "two crimson puppies"."""
     noun = noun if n == 1 else SYNONYM_PLURALS.get(noun, noun + "s")
-    return number(n, f"{adjectives} {noun}" if adjectives else noun)
+    return number_word(n, f"{adjectives} {noun}" if adjectives else noun)
 
 
 @cache
 def hypernym_phrase(n: int, hypernym: str, colour: str = "") -> str:
     """As `noun_phrase`, for a superclass or what lies above it: "a red animal", "two green pieces of fruit"."""
     noun = HYPERNYM_FORMS[hypernym][n > 1]
-    return number(n, f"{colour} {noun}" if colour else noun)
+    return number_word(n, f"{colour} {noun}" if colour else noun)

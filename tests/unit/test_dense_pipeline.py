@@ -8,8 +8,8 @@ import torch
 from clipkit import load_dataset, load_model
 from clipkit.dense import (
     Mode,
-    Pictures,
     Pipeline,
+    ScenePictures,
     aggregate,
     colour_features,
     cosines,
@@ -37,7 +37,7 @@ def scene():
     pipeline = Pipeline(nano, lambda x: colour_features(x, (8, 8)), segmenter, text, groups, centre)
     pixels = shrink(to_pixels(load_dataset("world", "test", n=3, seed=0).to_array()), 128)
     segments = (torch.arange(128) >= 64).long().expand(3, 128, 128)
-    return pipeline, Pictures(pixels, segments, segmenter.encode(pixels), segments)
+    return pipeline, ScenePictures(pixels, segments, segmenter.encode(pixels), segments)
 
 
 def test_one_pass_is_the_small_picture(scene):

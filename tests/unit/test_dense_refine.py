@@ -10,7 +10,7 @@ from skimage.measure import regionprops
 
 from clipkit.datasets.segmentation import category_halves, segmentation_scenes
 from clipkit.dense import Segmenter, find_regions, refine
-from clipkit.dense.refinement import two_way
+from clipkit.dense.refinement import two_way_refinement
 from clipkit.dense.segmenter import load_segmenter, to_pixels
 from clipkit.errors import ClipkitError
 from clipkit.models import load_card
@@ -101,9 +101,11 @@ def test_small_skipped_and_doubtful_regions_are_left_out():
 
 def test_two_way_is_above_a_half_where_the_class_wins():
     p = torch.rand(2, 5, 4, 4)
-    w = two_way(p, torch.tensor([0, 1]), torch.tensor([2, 4]))
+    w = two_way_refinement(p, torch.tensor([0, 1]), torch.tensor([2, 4]))
     assert torch.equal(w > 0.5, torch.stack([p[0].argmax(0) == 2, p[1].argmax(0) == 4]))
-    assert torch.allclose(two_way(torch.tensor([0.2, 0.6]).reshape(1, 2, 1, 1), torch.tensor([0]), torch.tensor([0])), torch.tensor(0.25))
+    assert torch.allclose(
+        two_way_refinement(torch.tensor([0.2, 0.6]).reshape(1, 2, 1, 1), torch.tensor([0]), torch.tensor([0])), torch.tensor(0.25)
+    )
 
 
 class Oracle:
