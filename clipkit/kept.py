@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ from clipkit.paths import hash_file, write_atomically
 
 FORMAT = 1  # raise it when what is stored, or how, changes: older entries are then left alone
 log = logging.getLogger("clipkit.kept")
+_reading = threading.Lock()  # Python 3.11 cannot build two syntax trees at a time
 _verified: dict[str, tuple[int, int]] = {}  # path -> (size, mtime) at which its hash was right
 
 
@@ -150,7 +152,8 @@ def _add(total, thing) -> None:
 def _code(function: Callable) -> list[str]:
     from clipkit.definitions import reached_by
 
-    return sorted(reached_by(function).digests)
+    with _reading:
+        return sorted(reached_by(function).digests)
 
 
 def _bits(x: Tensor) -> np.ndarray:

@@ -252,7 +252,7 @@ def test_a_thousand_classes_take_less_than_a_second():
         (lambda x, y: GDA(ridge=0), "ridge must be positive"),
         (lambda x, y: GDA().fit(x[0], y), "want floating-point numbers"),
         (lambda x, y: GDA().fit(x, y[:-1]), "labels: want"),
-        (lambda x, y: GDA().fit(x, y - 1), "labels must lie between"),
+        (lambda x, y: GDA().fit(x, y - 1), "labels must be 0 or more"),
         (lambda x, y: GDA().fit(x, y, n_classes=2), "labels must lie between"),
         (lambda x, y: GDA().fit(x.where(x != x[3, 1], math.nan), y), "NaN"),
         (lambda x, y: GDA().fit(x, y, x[:3, :2]), "dimensions"),

@@ -66,7 +66,7 @@ def test_bad_input():
         fill_templates([], ["{}"])
     with pytest.raises(ClipkitError, match="row 1"):
         zeroshot_logits(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]), torch.eye(2))
-    with pytest.raises(ClipkitError, match="last dimension"):
+    with pytest.raises(ClipkitError, match="dimensions where"):
         zeroshot_logits(torch.ones(2, 3), torch.eye(2))
     with pytest.raises(ClipkitError, match="mode"):
         zeroshot_weights(HashedText(), ["a"], ["{}"], mode="max")
