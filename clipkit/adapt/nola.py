@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from clipkit import checks
 from clipkit.adapt.visual_prompts import VisualPrompts
+from clipkit.datasets import fill_templates
 from clipkit.errors import ClipkitError
 from clipkit.train import minimise, shuffled
-from clipkit.zeroshot import DescriptionPool, described_prompts, fill_templates
+from clipkit.zeroshot import DescriptionPool, described_prompts
 
 
 def confident_count(n: int, n_classes: int, share: float = 0.2, least: int = 16) -> int:

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from clipkit import checks
+from clipkit.datasets import fill_templates
 from clipkit.errors import ClipkitError
 from clipkit.models.prefix_packing import can_pack, encode_packed
 from clipkit.train import cosine_schedule, minimise, shuffled
-from clipkit.zeroshot import fill_templates
 
 OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.AdamW}
 

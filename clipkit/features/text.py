@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from clipkit import paths
+from clipkit.datasets.templates import fill_templates
 from clipkit.errors import ClipkitError
 from clipkit.features.store import FORMAT, key_of, log
 from clipkit.kept import find_tensors, write_tensors
@@ -51,10 +52,8 @@ def text_features(model, texts: Sequence[str], batch: int = 256, cache: bool = T
 def pool_features(model, classnames: Sequence[str], templates: Sequence[str]) -> Tensor:
     """Features (P, C, D) of each of P templates filled with each of C class names, kept on disk like all text features.
 
-    Raises ClipkitError for bad names or templates (see `clipkit.zeroshot.fill_templates`).
+    Raises ClipkitError for bad names or templates (see `clipkit.datasets.fill_templates`).
     """
-    from clipkit.zeroshot.classifier import fill_templates
-
     rows = fill_templates(classnames, templates)
     features = text_features(model, [prompt for row in rows for prompt in row])
     return features.view(len(classnames), len(templates), -1).transpose(0, 1).contiguous()

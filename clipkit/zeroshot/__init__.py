@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "classifier": ["fill_templates", "zeroshot_logits", "zeroshot_weights"],
+        "classifier": ["zeroshot_logits", "zeroshot_weights"],
         "conditioning": ["conditional_zeroshot", "infer_context", "pool_contexts"],
         "descriptions": [
             "DescriptionPool",

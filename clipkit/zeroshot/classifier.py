@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -10,26 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import checks
-from clipkit.errors import ClipkitError
-
-
-def fill_templates(classnames: Sequence[str], templates: Sequence[str]) -> list[list[str]]:
-    """Every template with every class name: one list of prompts a class.
-
-    >>> fill_templates(["cat"], ["a photo of a {}.", "{}"])
-    [['a photo of a cat.', 'cat']]
-
-    Raises: ClipkitError for no or duplicate class names, or a template without its {} place.
-    """
-    if not classnames or not templates:
-        raise ClipkitError("zero-shot needs at least one class name and one template")
-    twice = [name for name, count in Counter(classnames).items() if count > 1]
-    if twice:
-        raise ClipkitError(f"duplicate class names {twice}: merge the classes or tell them apart by name")
-    for template in templates:
-        if "{}" not in template:
-            raise ClipkitError(f"template {template!r} has no {{}} where the class name goes")
-    return [[template.replace("{}", name) for template in templates] for name in classnames]
+from clipkit.datasets.templates import fill_templates
 
 
 @torch.no_grad()

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from clipkit import ClipkitError
 from clipkit.compat import import_open_clip
-from clipkit.zeroshot import fill_templates, zeroshot_logits, zeroshot_weights
+from clipkit.datasets import fill_templates
+from clipkit.zeroshot import zeroshot_logits, zeroshot_weights
 
 
 class HashedText:
