@@ -1,19 +1,37 @@
-"""Predicting the words of a caption: golden values, an independent form, invariants, failures."""
+"""The page of contrastive pretraining: predicting a caption's words, and a monitor that leaves the training as it was."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from clipkit import lab
+from clipkit.datasets import load_dataset
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.tiny_clip import small_clip
-from clipkit.studies.contrastive_pretraining_bag_of_words import WordPredictor, bag, bag_of_words_loss, telling_words
+from clipkit.pretrain import alignment, info_nce, modality_gap
+from clipkit.pretrain.pairs import contrastive_loss
+from clipkit.pretrain.tiny_clip import caption_batches, small_clip
+from clipkit.studies.contrastive_pretraining import (
+    TrainingMonitor,
+    WordPredictor,
+    bag,
+    bag_of_words_loss,
+    measure_pairs,
+    pair_features,
+    show_clouds,
+    show_cosines,
+    show_learning,
+    telling_words,
+)
 from clipkit.train import train
+from clipkit.zeroshot import zeroshot_logits, zeroshot_weights
 
 # Vocabulary of 8: 0 padding, 1 "a", 2 "cat", 3 "cup", 4 "red", 5 "blue", 6 begin, 7 end.
 CAPTIONS = torch.tensor([[6, 1, 2, 7, 0], [6, 1, 3, 7, 0], [6, 1, 4, 2, 7], [6, 1, 5, 3, 7]])
@@ -96,7 +114,7 @@ def test_class_scores_by_hand():
         assert torch.allclose(predictor.class_scores(pixels, names, "cosine")[:, 0], cosine, atol=1e-6)
 
 
-def test_clear_errors():
+def test_what_words_cannot_be_predicted_is_said():
     with pytest.raises(ClipkitError, match="one shape"):
         bag_of_words_loss(torch.zeros(2, 3), torch.zeros(2, 4))
     with pytest.raises(ClipkitError, match="softmax"):
@@ -114,3 +132,70 @@ def test_of_a_model_shares_its_tower_and_its_words():
     assert predictor.tower is model.module.visual
     told = {model._tokenizer.decoder[int(token)].removesuffix("</w>") for token in predictor.keep.nonzero()}
     assert told == {"cat", "star", "red", "fish", "key"}  # "cup" stands in a third of the captions, more than a fifth
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    found = load_dataset("world", "test", n=24, seed=0, captions=("short",))
+    keep = sorted(set(found.labels.tolist()))
+    labels = np.array([keep.index(label) for label in found.labels])
+    return replace(found, labels=labels, classnames=[found.classnames[k] for k in keep])
+
+
+def test_a_measurement_is_the_sum_of_its_parts(scenes):
+    model = small_clip(0)
+    seen = measure_pairs(model, scenes)
+    v, t = seen["features"]
+    assert torch.equal(v, model.image_features(scenes.images))
+    assert torch.equal(t, model.text_features([captions[0] for captions in scenes.captions]))
+    assert seen["gap"] == pytest.approx(modality_gap(v, t).item())
+    assert seen["alignment"] == pytest.approx(alignment(v, t).item())
+    guess = zeroshot_logits(v, zeroshot_weights(model, scenes.classnames, scenes.templates)).argmax(1).numpy()
+    assert seen["accuracy"] == pytest.approx(100 * (guess == scenes.labels).mean())
+
+
+def test_it_measures_before_and_at_equal_distances_and_after(scenes):
+    model = small_clip(0)
+    monitor = TrainingMonitor(model, scenes, steps=6, batch=8, times=3)
+    train(model.module, caption_batches(model, scenes, 8, 0), contrastive_loss(model, info_nce), 6, after_step=monitor)
+    assert monitor.table.pairs.tolist() == [0, 16, 32, 48]
+    assert len(monitor.loss) == 6
+    assert monitor.table.gap.iloc[-1] == pytest.approx(measure_pairs(model, scenes)["gap"], abs=1e-5)
+    assert "features" not in monitor.table
+
+
+def test_watching_changes_nothing(scenes):
+    ends = []
+    for times in (1, 5):
+        model = small_clip(0)
+        monitor = TrainingMonitor(model, scenes, steps=5, batch=8, times=times)
+        ends.append(
+            train(model.module, caption_batches(model, scenes, 8, 0), contrastive_loss(model, info_nce), 5, after_step=monitor).loss
+        )
+    assert ends[0] == ends[1]
+    module = torch.nn.Dropout()
+    monitor(4, module.train(), 0.0)
+    assert module.training
+
+
+def test_what_cannot_be_measured_is_said(scenes):
+    model = small_clip(0)
+    with pytest.raises(ClipkitError, match="captions"):
+        pair_features(model, replace(scenes, captions=None))
+    with pytest.raises(ClipkitError, match="labels"):
+        measure_pairs(model, replace(scenes, labels=None))
+    with pytest.raises(ClipkitError, match="1 to 4 times"):
+        TrainingMonitor(model, scenes, steps=4, batch=8, times=5)
+
+
+def test_pictures_are_drawn_and_described(scenes, monkeypatch):
+    drawn, figure = [], lab.figure
+    monkeypatch.setattr(lab, "figure", lambda alt, **options: drawn.append(alt) or figure(alt=alt, **options))
+    monitor = TrainingMonitor(small_clip(0), scenes, steps=1, batch=8, times=1)
+    monitor(0, monitor.model.module, 2.0)
+    show_learning(monitor, 2.1, 10)
+    show_cosines(torch.eye(3).roll(1, 0), torch.eye(3))
+    v, t = torch.eye(4)[:2], torch.eye(4)[2:]
+    show_clouds({"a": (v, t), "b": (v, v)})
+    assert "2.00; log B is 2.10" in drawn[0] and "Before training 0, after it 3" in drawn[1]
+    assert "a: gap 1.00; b: gap 0.00" in drawn[2]
