@@ -1,9 +1,10 @@
-"""What a page about few-shot heads runs on one draw: heads under selection protocols, long tails, classes without pictures."""
+"""The page gda_adapter: how a head is weighed under a selection protocol, long tails, classes without pictures, known Gaussians."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from torch import Tensor
 from clipkit.adapt.cache import TipAdapter
 from clipkit.adapt.gda import GDA
 from clipkit.adapt.prototypes import PrototypeBlend
-from clipkit.adapt.selection import PROTOCOLS, ensemble_logits, equal_spread, select_alpha, selection_rows
+from clipkit.adapt.selection import ensemble_logits, equal_spread, select_alpha
 from clipkit.errors import ClipkitError
-from clipkit.features.few_shot import FewShot
-from clipkit.metrics import percent_right
 
-Fit = Callable[[Tensor, Tensor, Tensor], object]  # (features, labels, text_weights) -> a fitted head with predict_logits
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from clipkit.features.draws import Draw
 
 
 def percent(logits: Tensor, labels: Tensor) -> float:
@@ -34,51 +36,38 @@ def macro_percent(logits: Tensor, labels: Tensor) -> float:
     return float(np.mean([percent(logits[labels == c], labels[labels == c]) for c in labels.unique()]))
 
 
-def protocol_scores(
-    draw: FewShot,
-    text_weights: Tensor,
-    shots: Sequence[int],
-    heads: Mapping[str, Fit],
-    scale: float,
-    alone: Collection[str] = (),
-    complete: Collection[str] = (),
-) -> dict[str, float]:
-    """Test accuracy of each head under each selection protocol: {"arm|protocol|shots": percent}.
+def predict(
+    head, text_weights: Tensor, scale: float, support: tuple[Tensor, Tensor], rows: tuple | None, test: Tensor, added: str = "always"
+) -> tuple[Tensor, float | None]:
+    """Logits (M, C) of a fitted head on test features (M, D), and the weight with which it was added to zero-shot.
 
-    Each head is fitted once for each number of shots. What is then chosen on the protocol's pictures (`selection_rows`):
-    - a head with a method `search` sets its own numbers; under "fixed" it stays as it came;
-    - heads in `complete` have nothing to choose;
-    - any other is added to zero-shot with a weight from `select_alpha`; under "fixed" the weight is that of equal
-      spread on the support times k / 4, the proportion of the prototype blend, or, for heads in `alone`, the head
-      stands without zero-shot. log10 of the weight is under "alpha of ARM|protocol|shots".
+    A head with a method `search` sets its own numbers on `rows`; where that is None it stays as it came. Any other is
+    added to zero-shot with a weight from `select_alpha`; without rows the weight is that of equal spread on the support
+    times k / 4 at k shots, the proportion of the prototype blend.
 
     Args:
-        text_weights: (C, D). heads: arm -> fit(features, labels, text_weights). scale: the model's logit scale.
+        support: features and labels that the head was fitted on. rows: those that may be looked at for choosing, or None.
+        added: "always"; "chosen", to zero-shot only where there are rows, else the head stands alone; "never".
+
+    Returns: the weight is None for a head that was not added.
     """
-    found: dict[str, float] = {}
-    test, truth = draw.test
 
     def zero_shot(features: Tensor) -> Tensor:
         return scale * features @ text_weights.T
 
-    for k in shots:
-        x, y = draw.shots(k)
-        for arm, fit in heads.items():
-            head = fit(x, y, text_weights)
-            for protocol in PROTOCOLS:
-                rows, key = selection_rows(draw, k, protocol), f"{arm}|{protocol}|{k}"
-                if rows is not None and hasattr(head, "search"):
-                    head.search(*rows)
-                logits = head.predict_logits(test)
-                if arm not in complete and not hasattr(head, "search") and not (rows is None and arm in alone):
-                    if rows is None:
-                        alpha = k / 4 * equal_spread(zero_shot(x), head.predict_logits(x))
-                    else:
-                        alpha = select_alpha(zero_shot(rows[0]), head.predict_logits(rows[0]), rows[1])
-                    found[f"alpha of {key}"] = math.log10(alpha) if alpha > 0 else -9.0
-                    logits = ensemble_logits(zero_shot(test), logits, alpha)
-                found[key] = percent(logits, truth)
-    return found
+    searches = hasattr(head, "search")
+    if searches and rows is not None:
+        head.search(*rows)
+    logits = head.predict_logits(test)
+    if searches or added == "never" or (added == "chosen" and rows is None):
+        return logits, None
+    if rows is None:
+        x, labels = support
+        shots = int(labels.bincount().max())
+        alpha = shots / 4 * equal_spread(zero_shot(x), head.predict_logits(x))
+    else:
+        alpha = select_alpha(zero_shot(rows[0]), head.predict_logits(rows[0]), rows[1])
+    return ensemble_logits(zero_shot(test), logits, alpha), alpha
 
 
 def zipf_shots(n_classes: int, most: int, seed: int) -> np.ndarray:
@@ -105,9 +94,8 @@ def long_tail(draw: FewShot, text_weights: Tensor, most: int, scale: float, seed
     logits["blend_zipf"] = PrototypeBlend(scale).fit(x, y, text_weights).predict_logits(xt)
     logits["tip_zipf"] = TipAdapter(1.0, 5.5, scale).fit(x, y, text_weights).search(xv, yv).predict_logits(xt)
     for arm, prior in (("gda_zipf", "uniform"), ("gda_zipf_prior", "empirical")):
-        head = GDA(prior=prior).fit(x, y, text_weights).predict_logits
-        alpha = select_alpha(scale * xv @ text_weights.T, head(xv), yv)
-        logits[arm] = ensemble_logits(logits["zero_shot_macro"], head(xt), alpha)
+        head = GDA(prior=prior).fit(x, y, text_weights)
+        logits[arm], _ = predict(head, text_weights, scale, (x, y), (xv, yv), xt)
     found = {arm: macro_percent(guess, yt) for arm, guess in logits.items()}
     return found | {f"{arm}_rare": macro_percent(guess[rare[yt]], yt[rare[yt]]) for arm, guess in logits.items()}
 
@@ -135,3 +123,114 @@ def new_classes(draw: FewShot, text_weights: Tensor, most: int, scale: float, se
             found[f"zero_shot_{kind}"] = percent(zero_shot, part.test[1])
             found[f"{arm}_{kind}"] = percent(ensemble_logits(zero_shot, used.predict_logits(part.test[0]), alpha), part.test[1])
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class KnownGaussians:
+    """C Gaussian classes in D dimensions with one covariance.
+
+    Attributes: means (C, D), covariance (D, D), root (D, D) with root root^T = covariance; all float64.
+    """
+
+    means: Tensor
+    covariance: Tensor
+    root: Tensor
+
+    def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """n features of each class, class by turns: (n C, D) float64 and (n C,) int64. A smaller n is the start of a larger one."""
+        if n < 1:
+            raise ClipkitError(f"n must be at least 1, got {n}")
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.arange(len(self.means)).repeat(n)
+        noise = torch.stack([torch.randn(self.means.shape, generator=generator, dtype=torch.float64) for _ in range(n)])
+        return self.means[labels] + noise.flatten(0, 1) @ self.root.T, labels
+
+    def bayes_logits(self, features: Tensor) -> Tensor:
+        """Logits (N, C) of the best classifier there is, for equal priors."""
+        weight = torch.linalg.solve(self.covariance, self.means.T).T
+        return features.to(weight) @ weight.T - (weight * self.means).sum(1) / 2
+
+
+def known_gaussians(n_classes: int = 10, d: int = 64, decay: float = 1.5, distance: float = 4.5, seed: int = 0) -> KnownGaussians:
+    """Classes with a covariance whose eigenvalues fall like i^-decay (mean 1) along random axes.
+
+    The means scatter along every axis in proportion to the noise there, so that every axis carries the same
+    information, `distance` being the typical Mahalanobis distance of two means. A rule that measures plain distances
+    sees the few long axes only.
+
+    Raises ClipkitError for sizes below 1 or a negative decay or distance.
+    """
+    if min(n_classes, d) < 1 or min(decay, distance) < 0:
+        raise ClipkitError(f"n_classes and d must be at least 1, decay and distance at least 0; got {n_classes}, {d}, {decay}, {distance}")
+    generator = torch.Generator().manual_seed(seed)
+    axes = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
+    spectrum = torch.arange(1, d + 1, dtype=torch.float64) ** -decay
+    root = axes * (spectrum * d / spectrum.sum()).sqrt()
+    means = torch.randn(n_classes, d, generator=generator, dtype=torch.float64) * distance / (2 * d) ** 0.5
+    return KnownGaussians(means @ root.T, root @ root.T, root)
+
+
+def learning_curves(heads: Mapping[str, object], sizes: Sequence[int], seeds: Sequence[int], n_test: int = 200, **world) -> list[dict]:
+    """Accuracy of heads on known Gaussians against examples a class, with "bayes_rule" as the ceiling.
+
+    Args:
+        heads: arm -> estimator with fit(features, labels) and predict_logits. sizes: examples a class.
+        seeds: each has its own world, support and test examples, `n_test` a class. world: of `known_gaussians`.
+
+    Returns: a row {"seed", "shots", "arm", "value"} for each, value in percent.
+    """
+    rows = []
+    for seed in seeds:
+        truth = known_gaussians(seed=seed, **world)
+        (x, y), (test, labels) = truth.sample(max(sizes), 2 * seed), truth.sample(n_test, 2 * seed + 1)
+        for k in sizes:
+            few = slice(k * len(truth.means))
+            logits = {arm: head.fit(x[few], y[few]).predict_logits(test) for arm, head in heads.items()}
+            for arm, guess in (logits | {"bayes_rule": truth.bayes_logits(test)}).items():
+                rows.append({"seed": seed, "shots": k, "arm": arm, "value": percent(guess, labels)})
+    return rows
+
+
+def discriminant_plane(means: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orthonormal axes (D, 2) of the plane that both borders cross at right angles, and the Gaussian border's normal (2,) in it.
+
+    The first axis leads from mean to mean, (2, D); the second completes the direction precision @ (difference), which
+    is the normal of the border between two Gaussians with that shared precision (D, D).
+
+    Raises ClipkitError when the means coincide.
+    """
+    gap = means[1] - means[0]
+    if not np.linalg.norm(gap) > 0:
+        raise ClipkitError("the two means are the same: there is no border between them")
+    first, normal = gap / np.linalg.norm(gap), precision @ gap
+    rest = normal - (normal @ first) * first
+    if np.linalg.norm(rest) < 1e-9 * np.linalg.norm(normal):  # both borders are one: any second axis will do
+        rest = np.eye(len(gap))[np.abs(first).argmin()]
+        rest = rest - (rest @ first) * first
+    axes = np.stack([first, rest / np.linalg.norm(rest)], axis=1)
+    return axes, normal @ axes
+
+
+def draw_two_clouds(axes: Axes, points: Mapping[str, object], means: object, covariance: object, precision: object) -> None:
+    """Draw features of two classes, their common two-sigma ellipse around each mean, and the two borders.
+
+    Args:
+        points: class name -> features (N, D), two of them. means: (2, D). covariance, precision: (D, D), shared.
+    """
+    means, covariance, precision = (np.asarray(a, dtype=np.float64) for a in (means, covariance, precision))
+    plane, normal = discriminant_plane(means, precision)
+    values, vectors = np.linalg.eigh(plane.T @ covariance @ plane)
+    turn = np.linspace(0, 2 * np.pi, 90)
+    ellipse = 2 * (vectors * np.sqrt(np.maximum(values, 0))) @ np.stack([np.cos(turn), np.sin(turn)])  # (2, 90)
+    high = 0.0
+    for (name, rows), mean, marker, colour, fill in zip(points.items(), means, "os", ("0.2", "#0072B2"), ("full", "none"), strict=True):
+        flat = (np.asarray(rows, dtype=np.float64) - means.mean(0)) @ plane
+        ring = ellipse + ((mean - means.mean(0)) @ plane)[:, None]
+        axes.plot(*flat.T, marker, color=colour, markersize=5, alpha=0.65, fillstyle=fill, label=name)
+        axes.plot(*ring, color=colour, linewidth=1.8)
+        high = max(high, np.abs(ring[1]).max(), np.abs(flat[:, 1]).max(initial=0.0))
+    limits, heights = axes.get_xlim(), np.array([-high, high])
+    axes.plot([0, 0], heights, ":", color="black", label="border of the nearest mean")
+    axes.plot(-normal[1] / normal[0] * heights, heights, "-", color="black", label="border of the Gaussians")
+    axes.set(xlabel="from mean to mean", ylabel="across", xlim=limits)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
