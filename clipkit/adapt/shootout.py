@@ -1,7 +1,7 @@
 """Twelve few-shot methods behind one door, so that they can be compared on the same pictures with the same rules.
 
-Each entry of `METHODS` takes what a method may look at (`Given`: never a test picture) and returns a function from
-test features to logits. A method with settings of its own (`TUNED`) chooses them on `Given.val`; where that is None it
+Each entry of `METHODS` takes what a method may look at (`FewShotInput`: never a test picture) and returns a function from
+test features to logits. A method with settings of its own (`TUNED`) chooses them on `FewShotInput.val`; where that is None it
 takes the fixed ones written here, the same for every task.
 """
 
@@ -39,7 +39,7 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class FewShotInput:
     """What a few-shot method may look at.
 
     Attributes:
@@ -66,7 +66,7 @@ class Given:
             raise ClipkitError("features and auxiliary features must be of the same pictures, in the same order")
 
     @classmethod
-    def of(cls, model, ours: FewShot, theirs: FewShot, text_weights: Tensor, shots: int, protocol: str, seed: int = 0) -> Given:
+    def of(cls, model, ours: Draw, theirs: Draw, text_weights: Tensor, shots: int, protocol: str, seed: int = 0) -> FewShotInput:
         """`shots` pictures a class of a draw, and those that the protocol allows (see `selection_rows`).
 
         ours, theirs: the same draw in the eyes of `model` and of the other network.
@@ -83,11 +83,11 @@ class Given:
         """Labelled pictures a class, on average over the classes that have any."""
         return len(self.labels) / len(self.labels.unique())
 
-    def fixed(self) -> Given:
+    def fixed(self) -> FewShotInput:
         """The same without pictures for choosing settings."""
         return replace(self, val=None)
 
-    def with_val(self) -> Given:
+    def with_val(self) -> FewShotInput:
         """The same with the pictures for choosing settings among the training pictures: the other use of those labels."""
         if self.val is None:
             return self
@@ -95,120 +95,120 @@ class Given:
         return replace(self, features=features, labels=torch.cat([self.labels, self.val[1]]), auxiliary=auxiliary, val=None)
 
 
-def zero_shot(given: Given) -> Predict:
-    return lambda x, _: given.scale * x @ given.text_weights.T
+def zero_shot(data: FewShotInput) -> Predict:
+    return lambda x, _: data.scale * x @ data.text_weights.T
 
 
-def nearest_mean(given: Given) -> Predict:
-    head = NearestClassMean(given.scale).fit(given.features, given.labels, given.text_weights)
+def nearest_mean(data: FewShotInput) -> Predict:
+    head = NearestClassMean(data.scale).fit(data.features, data.labels, data.text_weights)
     return lambda x, _: head.predict_logits(x)
 
 
-def prototype_blend(given: Given) -> Predict:
-    head = PrototypeBlend(given.scale).fit(given.features, given.labels, given.text_weights)
+def prototype_blend(data: FewShotInput) -> Predict:
+    head = PrototypeBlend(data.scale).fit(data.features, data.labels, data.text_weights)
     return lambda x, _: head.predict_logits(x)
 
 
-def linear_probe(given: Given) -> Predict:
+def linear_probe(data: FewShotInput) -> Predict:
     """From nothing, without the text. Fixed: scikit-learn's own strength, 1."""
-    val = given.val or (given.features, given.labels)
-    head = LinearProbe(STRENGTHS if given.val else (1.0,)).fit(given.features, given.labels, *val[:2])
+    val = data.val or (data.features, data.labels)
+    head = LinearProbe(STRENGTHS if data.val else (1.0,)).fit(data.features, data.labels, *val[:2])
     seen = torch.as_tensor(head.classes_)
 
     def predict(x: Tensor, _: Tensor) -> Tensor:
-        logits = x.new_full((len(x), len(given.text_weights)), -torch.inf)
+        logits = x.new_full((len(x), len(data.text_weights)), -torch.inf)
         return logits.index_copy(1, seen.to(x.device), torch.as_tensor(head.logits(x)).to(x))
 
     return predict
 
 
-def zero_shot_probe(given: Given) -> Predict:
+def zero_shot_probe(data: FewShotInput) -> Predict:
     """ZS-LP: starts from the text weights. Nothing to choose."""
-    head = ZeroShotProbe(given.scale, seed=given.seed).fit(given.features, given.labels, given.text_weights)
+    head = ZeroShotProbe(data.scale, seed=data.seed).fit(data.features, data.labels, data.text_weights)
     return lambda x, _: head.predict_logits(x)
 
 
-def clap(given: Given) -> Predict:
+def clap(data: FewShotInput) -> Predict:
     """The same, held near the text weights where zero-shot is good. Nothing to choose."""
-    head = ZeroShotProbe(given.scale, penalty="clap", seed=given.seed).fit(given.features, given.labels, given.text_weights)
+    head = ZeroShotProbe(data.scale, penalty="clap", seed=data.seed).fit(data.features, data.labels, data.text_weights)
     return lambda x, _: head.predict_logits(x)
 
 
-def tip_adapter(given: Given) -> Predict:
-    """Fixed: `trust` for alpha, beta 5.5."""
-    head = _cache(given)
+def tip_adapter(data: FewShotInput) -> Predict:
+    """Fixed: `fixed_weight` for alpha, beta 5.5."""
+    head = _cache(data)
     return lambda x, _: head.predict_logits(x)
 
 
-def tip_adapter_f(given: Given) -> Predict:
+def tip_adapter_f(data: FewShotInput) -> Predict:
     """The cache of `tip_adapter` with its keys trained for 200 steps; alpha and beta are chosen before and again after."""
-    head = _cache(given)
-    head.finetune(given.features, given.labels, epochs=math.ceil(STEPS / math.ceil(len(given.features) / 256)), seed=given.seed)
-    if given.val:
-        head.search(*given.val[:2])
+    head = _cache(data)
+    head.finetune(data.features, data.labels, epochs=math.ceil(STEPS / math.ceil(len(data.features) / 256)), seed=data.seed)
+    if data.val:
+        head.search(*data.val[:2])
     return lambda x, _: head.predict_logits(x)
 
 
-def _cache(given: Given) -> TipAdapter:
-    head = TipAdapter(1.0, 5.5, given.scale).fit(given.features, given.labels, given.text_weights)
-    if given.val:
-        return head.search(*given.val[:2])
-    head.alpha = trust(given, head.predict_logits(given.features) - zero_shot(given)(given.features, given.auxiliary))
+def _cache(data: FewShotInput) -> TipAdapter:
+    head = TipAdapter(1.0, 5.5, data.scale).fit(data.features, data.labels, data.text_weights)
+    if data.val:
+        return head.search(*data.val[:2])
+    head.alpha = fixed_weight(data, head.predict_logits(data.features) - zero_shot(data)(data.features, data.auxiliary))
     return head
 
 
-def gda(given: Given) -> Predict:
-    """Fixed: `trust` for alpha."""
-    head, zs = GDA().fit(given.features, given.labels, given.text_weights), zero_shot(given)
-    if given.val:
-        x, y, a = given.val
+def gda(data: FewShotInput) -> Predict:
+    """Fixed: `fixed_weight` for alpha."""
+    head, zs = GDA().fit(data.features, data.labels, data.text_weights), zero_shot(data)
+    if data.val:
+        x, y, a = data.val
         alpha = select_alpha(zs(x, a), head.predict_logits(x), y)
     else:
-        alpha = trust(given, head.predict_logits(given.features))
+        alpha = fixed_weight(data, head.predict_logits(data.features))
     return lambda x, a: ensemble_logits(zs(x, a), head.predict_logits(x), alpha)
 
 
-def clip_adapter(given: Given) -> Predict:
+def clip_adapter(data: FewShotInput) -> Predict:
     """Fixed: ratio 0.2, the one in the paper's code."""
     best, chosen = -1.0, None
-    for ratio in RATIOS if given.val else RATIOS[:1]:
-        head = CLIPAdapter(ratio, scale=given.scale, steps=STEPS, seed=given.seed).fit(given.features, given.labels, given.text_weights)
-        right = percent_right(head.predict_logits(given.val[0]), given.val[1]) if given.val else 0.0
+    for ratio in RATIOS if data.val else RATIOS[:1]:
+        head = CLIPAdapter(ratio, scale=data.scale, steps=STEPS, seed=data.seed).fit(data.features, data.labels, data.text_weights)
+        right = (head.predict_logits(data.val[0]).argmax(1) == data.val[1]).double().mean().item() if data.val else 0.0
         if right > best:
             best, chosen = right, head
     return lambda x, _: chosen.predict_logits(x)
 
 
-def amu(given: Given) -> Predict:
-    """The only method that sees the auxiliary features. Fixed: `trust` for alpha. Chosen: alpha, after training."""
-    head = AMU(scale=given.scale, centre=True, lr=5e-3, steps=100, seed=given.seed)  # as on the page amu_tuning
-    head.fit(given.features, given.auxiliary, given.labels, given.text_weights)
-    if given.val:
-        x, y, a = given.val
-        head.alpha = select_alpha(zero_shot(given)(x, a), head.bias(x, a), y, WEIGHTS)
+def amu(data: FewShotInput) -> Predict:
+    """The only method that sees the auxiliary features. Fixed: `fixed_weight` for alpha. Chosen: alpha, after training."""
+    head = AMU(scale=data.scale, centre=True, lr=5e-3, steps=100, seed=data.seed)  # as on the page amu_tuning
+    head.fit(data.features, data.auxiliary, data.labels, data.text_weights)
+    if data.val:
+        x, y, a = data.val
+        head.alpha = select_alpha(zero_shot(data)(x, a), head.bias(x, a), y, WEIGHTS)
     else:
-        head.alpha = trust(given, head.bias(given.features, given.auxiliary))
+        head.alpha = fixed_weight(data, head.bias(data.features, data.auxiliary))
     return head.predict_logits
 
 
-def coop(given: Given) -> Predict:
+def coop(data: FewShotInput) -> Predict:
     """One context for all classes, from the template's words; 50, 100 or 200 steps for 1, 2 to 4, or more shots. Nothing to choose."""
-    if given.prompt is None:
-        raise ClipkitError("coop needs Given.prompt, a function that makes a PromptLearner")
-    steps = 50 if given.shots < 1.5 else 100 if given.shots < 4.5 else 200  # the paper's epochs, here of all pictures at once
-    head = given.prompt().fit(given.features, given.labels, steps=steps, lr=0.01, optimizer="adam", seed=given.seed)
+    if data.prompt is None:
+        raise ClipkitError("coop needs FewShotInput.prompt, a function that makes a PromptLearner")
+    steps = 50 if data.shots < 1.5 else 100 if data.shots < 4.5 else 200  # the paper's epochs, here of all pictures at once
+    head = data.prompt().fit(data.features, data.labels, steps=steps, lr=0.01, optimizer="adam", seed=data.seed)
     return lambda x, _: head.predict_logits(x)
 
 
-def trust(given: Given, head_logits: Tensor) -> float:
+def fixed_weight(data: FewShotInput, head_logits: Tensor) -> float:
     """The weight of a head when nothing may be tried out: shots / 4 times the weight at which it varies as much as zero-shot.
 
     head_logits: (N, C) on the labelled pictures. At four shots a class both have an equal say, as in `PrototypeBlend`.
     """
-    return given.shots / 4 * equal_spread(zero_shot(given)(given.features, given.auxiliary), head_logits)
+    return data.shots / 4 * equal_spread(zero_shot(data)(data.features, data.auxiliary), head_logits)
 
 
-METHODS: dict[str, Callable[[Given], Predict]] = {
+METHODS: dict[str, Callable[[FewShotInput], Predict]] = {
     function.__name__: function
     for function in (
         zero_shot,

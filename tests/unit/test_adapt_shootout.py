@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from clipkit.adapt import TipAdapter
-from clipkit.adapt.shootout import CLOSED_FORM, METHODS, TRAINED, TUNED, Given, trust
+from clipkit.adapt.shootout import CLOSED_FORM, METHODS, TRAINED, TUNED, FewShotInput, fixed_weight
 from clipkit.errors import ClipkitError
 
 C, D = 5, 16
@@ -30,8 +30,10 @@ def problem():
     centres, other = unit(C, D, 0), unit(C, D, 1)
     y, y_val, y_test = (torch.arange(n) % C for n in (20, 10, 50))
     val = (near(centres, y_val, 3), y_val, near(other, y_val, 4))
-    given = Given(near(centres, y, 2), y, near(other, y, 5), normalize(centres + 1.2 * centres.roll(1, 0), dim=1), scale=20.0, val=val)
-    return given, near(centres, y_test, 6), near(other, y_test, 7), y_test
+    data = FewShotInput(
+        near(centres, y, 2), y, near(other, y, 5), normalize(centres + 1.2 * centres.roll(1, 0), dim=1), scale=20.0, val=val
+    )
+    return data, near(centres, y_test, 6), near(other, y_test, 7), y_test
 
 
 def test_every_method_is_of_one_kind():
@@ -41,66 +43,66 @@ def test_every_method_is_of_one_kind():
 
 @pytest.mark.parametrize("name", FAST)
 def test_labels_are_learnt_from(problem, name):
-    given, x, a, y = problem
-    right, zero_shot = ((METHODS[method](given)(x, a).argmax(1) == y).double().mean().item() for method in (name, "zero_shot"))
+    data, x, a, y = problem
+    right, zero_shot = ((METHODS[method](data)(x, a).argmax(1) == y).double().mean().item() for method in (name, "zero_shot"))
     assert zero_shot < 0.5 and (name == "zero_shot" or right > zero_shot)
 
 
 @pytest.mark.parametrize("name", FAST)
 def test_fixed_settings_do_not_look_at_further_pictures(problem, name):
-    given, x, a, _ = problem
-    wrong = replace(given, val=(given.val[0], given.val[1].flip(0), given.val[2]))
-    torch.testing.assert_close(METHODS[name](given.fixed())(x, a), METHODS[name](wrong.fixed())(x, a))
+    data, x, a, _ = problem
+    wrong = replace(data, val=(data.val[0], data.val[1].flip(0), data.val[2]))
+    torch.testing.assert_close(METHODS[name](data.fixed())(x, a), METHODS[name](wrong.fixed())(x, a))
     if name not in TUNED:  # and these never do
-        torch.testing.assert_close(METHODS[name](given)(x, a), METHODS[name](wrong)(x, a))
+        torch.testing.assert_close(METHODS[name](data)(x, a), METHODS[name](wrong)(x, a))
 
 
 @pytest.mark.parametrize("name", FAST)
 def test_the_same_seed_gives_the_same_logits(problem, name):
-    given, x, a, _ = problem
-    assert torch.equal(METHODS[name](given)(x, a), METHODS[name](given)(x, a))
+    data, x, a, _ = problem
+    assert torch.equal(METHODS[name](data)(x, a), METHODS[name](data)(x, a))
 
 
 def test_only_amu_sees_the_other_network(problem):
-    given, x, a, _ = problem
-    blind = replace(given.fixed(), auxiliary=unit(len(given.labels), D, 9))
+    data, x, a, _ = problem
+    blind = replace(data.fixed(), auxiliary=unit(len(data.labels), D, 9))
     for name in FAST:
-        same = torch.allclose(METHODS[name](given.fixed())(x, a), METHODS[name](blind)(x, unit(len(x), D, 10)))
+        same = torch.allclose(METHODS[name](data.fixed())(x, a), METHODS[name](blind)(x, unit(len(x), D, 10)))
         assert same == (name != "amu"), name
 
 
 def test_a_class_without_pictures_is_not_an_error_for_the_probe(problem):
-    given, x, a, _ = problem
-    rows = given.labels != 2
-    few = replace(given, features=given.features[rows], labels=given.labels[rows], auxiliary=given.auxiliary[rows]).fixed()
+    data, x, a, _ = problem
+    rows = data.labels != 2
+    few = replace(data, features=data.features[rows], labels=data.labels[rows], auxiliary=data.auxiliary[rows]).fixed()
     logits = METHODS["linear_probe"](few)(x, a)
     assert torch.isinf(logits[:, 2]).all() and torch.isfinite(logits[:, [0, 1, 3, 4]]).all()
 
 
 def test_trust_grows_with_shots_and_ignores_the_heads_own_scale(problem):
-    given, *_ = problem
-    head = torch.randn(len(given.labels), C, generator=torch.Generator().manual_seed(0))
-    assert given.shots == 4.0
-    assert trust(given, 10 * head) == pytest.approx(trust(given, head) / 10, rel=1e-5)
+    data, *_ = problem
+    head = torch.randn(len(data.labels), C, generator=torch.Generator().manual_seed(0))
+    assert data.shots == 4.0
+    assert fixed_weight(data, 10 * head) == pytest.approx(fixed_weight(data, head) / 10, rel=1e-5)
     twice = replace(
-        given,
-        **{name: getattr(given, name).repeat(2, *[1] * (getattr(given, name).ndim - 1)) for name in ("features", "labels", "auxiliary")},
+        data,
+        **{name: getattr(data, name).repeat(2, *[1] * (getattr(data, name).ndim - 1)) for name in ("features", "labels", "auxiliary")},
     )
-    assert trust(twice, head.repeat(2, 1)) == pytest.approx(2 * trust(given, head), rel=1e-5)
+    assert fixed_weight(twice, head.repeat(2, 1)) == pytest.approx(2 * fixed_weight(data, head), rel=1e-5)
 
 
 def test_tip_adapter_is_clipkits_with_the_chosen_settings(problem):
-    given, x, a, _ = problem
-    direct = TipAdapter(scale=20.0).fit(given.features, given.labels, given.text_weights).search(*given.val[:2])
-    assert torch.equal(METHODS["tip_adapter"](given)(x, a), direct.predict_logits(x))
+    data, x, a, _ = problem
+    direct = TipAdapter(scale=20.0).fit(data.features, data.labels, data.text_weights).search(*data.val[:2])
+    assert torch.equal(METHODS["tip_adapter"](data)(x, a), direct.predict_logits(x))
 
 
 def test_validation_pictures_can_be_trained_on_instead(problem):
-    given, *_ = problem
-    both = given.with_val()
+    data, *_ = problem
+    both = data.with_val()
     assert len(both.features) == 30 and both.val is None and both.shots == 6.0
-    assert torch.equal(both.labels[20:], given.val[1]) and torch.equal(both.auxiliary[20:], given.val[2])
-    assert given.fixed().with_val().val is None
+    assert torch.equal(both.labels[20:], data.val[1]) and torch.equal(both.auxiliary[20:], data.val[2])
+    assert data.fixed().with_val().val is None
 
 
 def test_material_is_cut_from_two_draws_of_the_same_pictures():
@@ -110,22 +112,22 @@ def test_material_is_cut_from_two_draws_of_the_same_pictures():
     model, other = load_model("nano", device="cpu").freeze(), load_model("nano-conv", device="cpu")
     ours, theirs = (draw(net, "digits", 0, shots=4, n_val=4, n_test=20) for net in (model, other))
     w = unit(10, ours.test[0].shape[1], 0)
-    given = Given.of(model, ours, theirs, w, 2, "fewshot_val")
-    assert given.shots == 2.0 and len(given.val[0]) == 20 and given.scale == pytest.approx(model.logit_scale.item())
-    assert torch.equal(given.labels, theirs.shots(2)[1]) and torch.equal(given.auxiliary, theirs.shots(2)[0])
-    assert Given.of(model, ours, theirs, w, 2, "fixed").val is None
-    assert len(Given.of(model, ours, theirs, w, 2, "full_val").val[0]) == 40
-    assert given.prompt().classnames == ours.classnames
+    data = FewShotInput.of(model, ours, theirs, w, 2, "fewshot_val")
+    assert data.shots == 2.0 and len(data.val[0]) == 20 and data.scale == pytest.approx(model.logit_scale.item())
+    assert torch.equal(data.labels, theirs.shots(2)[1]) and torch.equal(data.auxiliary, theirs.shots(2)[0])
+    assert FewShotInput.of(model, ours, theirs, w, 2, "fixed").val is None
+    assert len(FewShotInput.of(model, ours, theirs, w, 2, "full_val").val[0]) == 40
+    assert data.prompt().classnames == ours.classnames
     bare = replace(ours, templates=["{}"])  # no template has words to start from: random vectors
-    assert Given.of(model, bare, theirs, w, 2, "fixed").prompt().context.shape[0] == 4
+    assert FewShotInput.of(model, bare, theirs, w, 2, "fixed").prompt().context.shape[0] == 4
 
 
 def test_what_is_missing_is_told(problem):
-    given, *_ = problem
-    with pytest.raises(ClipkitError, match="needs Given.prompt"):
-        METHODS["coop"](given)
+    data, *_ = problem
+    with pytest.raises(ClipkitError, match="needs FewShotInput.prompt"):
+        METHODS["coop"](data)
     with pytest.raises(ClipkitError, match="of the same pictures"):
-        replace(given, auxiliary=given.auxiliary[1:])
+        replace(data, auxiliary=data.auxiliary[1:])
 
 
 def test_coop_moves_from_its_template_towards_the_labels():
@@ -138,6 +140,6 @@ def test_coop_moves_from_its_template_towards_the_labels():
     w = zeroshot_weights(model, names, ["a photo of a {}."])
     y = torch.arange(6) % 3
     x = normalize(w[(y + 1) % 3] + 0.1 * unit(6, w.shape[1], 0), dim=1)  # every picture looks like the next class
-    given = Given(x, y, x, w, model.logit_scale.item(), prompt=lambda: PromptLearner(model, names, template="a photo of a {}."))
-    before = torch.nn.functional.cross_entropy(METHODS["zero_shot"](given)(x, x), y)
-    assert torch.nn.functional.cross_entropy(METHODS["coop"](given)(x, x), y) < before - 0.1
+    data = FewShotInput(x, y, x, w, model.logit_scale.item(), prompt=lambda: PromptLearner(model, names, template="a photo of a {}."))
+    before = torch.nn.functional.cross_entropy(METHODS["zero_shot"](data)(x, x), y)
+    assert torch.nn.functional.cross_entropy(METHODS["coop"](data)(x, x), y) < before - 0.1
