@@ -1,16 +1,20 @@
-"""The arms that NoLA is compared with, on features and pixels that are there: two heads, clusters, two students."""
+"""The page nola: two heads from the same pseudolabels, a student that is checked on the way, and two of its pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from clipkit.adapt.nola import FeatureLabeller, TunedTower, confident_count, named_clusters, select_confident
+from clipkit.errors import ClipkitError
+from clipkit.lab.figures import figure
+from clipkit.lab.pictures import image_grid
 
 
-def two_heads(
+def train_labellers(
     probs: Tensor,
     clip: tuple[Tensor, Tensor],
     other: tuple[Tensor, Tensor],
@@ -25,25 +29,81 @@ def two_heads(
     Returns: test scores (M, C) by arm (clip_head, dino_head, named_clusters, the ceilings); the heads' logits (N, C).
     """
     rows, pseudo, _ = select_confident(probs, confident_count(len(probs), probs.shape[1], least=least))
-    heads = {name: FeatureLabeller(epochs=epochs) for name in ("clip_head", "dino_head")}
-    found, taught = {}, {}
-    for (name, head), (pool, test) in zip(heads.items(), (clip, other), strict=True):
-        head.fit(pool[rows], pseudo, probs.shape[1])
-        found[name], taught[name] = head.predict_logits(test), head.predict_logits(pool)
+    tests, pools, n_classes = {}, {}, probs.shape[1]
+    for network, (pool, test) in (("clip", clip), ("dino", other)):
+        head = FeatureLabeller(epochs=epochs).fit(pool[rows], pseudo, n_classes)
+        tests[f"{network}_head"], pools[f"{network}_head"] = head.predict_logits(test), head.predict_logits(pool)
         if truth is not None:
-            found[name.replace("head", "truth")] = FeatureLabeller(epochs=epochs).fit(pool, truth, probs.shape[1]).predict_logits(test)
+            tests[f"{network}_truth"] = FeatureLabeller(epochs=epochs).fit(pool, truth, n_classes).predict_logits(test)
     centres, names = named_clusters(other[0], probs)
-    found["named_clusters"] = names[torch.cdist(other[1], centres).argmin(1)]
-    return found, taught
+    tests["named_clusters"] = names[torch.cdist(other[1], centres).argmin(1)]
+    return tests, pools
 
 
-def watched(student: TunedTower, every: int, look: Callable[[TunedTower], tuple[float, ...]], **fit) -> list[tuple[float, ...]]:
-    """Fit a student and look at it after each `every` steps, and after the last. Returns what `look` saw."""
-    seen, steps = [], fit["steps"]
+def fit_with_checks(student: TunedTower, every: int, check: Callable[[TunedTower], tuple[float, ...]], **fit) -> list[tuple[float, ...]]:
+    """Fit a student and check it after each `every` steps, and after the last. Returns what `check` found."""
+    found, steps = [], fit["steps"]
 
     def after(step: int, tower: TunedTower) -> None:
         if (step + 1) % every == 0 or step + 1 == steps:
-            seen.append(look(tower))
+            found.append(check(tower))
 
     student.fit(**fit, after_step=after)
-    return seen
+    return found
+
+
+def neighbours(features: Tensor, labels: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
+    """(N, k) nearest other rows of unit features (N, D) by cosine, and (N,) the share of them with the row's own label.
+
+    Raises ClipkitError for fewer than k + 1 rows.
+    """
+    if len(features) <= k:
+        raise ClipkitError(f"{k} neighbours want at least {k + 1} pictures, got {len(features)}")
+    near = (features @ features.T).fill_diagonal_(-2).topk(k, dim=1).indices
+    return near, (labels[near] == labels[:, None]).float().mean(1)
+
+
+def draw_neighbours(data, features: Mapping[str, Tensor], labels: Tensor, k: int = 5, size: int | None = None) -> tuple[str, dict]:
+    """Show the picture on which the last network is most ahead of the first, and its neighbours for each, the last on top.
+
+    Arguments: data: N pictures; features: name of the network -> (N, D); labels (N,); size: to squeeze pictures to.
+    Returns: the picture's class, and for each network the percentage of neighbours of the right class over all pictures.
+    """
+    found = {name: neighbours(x, labels, k) for name, x in features.items()}
+    shares = [share for _, share in found.values()]
+    i = int((shares[-1] - shares[0]).argmax())
+    rows = {name: [i, *near[i].tolist()] for name, (near, _) in reversed(found.items())}
+    names = [data.classnames[int(c)] for c in labels]
+    titles = [f"for {name}:" if place == 0 else names[j] for name, row in rows.items() for place, j in enumerate(row)]
+    alt = f"A picture of the class {names[i]} and its nearest neighbours. "
+    alt += "; ".join(f"for {name}: {', '.join(names[j] for j in row[1:])}" for name, row in rows.items())
+    shown = data.subset(np.array([j for row in rows.values() for j in row]))
+    image_grid(list(shown.to_array(size)), titles, columns=k + 1, alt=alt)
+    return names[i], {name: 100 * share.mean().item() for name, (_, share) in found.items()}
+
+
+def draw_class_change(hits: Mapping[str, np.ndarray], labels: np.ndarray, names, title: str = "Class by class"):
+    """One column of points a class, sorted by the first arm: the first as a line, the last as dots, others as crosses.
+
+    Arguments: hits: name of the arm -> (N,) bool, right or not; labels (N,); names: of the classes.
+    Returns: DataFrame (classes that occur x arms) of percentages, sorted.
+    """
+    import pandas as pd
+
+    right = pd.DataFrame({arm: 100.0 * np.asarray(hit) for arm, hit in hits.items()})
+    table = right.groupby(np.asarray(labels)).mean().rename(index=lambda c: names[c])
+    first, *middle, last = table.columns
+    table = table.sort_values(first, kind="stable")
+    gain = table[last] - table[first]
+    alt = f"Accuracy of {len(table)} classes. From {first} to {last}, {int((gain > 0).sum())} gain and {int((gain < 0).sum())} lose; "
+    alt += f"the most {gain.idxmax()} ({gain.max():+.0f} points) and {gain.idxmin()} ({gain.min():+.0f})."
+    with figure(alt=alt, title=title, size=(6.4, 3.8)) as axes:
+        place = np.arange(len(table))
+        axes.vlines(place, table[first], table[last], color="0.75")
+        axes.plot(place, table[first], "-", color="black", label=first)
+        for arm in middle:
+            axes.plot(place, table[arm], "x", color="0.4", markersize=5, label=arm)
+        axes.plot(place, table[last], "o", color="#0072B2", markersize=5, label=last)
+        axes.set(xlabel=f"classes, the worst of “{first}” first", ylabel="accuracy, %", xticks=[])
+        axes.legend(loc="upper left")
+    return table

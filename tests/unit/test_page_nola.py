@@ -1,4 +1,4 @@
-"""What the NoLA page shows: neighbours and class changes by hand, the arms of its study on planted features."""
+"""The page nola: neighbours and class changes by hand, its arms on planted features."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,7 @@ from torch.nn import functional as F
 from clipkit import load_model
 from clipkit.adapt import TunedTower
 from clipkit.errors import ClipkitError
-from clipkit.lab.class_change import class_change
-from clipkit.lab.neighbours import neighbours
-from clipkit.studies.nola import two_heads, watched
+from clipkit.studies.nola import draw_class_change, fit_with_checks, neighbours, train_labellers
 
 
 def test_neighbours_by_hand():
@@ -23,7 +21,7 @@ def test_neighbours_by_hand():
 
 def test_class_change_by_hand():
     y = np.array([0, 0, 2, 2])
-    table = class_change(
+    table = draw_class_change(
         {"before": np.array([True, True, False, False]), "after": np.array([True, False, True, False])}, y, ["a", "b", "c"]
     )
     assert table.index.tolist() == ["c", "a"]  # the worst first; b does not occur
@@ -36,16 +34,16 @@ def test_the_better_features_make_the_better_labels():
     planted = lambda noise: torch.eye(4).repeat(1, 2)[y] + noise * torch.randn(120, 8, generator=g)  # noqa: E731
     good, bad = planted(0.2), planted(2.0)
     probs = (2 * (torch.eye(4)[y] + 0.4 * torch.randn(120, 4, generator=g))).softmax(1)  # text is right on most of the surest
-    found, taught = two_heads(probs[:80], (bad[:80], bad[80:]), (good[:80], good[80:]), truth=y[:80], least=5, epochs=30)
-    right = {arm: (logits.argmax(1) == y[80:]).float().mean().item() for arm, logits in found.items()}
+    tests, pools = train_labellers(probs[:80], (bad[:80], bad[80:]), (good[:80], good[80:]), truth=y[:80], least=5, epochs=30)
+    right = {arm: (logits.argmax(1) == y[80:]).float().mean().item() for arm, logits in tests.items()}
     assert set(right) == {"clip_head", "dino_head", "clip_truth", "dino_truth", "named_clusters"}
     assert right["dino_head"] > right["clip_head"] + 0.1 and right["dino_truth"] > 0.9
-    assert right["named_clusters"] > 0.9 and taught["dino_head"].shape == (80, 4)
+    assert right["named_clusters"] > 0.9 and pools["dino_head"].shape == (80, 4)
 
 
-def test_a_student_is_looked_at_on_the_way_and_at_the_end():
+def test_a_student_is_checked_on_the_way_and_at_the_end():
     clip = load_model("nano", device="cpu")
     student = TunedTower(clip, F.normalize(torch.randn(2, clip.embed_dim), dim=1), n=1)
     x, y = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 0, 1])
-    seen = watched(student, 2, lambda tower: (tower is student,), pixels=x, labels=y, steps=3, batch=2)
+    seen = fit_with_checks(student, 2, lambda tower: (tower is student,), pixels=x, labels=y, steps=3, batch=2)
     assert seen == [(True,), (True,)] and len(student.losses_) == 3
