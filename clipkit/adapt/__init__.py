@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "amu": ["AMU"],
         "cache": ["TipAdapter", "cache_logits"],
-        "caps": ["CapSAdapter", "build_support", "compare_keys"],
+        "caps": ["CapSAdapter", "build_support"],
         "clip_adapter": ["CLIPAdapter"],
         "cross_modal": ["CrossModalProbe", "wise"],
         "fusion": ["complementarity", "uncertainty_weight"],

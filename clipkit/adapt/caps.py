@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,45 +111,3 @@ class CapSAdapter(TipX):
         pictures, captions = ((self.keys_ @ keys.T)[apart] for keys in (self.keys_, self.captions_))
         gain = (pictures.std() / captions.std().clamp(min=1e-12)).item()
         return gain, pictures.mean().item() - gain * captions.mean().item()
-
-
-def compare_keys(
-    plan: Mapping[str, tuple[str, str, Sequence[float]]],
-    pictures: Mapping[str, Tensor],
-    captions: Mapping[str, Tensor],
-    labels: Tensor,
-    text_weights: Tensor,
-    test: tuple[Tensor, Tensor],
-    val: tuple[Tensor, Tensor] | None = None,
-    scale: float = 100.0,
-    per_class: int | None = None,
-    **adapter: Any,
-) -> dict[str, float]:
-    """Percent right of one CapS-Adapter for each arm of a plan, on the same test pictures.
-
-    Args:
-        plan: arm -> (kind of pictures, kind of captions, deltas to choose from); (0.0,) is Tip-X. An arm whose kinds
-            are not there is left out.
-        pictures, captions: kind -> (M, D) features in the order of `labels` (M,). test, val: (features, labels).
-        val: where alpha, beta, gamma and delta are chosen. None: alpha = gamma = scale / 100, beta 5.5, the middle delta.
-        per_class: keep the first so many keys of each class. adapter: further arguments of `CapSAdapter`.
-
-    Returns: arm -> percent right, and, with `val`, "gap ARM": validation less test, and "delta ARM": the chosen one.
-    """
-    rows = slice(None)
-    if per_class is not None:
-        order = labels.argsort(stable=True)
-        turn = torch.arange(len(labels), device=labels.device) - torch.searchsorted(labels[order], labels[order])
-        rows = order[turn < per_class]
-    found: dict[str, float] = {}
-    for arm, (kind, text, deltas) in plan.items():
-        if kind not in pictures or text not in captions:
-            continue
-        head = CapSAdapter(scale / 100, 5.5, scale / 100, float(np.median(deltas)), scale=scale, **adapter)
-        head.fit(pictures[kind][rows], captions[text][rows], labels[rows], text_weights)
-        if val is not None:
-            head.search(*val, deltas=deltas)
-        found[arm] = percent_right(head.predict_logits(test[0]), test[1])
-        if val is not None:
-            found |= {f"gap {arm}": head.chosen_["validation"] - found[arm], f"delta {arm}": head.delta}
-    return found

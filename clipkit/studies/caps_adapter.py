@@ -1,54 +1,45 @@
-"""The world as target domain and as generator: pictures of one style and place, features of pictures drawn from texts."""
+"""The page caps_adapter: the world as target domain and as generator, and captioners of pictures whose class is known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit.studies.caps_adapter_captioners import ProbeCaptioner
+from clipkit.adapt.caps import build_support
+from clipkit.datasets import load_dataset
+from clipkit.errors import ClipkitError, unknown
+from clipkit.features.draws import draw
+from clipkit.world import STYLES, WorldSpec, describe, draw_texts, render, sample_scenes
+from clipkit.world.drawing import attributes_of
 
 # Five domains: every style but the two with ordinary outlines and colours, each in a place of its own.
 STYLE_SHIFTS: Mapping[str, str] = {"sketch": "night", "pastel": "snow", "pixel": "city", "blueprint": "sea", "negative": "desert"}
+PLACES = (
+    "on grass", "in a forest", "in the water", "in the sky", "on a road", "in a city", "indoors", "in the snow", "on sand",
+    "against a plain background",
+)  # fmt: skip
+# Questions that any photograph of a thing can be asked.
+PHOTO_QUESTIONS: Mapping[str, Mapping[str, str]] = {
+    "view": {
+        f"a {v}": f"a {v} of a {{}}" for v in ("close-up photo", "photo taken from far away", "blurry photo", "dark photo", "bright photo")
+    },
+    "colour": {c: f"a photo of a {c} {{}}" for c in ("red", "orange", "yellow", "green", "blue", "brown", "grey", "white", "black")},
+    "place": {p: f"a photo of a {{}} {p}" for p in PLACES},
+}
 
 
-def domain_pictures(model, split: str, style: str, seed: int, **options) -> tuple[Tensor, Tensor, object]:
-    """One object a picture in one style, before the background that STYLE_SHIFTS gives it, sorted by class.
+def photo_sentence(name: str, read: Mapping[str, str]) -> str:
+    """What PHOTO_QUESTIONS found, as a caption.
 
-    The scenes of a seed are the same in every style but for the background: domains are paired.
-
-    Args:
-        options: of `load_dataset("world", ...)`: n or per_class, categories, narrow.
-
-    Returns: features (N, D), labels (N,) int64, Scenes.
+    >>> photo_sentence("cat", {"view": "a dark photo", "colour": "black", "place": "on grass"})
+    'a dark photo of a black cat on grass.'
     """
-    from clipkit.datasets import load_dataset
-    from clipkit.world import render
-
-    data = load_dataset("world", split, seed=seed, styles=(style,), captions=(), **options)
-    order = np.argsort(data.labels, kind="stable")
-    scenes = data.scenes[order].replace(background=STYLE_SHIFTS[style])
-    return model.image_features(render(scenes).images), torch.as_tensor(data.labels[order]), scenes
-
-
-def drawn_features(model, texts: Sequence[str], seed: int, garble: float = 0.0) -> Tensor:
-    """Features (N, D) of one picture drawn for each text; see `clipkit.world.draw_texts`."""
-    from clipkit.world import draw_texts, render
-
-    return model.image_features(render(draw_texts(texts, seed, garble)).images)
-
-
-def style_captioner(model, n: int, seed: int = 2024) -> ProbeCaptioner:
-    """A captioner for pictures of one object, learnt on n described pictures of all seven styles and all backgrounds."""
-    from clipkit.world import STYLES, WorldSpec, render, sample_scenes
-    from clipkit.world.drawing import attributes_of
-
-    corpus = sample_scenes(WorldSpec(max_objects=1, styles=STYLES), n, seed)
-    return ProbeCaptioner(world_sentence).fit(model.image_features(render(corpus).images), attributes_of(corpus))
+    return f"{read['view']} of a {read['colour']} {name} {read['place']}."
 
 
 def world_sentence(name: str, read: Mapping[str, str]) -> str:
@@ -57,9 +48,141 @@ def world_sentence(name: str, read: Mapping[str, str]) -> str:
     >>> world_sentence("cat", {"colour": "red", "background": "snow", "style": "sketch"})
     'a red cat in the snow, pencil sketch'
     """
-    from clipkit.world import describe
-
     return describe(name, **read)
+
+
+class _Captioner:
+    """What both share: `read` gives attributes, the sentence is the caller's."""
+
+    sentence: Callable[[str, Mapping[str, str]], str]
+
+    def __call__(self, features: Tensor, names: Sequence[str], prompt: str = "") -> list[str]:
+        """One caption for each of (N, D) picture features of the classes `names`; before it the prompt, filled, if there is one."""
+        starts = [f"{prompt.replace('{}', name)}. " if prompt else "" for name in names]
+        return [start + self.sentence(name, row) for start, name, row in zip(starts, names, self.read(features, names), strict=True)]
+
+
+class ReadoutCaptioner(_Captioner):
+    """One zero-shot question for each attribute, the answers in a sentence.
+
+    Args:
+        model: a DualEncoder; only its text tower is used, once.
+        classnames: C names.
+        questions: attribute -> answer -> template with {} for the class name. An answer is told from its rivals by
+            the cosine of the picture to its filled template.
+        sentence: (class name, {attribute: answer}) -> caption.
+
+    The class is taken as given, as in arXiv:2405.16591, where the pictures to caption are sorted into folders. What
+    the captioner says of a picture is what the model itself sees there; no truth enters.
+    """
+
+    def __init__(self, model, classnames: Sequence[str], questions: Mapping[str, Mapping[str, str]], sentence: Callable):
+        if not questions or not len(classnames):
+            raise ClipkitError("a captioner needs at least one class name and one question")
+        for attribute, answers in questions.items():
+            if not answers or any("{}" not in template for template in answers.values()):
+                raise ClipkitError(f"question {attribute!r} needs answers whose templates have {{}} where the class name goes")
+        self.classnames, self.questions, self.sentence = list(classnames), questions, sentence
+        texts = [t.replace("{}", name) for answers in questions.values() for name in classnames for t in answers.values()]
+        sizes = [len(answers) for answers in questions.values()]
+        parts = model.text_features(texts).split([len(classnames) * size for size in sizes])
+        self._weights = [part.view(len(classnames), size, -1) for part, size in zip(parts, sizes, strict=True)]  # (C, V, D) each
+
+    def read(self, features: Tensor, names: Sequence[str]) -> list[dict[str, str]]:
+        """The answer to every question for (N, D) picture features of the classes `names` (N of them).
+
+        Raises ClipkitError: NaN, another number of names, a name that is no class of this captioner.
+        """
+        features = _checked(features, names)
+        place = {name: i for i, name in enumerate(self.classnames)}
+        if odd := [name for name in names if name not in place]:
+            raise unknown("class", odd[0], self.classnames)
+        rows, columns = torch.tensor([place[name] for name in names]), {}
+        for (attribute, answers), weights in zip(self.questions.items(), self._weights, strict=True):
+            best = torch.einsum("nd,nvd->nv", features.to(weights), weights[rows]).argmax(1)
+            columns[attribute] = [list(answers)[i] for i in best.tolist()]
+        return _rows(columns)
+
+
+class ProbeCaptioner(_Captioner):
+    """One logistic regression for each attribute, learnt from a corpus of described pictures; the answers in a sentence.
+
+    Stands for a captioning model that was trained elsewhere. It can name what its corpus shows, whether or not the
+    text tower of the image–text model has a word for it.
+
+    Args:
+        strength: scikit-learn's C on standardised features. sentence: as for `ReadoutCaptioner`.
+
+    Attributes after `fit`: attributes_, the names it reads.
+    """
+
+    def __init__(self, sentence: Callable[[str, Mapping[str, str]], str], strength: float = 0.1):
+        if not strength > 0:
+            raise ClipkitError(f"strength must be positive, got {strength}")
+        self.sentence, self.strength = sentence, strength
+
+    def fit(self, features: Tensor, attributes: Mapping[str, Sequence[str]]) -> ProbeCaptioner:
+        """Learn from (N, D) picture features and N words for each attribute.
+
+        Raises ClipkitError: NaN, another number of words, no attribute.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        if not attributes:
+            raise ClipkitError("a captioner needs at least one attribute to learn")
+        self._probes = {}
+        for name, words in attributes.items():
+            x = _checked(features, words).double().cpu().numpy()
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=self.strength, max_iter=1000))
+            self._probes[name] = words[0] if len(set(words)) == 1 else model.fit(x, list(words))  # one word only: always that
+        self.attributes_ = list(attributes)
+        return self
+
+    def read(self, features: Tensor, names: Sequence[str]) -> list[dict[str, str]]:
+        """The most probable word of every attribute for (N, D) picture features; the class `names` do not enter."""
+        if not hasattr(self, "_probes"):
+            raise ClipkitError("this captioner is not fitted: call fit(features, attributes) first")
+        x = _checked(features, names).double().cpu().numpy()
+        return _rows({a: [p] * len(x) if isinstance(p, str) else [str(word) for word in p.predict(x)] for a, p in self._probes.items()})
+
+
+def _rows(columns: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _checked(features: Tensor, names: Sequence[str]) -> Tensor:
+    if features.ndim != 2 or not torch.isfinite(features).all():
+        raise ClipkitError("a captioner takes finite features (N, D); NaN or another shape was given: extract them again")
+    if len(names) != len(features):
+        raise ClipkitError(f"{len(features)} pictures but {len(names)} words or class names: give one for each")
+    return features
+
+
+def train_style_captioner(model, n: int, seed: int = 2024) -> ProbeCaptioner:
+    """A captioner for pictures of one object, learnt on n described pictures of all seven styles and all backgrounds."""
+    corpus = sample_scenes(WorldSpec(max_objects=1, styles=STYLES), n, seed)
+    return ProbeCaptioner(world_sentence).fit(model.image_features(render(corpus).images), attributes_of(corpus))
+
+
+def domain_pictures(model, split: str, style: str, seed: int, **options) -> tuple[Tensor, Tensor, object]:
+    """One object a picture in one style, before the background that STYLE_SHIFTS gives it, sorted by class.
+
+    The scenes of a seed are the same in every style but for the background: domains are paired.
+
+    Args: options: of `load_dataset("world", ...)`: n or per_class, categories, narrow.
+    Returns: features (N, D), labels (N,) int64, Scenes.
+    """
+    data = load_dataset("world", split, seed=seed, styles=(style,), captions=(), **options)
+    order = np.argsort(data.labels, kind="stable")
+    scenes = data.scenes[order].replace(background=STYLE_SHIFTS[style])
+    return model.image_features(render(scenes).images), torch.as_tensor(data.labels[order]), scenes
+
+
+def draw_features(model, texts: Sequence[str], seed: int, garble: float = 0.0) -> Tensor:
+    """Features (N, D) of one picture drawn for each text; see `clipkit.world.draw_texts`."""
+    return model.image_features(render(draw_texts(texts, seed, garble)).images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,56 +199,40 @@ class DomainTask:
     train: tuple[Tensor, Tensor]
     val: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
-    truth: dict[str, list[str]]
-    pictures: dict[str, Tensor]
-    texts: dict[str, list[str]]
+    truth: dict[str, list[str]] = field(default_factory=dict)
+    pictures: dict[str, Tensor] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
 
 
-def domain_task(
-    model,
-    style: str,
-    seed: int,
-    classnames: Sequence[str],
-    tellers: Mapping[str, Callable],
-    *,
-    m: int,
-    n_val: int,
-    n_test: int,
-    garble: float = 0.0,
-    prompt: str = "a photo of a {}",
-    **options,
+def draw_domain(
+    model, style: str, seed: int, captioners: Mapping[str, Callable], sizes: tuple[int, int, int], garble: float = 0.0, **classes
 ) -> DomainTask:
-    """Draw a domain, caption its training pictures, and draw supports of m pictures a class from the captions.
+    """Draw a domain, caption its training pictures, and draw supports of as many pictures a class from the captions.
 
     Args:
-        tellers: kind of support -> captioner (see `build_support`). Each caption begins with the prompt.
-            Further kinds: "garbled", the first teller's captions drawn by a generator that garbles; "true_caption",
-            captions that tell the truth; "class_name", pictures drawn from the prompt alone, the same in every domain.
-        m, n_val: training and validation pictures a class. n_test: test pictures. options: as for `domain_pictures`.
+        captioners: kind of support -> captioner (see `build_support`). Each caption begins with "a photo of a NAME".
+            Further kinds: "garbled", the first captioner's captions drawn by a generator that garbles; "true_caption",
+            captions that tell the truth; "class_name", pictures drawn from that beginning alone, the same in every domain.
+        sizes: training and validation pictures a class, test pictures. classes: `categories` and `narrow` of the world.
     """
-    from clipkit.adapt import build_support
-    from clipkit.world.drawing import attributes_of
-
+    m, n_val, n_test = sizes
     (x, y, scenes), val, test = (
-        domain_pictures(model, split, style, seed, **size, **options)
+        domain_pictures(model, split, style, seed, **size, **classes)
         for split, size in (("train", {"per_class": m}), ("val", {"per_class": n_val}), ("test", {"n": n_test}))
     )
-    truth = attributes_of(scenes)
-    names = [classnames[i] for i in y]
-    told = [world_sentence(name, dict(zip(truth, words, strict=True))) for name, *words in zip(names, *truth.values(), strict=True)]
-    every = {**tellers, "garbled": next(iter(tellers.values())), "true_caption": lambda *_: told}
-    pictures, texts = {}, {}
-    for kind, teller in every.items():
-        pen = partial(drawn_features, model, seed=seed, garble=garble if kind == "garbled" else 0.0)
-        pictures[kind], texts[kind], _ = build_support(teller, pen, x, y, classnames, m, f"{prompt}. ")
+    truth, names = attributes_of(scenes), [classes["categories"][i] for i in y]
+    true = [world_sentence(name, read) for name, read in zip(names, _rows(truth), strict=True)]
+    every = {**captioners, "garbled": next(iter(captioners.values())), "true_caption": lambda *_: true}
+    pictures, texts, prompt = {}, {}, "a photo of a {}"
+    for kind, captioner in every.items():
+        generator = partial(draw_features, model, seed=seed, garble=garble if kind == "garbled" else 0.0)
+        pictures[kind], texts[kind], _ = build_support(captioner, generator, x, y, classes["categories"], m, f"{prompt}. ")
     texts["class_name"] = [prompt.replace("{}", name) for name in names]
-    pictures["class_name"] = drawn_features(model, texts["class_name"], seed)
+    pictures["class_name"] = draw_features(model, texts["class_name"], seed)
     return DomainTask((x, y), val[:2], test[:2], truth, pictures, texts)
 
 
-def folder_task(model, dataset: str, seed: int, *, m: int, n_val: int, n_test: int) -> DomainTask:
-    """The same of a data set of pictures (see `clipkit.features.samples.draw`): nothing is drawn."""
-    from clipkit.features.samples import draw
-
-    data = draw(model, dataset, seed, shots=m, n_val=n_val, n_test=n_test)
-    return DomainTask(data.shots(m), data.val, data.test, {}, {}, {})
+def load_photographs(model, dataset: str, seed: int, sizes: tuple[int, int, int]) -> DomainTask:
+    """The same of a data set of pictures (see `clipkit.features.draws.draw`): nothing is drawn."""
+    data = draw(model, dataset, seed, *sizes)
+    return DomainTask(data.shots(sizes[0]), data.val, data.test)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clipkit.adapt import CapSAdapter, TipAdapter, TipX, build_support, compare_keys
-from clipkit.adapt.tip_x import kl_divergence, log_signatures
+from clipkit.adapt import CapSAdapter, TipAdapter, TipX, build_support, kl_affinity
 from clipkit.errors import ClipkitError
 
 
@@ -86,22 +85,6 @@ def test_few_keys_are_not_standardised_and_a_missing_class_gets_no_votes():
 def test_bad_input_is_said(call, message):
     with pytest.raises(ClipkitError, match=message):
         call()
-
-
-def test_compare_keys_equals_one_adapter_at_a_time():
-    val, test, deltas = (unit(12, 5, 8), torch.arange(12) % 3), (unit(20, 5, 9), torch.arange(20) % 3), (0.0, 0.5)
-    pictures, captions = {"drawn": K, "real": unit(9, 5, 10)}, {"text": T}
-    plan = {"a": ("drawn", "text", deltas), "b": ("real", "text", (0.0,)), "c": ("drawn", "nothing", deltas), "d": ("none", "text", deltas)}
-    found = compare_keys(plan, pictures, captions, Y, W, test, val, scale=20.0)
-    assert set(found) == {"a", "gap a", "delta a", "b", "gap b", "delta b"}
-    head = CapSAdapter(scale=20.0).fit(K, T, Y, W).search(*val, deltas=deltas)
-    right = 100 * (head.predict_logits(test[0]).argmax(1) == test[1]).double().mean().item()
-    assert found["a"] == right and found["delta a"] == head.delta and found["gap a"] == head.chosen_["validation"] - right
-    tip = TipX(scale=20.0).fit(pictures["real"], Y, W).search(*val)
-    assert found["b"] == 100 * (tip.predict_logits(test[0]).argmax(1) == test[1]).double().mean().item()
-    fixed = CapSAdapter(0.2, 5.5, 0.2, 0.25, scale=20.0).fit(K[:3], T[:3], Y[:3], W).predict_logits(test[0]).argmax(1)  # one key a class
-    few = compare_keys({"a": plan["a"]}, pictures, captions, Y, W, test, scale=20.0, per_class=1)
-    assert few == {"a": 100 * (fixed == test[1]).double().mean().item()}
 
 
 def told(images, names):
