@@ -1,13 +1,10 @@
-"""One task in one of the three settings of limited labels: the methods that may be tried on it, and how they are scored.
-
-Takes features and text weights; knows no model. A prompt comes in as a function `tune(x, y, weights, steps)`.
-"""
+"""The page pseudolabel_prompts: three settings of limited labels, the methods that are tried in each, and how they are scored."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,30 +14,93 @@ from clipkit.adapt.gmm import gmm_em
 from clipkit.adapt.prototypes import PrototypeBlend
 from clipkit.adapt.pseudolabels import balanced_assignment, balanced_confident, confident, pseudolabel_rounds, schedule
 from clipkit.adapt.visual_prompts import VisualPrompts
-from clipkit.checks import features as checked
-from clipkit.errors import ClipkitError
-from clipkit.metrics import percent_right
-from clipkit.studies.pseudolabel_prompts_settings import LimitedLabels, harmonic_accuracy, limited_labels
+from clipkit.errors import ClipkitError, unknown
+from clipkit.features.draws import turns
+from clipkit.features.pictures import Pictures
+from clipkit.lab.palette import label, looks
 from clipkit.zeroshot import zeroshot_logits, zeroshot_weights
 
-if TYPE_CHECKING:
-    from clipkit.features.samples import Pictures
+SETTINGS = ("semi_supervised", "transductive", "unsupervised")
+
+
+@dataclass(frozen=True, eq=False)
+class LimitedLabels:
+    """One setting on one pool of pictures.
+
+    Attributes:
+        labelled: (L,) rows of the pool whose labels are known; L may be 0.
+        unlabelled: (U,) rows whose labels are hidden.
+        classes: (A,) labels an unlabelled picture can have: all, or the unseen ones in the transductive setting.
+        seen: (C,) bool, classes with labels.
+    """
+
+    labelled: Tensor
+    unlabelled: Tensor
+    classes: Tensor
+    seen: Tensor
+
+
+def limit_labels(labels: Tensor, setting: str, n_classes: int, shots: int = 2, seen_share: float = 0.62, seed: int = 0) -> LimitedLabels:
+    """Hide labels (N,) of a pool, given in random order, as a setting of the paper does.
+
+    - "semi_supervised": the first `shots` of each class keep theirs.
+    - "transductive": a random `seen_share` of the classes (at least one class stays unseen, and one seen) keep all; the
+      unlabelled pictures are those of the other classes, and it is known that they are.
+    - "unsupervised": all are hidden.
+
+    Raises ClipkitError: an unknown setting, a label out of range, one class only in the transductive setting, no picture left.
+    Source: arXiv:2306.01669, section 3.1; 2 labels a class and 62 % of the classes are its numbers.
+    """
+    if setting not in SETTINGS:
+        raise unknown("setting", setting, SETTINGS)
+    labels = torch.as_tensor(labels).long().cpu()
+    if not len(labels) or labels.min() < 0 or labels.max() >= n_classes:
+        raise ClipkitError(f"labels must be some of 0 … {n_classes - 1}, at least one")
+    seen = torch.full((n_classes,), setting != "unsupervised")
+    known, classes = seen[labels], torch.arange(n_classes)
+    if setting == "semi_supervised":
+        known = torch.as_tensor(turns(labels.numpy()) < shots)
+    elif setting == "transductive":
+        if n_classes < 2:
+            raise ClipkitError("the transductive setting needs at least two classes, one seen and one unseen")
+        count = min(max(1, math.floor(seen_share * n_classes + 0.5)), n_classes - 1)
+        seen[torch.as_tensor(np.random.default_rng(seed).permutation(n_classes)[count:])] = False
+        known, classes = seen[labels], (~seen).nonzero().flatten()
+    if known.all():
+        raise ClipkitError(f"every picture has a label in the {setting} setting; give more pictures a class or fewer shots")
+    return LimitedLabels(known.nonzero().flatten(), (~known).nonzero().flatten(), classes, seen)
+
+
+def harmonic_accuracy(predicted: Tensor, labels: Tensor, seen: Tensor) -> float:
+    """Percent right: harmonic mean of seen and unseen classes' pictures where there are both, else plain accuracy.
+
+    >>> harmonic_accuracy(torch.tensor([0, 0, 1, 0]), torch.tensor([0, 0, 1, 1]), torch.tensor([True, False]))
+    66.66666666666667
+
+    Args: predicted, labels: (N,). seen: (C,) bool.
+    Source: arXiv:2306.01669, section 4 (transductive results).
+    """
+    right, first = (predicted == labels).double(), seen.to(labels.device)[labels]
+    if not first.any() or first.all():
+        return 100 * right.mean().item()
+    a, b = right[first].mean().item(), right[~first].mean().item()
+    return 100 * 2 * a * b / (a + b) if a + b else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Labelled pictures, hidden ones with what zero-shot says about them, and test pictures.
+    """Labelled pictures, unlabelled ones with what zero-shot says about them, and test pictures.
 
     Attributes:
-        split: which classes are seen and which a hidden picture can have.
-        known: (features, labels) or None. hidden: (U, D). truth: (U,), for scoring only.
+        split: which classes are seen and which an unlabelled picture can have.
+        labelled: (features, labels) or None. unlabelled: (U, D). truth: (U,), for scoring only.
         probs: (U, C), zero-shot, zero outside `split.classes`. test: (features, labels).
         text_weights: (C, D). scale: the model's logit scale.
     """
 
     split: LimitedLabels
-    known: tuple[Tensor, Tensor] | None
-    hidden: Tensor
+    labelled: tuple[Tensor, Tensor] | None
+    unlabelled: Tensor
     truth: Tensor
     probs: Tensor
     test: tuple[Tensor, Tensor]
@@ -51,15 +111,14 @@ class Problem:
     def of(
         cls, pool: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], split: LimitedLabels, text_weights: Tensor, scale: float
     ) -> Problem:
-        """From features and labels of a pool, split by `limited_labels`. Raises ClipkitError: shapes that do not match, NaN."""
-        x, y = checked(pool[0], "pool features"), pool[1]
+        """From features and labels of a pool, split by `limit_labels`. Raises ClipkitError: a pool of another size than the split's."""
+        x, y = pool
         if len(split.labelled) + len(split.unlabelled) != len(x) or len(y) != len(x):
             raise ClipkitError(f"a pool of {len(x)} features and {len(y)} labels does not fit the split; split these labels")
-        known = (x[split.labelled], y[split.labelled]) if len(split.labelled) else None
-        hidden = x[split.unlabelled]
+        labelled = (x[split.labelled], y[split.labelled]) if len(split.labelled) else None
         closed = torch.full((len(text_weights),), -torch.inf).index_fill(0, split.classes, 0.0).to(x)
-        probs = (zeroshot_logits(hidden, text_weights, scale) + closed).softmax(1)
-        return cls(split, known, hidden, y[split.unlabelled], probs, test, text_weights, float(scale))
+        probs = (zeroshot_logits(x[split.unlabelled], text_weights, scale) + closed).softmax(1)
+        return cls(split, labelled, x[split.unlabelled], y[split.unlabelled], probs, test, text_weights, float(scale))
 
     def score(self, logits: Tensor) -> float:
         """Percent right on the test pictures; the harmonic mean over seen and unseen classes where there are both."""
@@ -70,19 +129,19 @@ class Problem:
         return zeroshot_logits(self.test[0], self.text_weights, self.scale)
 
 
-def training_free(problem: Problem, n_iter: int = 1) -> dict[str, Tensor]:
+def fit_closed_forms(problem: Problem, n_iter: int = 1) -> dict[str, Tensor]:
     """Test logits of rivals that train nothing; all but the first learn from the same pictures as the method.
 
     - "template_ensemble": zero-shot.
-    - "balanced_means": hidden pictures get labels by `balanced_assignment`; class means, blended with the text weights.
+    - "balanced_means": unlabelled pictures get labels by `balanced_assignment`; class means, blended with the text weights.
     - "gaussian_mixture": `gmm_em` from the zero-shot posteriors, given labels kept fixed.
     """
     p, allowed = problem, problem.split.classes
-    y = allowed[balanced_assignment(p.probs[:, allowed].clamp(min=1e-30).log()).argmax(1).cpu()].to(p.truth)
-    x = p.hidden if p.known is None else torch.cat([p.known[0], p.hidden])
-    y = y if p.known is None else torch.cat([p.known[1], y])
+    x, y = p.unlabelled, allowed[balanced_assignment(p.probs[:, allowed].clamp(min=1e-30).log()).argmax(1).cpu()].to(p.truth)
+    if p.labelled is not None:
+        x, y = torch.cat([p.labelled[0], x]), torch.cat([p.labelled[1], y])
     means = PrototypeBlend(p.scale).fit(x, y, p.text_weights)
-    mixture = gmm_em(p.hidden, p.probs, n_iter=n_iter, labelled=p.known, classes=allowed)
+    mixture = gmm_em(p.unlabelled, p.probs, n_iter=n_iter, labelled=p.labelled, classes=allowed)
     heads = {"balanced_means": means, "gaussian_mixture": mixture}
     return {"template_ensemble": p.zero_shot(), **{arm: head.predict_logits(p.test[0]) for arm, head in heads.items()}}
 
@@ -94,29 +153,48 @@ def self_train(
 
     Args:
         fit: fit(x, y, weights, share) -> a learner; `share` is this round's part of the training, 1 over their number.
-        strategy, rounds, k: see `schedule`. threshold: take every hidden picture that is so sure, instead of K a class.
+        strategy, rounds, k: see `schedule`. threshold: take every unlabelled picture that is so sure, instead of K a class.
     """
     p, allowed, tested = problem, problem.split.classes, []
-    ks = schedule(strategy, len(p.hidden), len(allowed), rounds, k)
+    ks = schedule(strategy, len(p.unlabelled), len(allowed), rounds, k)
 
-    def round_(x: Tensor, y: Tensor, weights: Tensor, i: int):
+    def fit_round(x: Tensor, y: Tensor, weights: Tensor, i: int):
         learner = fit(x, y, weights, 1 / len(ks))
         tested.append(learner.predict_logits(p.test[0]))
         return learner
 
     select = None if threshold is None else lambda f, k: confident(f, threshold, allowed, at_least=len(allowed))
-    _, done = pseudolabel_rounds(round_, p.hidden, p.probs, ks, p.known, allowed, select)
+    _, done = pseudolabel_rounds(fit_round, p.unlabelled, p.probs, ks, p.labelled, allowed, select)
     return tested, [100 * (r.labels == p.truth[r.rows]).float().mean().item() for r in done]
 
 
-def by_round(problem: Problem, arm: str, tested: Sequence[Tensor], right: Sequence[float]) -> dict[str, float]:
-    """`self_train`'s result as numbers: {arm: last score, "arm:1": score after round 1 …, "arm:right:1": its labels' accuracy …}."""
-    scores = [problem.score(logits) for logits in tested]
-    rows = {f"{arm}:{i}": score for i, score in enumerate(scores, 1)} | {f"{arm}:right:{i}": share for i, share in enumerate(right, 1)}
-    return {arm: scores[-1], **rows}
+def self_train_visual(
+    model, pictures: Pictures, shots: int, steps: int, seed: int = 0, rounds: int = 3, n: int = 8, batch: int = 16
+) -> dict[str, float]:
+    """Growing rounds with prompts in the picture tower, semi-supervised: percent right before and after.
+
+    Args:
+        model: a DualEncoder with a ViT. pictures: from `draw_pictures`; pool in random order.
+        shots: labels a class. steps: of all rounds together (Adam, rate 0.02). rounds, n, batch: rounds, prompts, pictures a step.
+
+    Returns: {"visual_prompt": …, "template_ensemble": …}; the prompts start from the mean patch of the labelled pictures.
+    """
+    (x, y), test, scale = pictures.pool, pictures.test, model.logit_scale.item()
+    text_weights = zeroshot_weights(model, pictures.classnames, pictures.templates)
+    split = limit_labels(y, "semi_supervised", len(text_weights), shots)
+    labelled, unlabelled = (x[split.labelled], y[split.labelled]), x[split.unlabelled]
+    prompts = VisualPrompts(model, n, start=labelled[0], seed=seed)
+
+    def fit(x: Tensor, y: Tensor, weights: Tensor, i: int) -> VisualPrompts:
+        return prompts.fit(x, y, text_weights, weights, steps=max(1, steps // rounds), lr=0.02, batch=batch, optimizer="adam")
+
+    before = [zeroshot_logits(model.image_features(part), text_weights, scale) for part in (unlabelled, test[0])]
+    pseudolabel_rounds(fit, unlabelled, before[0].softmax(1), schedule("grip", len(unlabelled), len(text_weights), rounds), labelled)
+    after = {"visual_prompt": prompts.predict_logits(test[0]).cpu(), "template_ensemble": before[1]}
+    return {arm: 100 * (logits.argmax(1) == test[1]).float().mean().item() for arm, logits in after.items()}
 
 
-def surest(probs: Tensor, truth: Tensor, names: Sequence[str], k: int = 6) -> tuple[list[int], list[str], float]:
+def most_confident(probs: Tensor, truth: Tensor, names: Sequence[str], k: int = 6) -> tuple[list[int], list[str], float]:
     """For a picture of the idea: rows and captions of the K surest of two classes, and the percentage right of all K a class.
 
     The two classes are those whose K pseudolabels are nearest to two thirds right, so that hits and misses can be seen.
@@ -129,39 +207,11 @@ def surest(probs: Tensor, truth: Tensor, names: Sequence[str], k: int = 6) -> tu
     return [r for r, _ in lines], captions, 100 * (truth[rows] == guess).float().mean().item()
 
 
-def visual_self_train(
-    model, pictures: Pictures, shots: int, steps: int, seed: int = 0, rounds: int = 3, n: int = 8, lr: float = 0.02, batch: int = 16
-) -> dict[str, float]:
-    """Growing rounds with prompts in the picture tower, semi-supervised: percent right before and after.
-
-    Args:
-        model: a DualEncoder with a ViT. pictures: from `draw_pictures`; pool in random order.
-        shots: labels a class. steps: of all rounds together. rounds, n, lr, batch: rounds, prompts, rate (Adam), pictures a step.
-
-    Returns: {"visual_prompt": …, "template_ensemble": …}; the prompts start from the mean patch of the labelled pictures.
-    """
-    pool, test = pictures.pool, pictures.test
-    text_weights = zeroshot_weights(model, pictures.classnames, pictures.templates)
-    (x, y), scale = pool, model.logit_scale.item()
-    split = limited_labels(y, "semi_supervised", len(text_weights), shots)
-    known, hidden = (x[split.labelled], y[split.labelled]), x[split.unlabelled]
-    prompts = VisualPrompts(model, n, start=known[0], seed=seed)
-
-    def fit(x: Tensor, y: Tensor, weights: Tensor, i: int) -> VisualPrompts:
-        return prompts.fit(x, y, text_weights, weights, steps=max(1, steps // rounds), lr=lr, batch=batch, optimizer="adam")
-
-    before = [zeroshot_logits(model.image_features(part), text_weights, scale) for part in (hidden, test[0])]
-    pseudolabel_rounds(fit, hidden, before[0].softmax(1), schedule("grip", len(hidden), len(text_weights), rounds), known)
-    after = {"visual_prompt": prompts.predict_logits(test[0]).cpu(), "template_ensemble": before[1]}
-    return {arm: percent_right(logits, test[1]) for arm, logits in after.items()}
-
-
 def class_gains(problem: Problem, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero-shot accuracy of each class on the hidden pictures, and the gain of test logits (M, C) over zero-shot, percent.
+    """Zero-shot accuracy of each class on the unlabelled pictures, and the gain of test logits (M, C) over zero-shot, percent.
 
-    The two come from different pictures. From the same test pictures, a class with bad luck at first would seem to
-    gain, and gain would fall with accuracy for any method (regression to the mean). Classes without a hidden or test
-    picture are left out.
+    The two come from different pictures: from the same, a class with bad luck at first would seem to gain (regression to
+    the mean). Classes without an unlabelled or test picture are left out.
     """
     p, y, c = problem, problem.test[1], problem.probs.shape[1]
 
@@ -174,28 +224,27 @@ def class_gains(problem: Problem, logits: Tensor) -> tuple[Tensor, Tensor]:
     return before[there], gain[there]
 
 
-def over_tasks(table: Mapping, arm: str, setting: str, tasks: Sequence[str]):
-    """Mean over tasks of the entries "arm@setting@task": a number, or one a seed when the entries are columns; NaN when none is there.
-
-    >>> over_tasks({"a@s@t": 1.0, "a@s@u": 3.0}, "a", "s", ["t", "u", "v"]).item()
-    2.0
-    """
-    return np.mean([table[key] for name in tasks if (key := f"{arm}@{setting}@{name}") in table] or [np.nan], axis=0)
-
-
-def slope(points: Sequence[tuple[Tensor, Tensor]]) -> float:
+def mean_slope(points: Sequence[tuple[Tensor, Tensor]]) -> float:
     """Least-squares slope of y on x within each group of points, averaged over groups; groups without spread in x are left out.
 
-    >>> slope([(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 2.0])), (torch.tensor([5.0, 7.0]), torch.tensor([9.0, 9.0]))])
+    >>> mean_slope([(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 2.0])), (torch.tensor([5.0, 7.0]), torch.tensor([9.0, 9.0]))])
     1.0
 
     Raises ClipkitError when no group has two different x.
     """
-    found = []
-    for x, y in points:
-        dx = x.double() - x.double().mean()
-        if len(x) > 1 and dx.square().sum() > 0:
-            found.append((dx @ y.double() / dx.square().sum()).item())
+    centred = [(x.double() - x.double().mean(), y.double()) for x, y in points]
+    found = [(x @ y / x.square().sum()).item() for x, y in centred if len(x) > 1 and x.square().sum() > 0]
     if not found:
         raise ClipkitError("a slope needs a task with two classes of different accuracy")
     return sum(found) / len(found)
+
+
+def draw_scatter(axes, points: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+    """Points (x, y) of each method, hollow and filled in turn, its least-squares line from 0 to 100, a zero line and a legend."""
+    for i, ((name, (x, y)), look) in enumerate(zip(points.items(), looks(points).values(), strict=True)):
+        face, ends = look.colour if i % 2 else "none", (0.0, 100.0)
+        axes.plot(x, y, look.marker, color=look.colour, markerfacecolor=face, alpha=0.5, markersize=5)
+        line = np.polyval(np.polyfit(x, y, 1), ends)
+        axes.plot(ends, line, color=look.colour, linestyle=look.line, linewidth=2.2, label=label(name))
+    axes.axhline(0, color="black", linewidth=0.8)
+    axes.legend()
