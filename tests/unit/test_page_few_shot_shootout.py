@@ -1,17 +1,17 @@
-"""Dumbbells: two dots a row where they belong."""
+"""The page few_shot_shootout: two dots a row where they belong."""
 
 from __future__ import annotations
 
 import pytest
 
 from clipkit.errors import ClipkitError
-from clipkit.lab.dumbbells import dumbbells
 from clipkit.lab.figures import new_figure
+from clipkit.studies.few_shot_shootout import draw_dumbbells
 
 
 def test_rows_lie_bottom_up_with_an_open_and_a_full_dot():
     axes = new_figure().subplots()
-    dumbbells(axes, {"first": (1.0, 3.0), "second": (2.0, 2.5)}, xlabel="x")
+    draw_dumbbells(axes, {"first": (1.0, 3.0), "second": (2.0, 2.5)}, xlabel="x")
     lines = [(list(line.get_xdata()), list(line.get_ydata()), line.get_markerfacecolor()) for line in axes.lines]
     assert lines[0][:2] == ([1.0, 3.0], [0, 0]) and lines[1] == ([1.0], [0], "white") and lines[5] == ([2.5], [1], "black")
     assert [text.get_text() for text in axes.get_yticklabels()] == ["first", "second"] and axes.get_xlabel() == "x"
@@ -19,4 +19,4 @@ def test_rows_lie_bottom_up_with_an_open_and_a_full_dot():
 
 def test_no_row_is_told():
     with pytest.raises(ClipkitError, match="at least one row"):
-        dumbbells(new_figure().subplots(), {})
+        draw_dumbbells(new_figure().subplots(), {})

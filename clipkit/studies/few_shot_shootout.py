@@ -1,17 +1,13 @@
-"""Two values a row, joined: before and after, without and with."""
+"""The page few_shot_shootout: its own picture; the methods are a room's (`clipkit.adapt.shootout`), the loop over them is the page's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
-
-def dumbbells(axes: Axes, rows: Mapping[str, tuple[float, float]], xlabel: str = "accuracy, %") -> None:
+def draw_dumbbells(axes, rows: Mapping[str, tuple[float, float]], xlabel: str = "accuracy, %") -> None:
     """An open dot for the first value of each row, a full one for the second, a line between them; first row at the bottom.
 
     Raises ClipkitError when there is no row.
