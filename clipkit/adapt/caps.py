@@ -13,7 +13,6 @@ from clipkit import checks
 from clipkit.adapt.cache import BETAS
 from clipkit.adapt.tip_x import TipX
 from clipkit.errors import ClipkitError
-from clipkit.metrics import percent_right
 
 DELTAS = tuple(k / 10 for k in range(11))
 

@@ -66,7 +66,7 @@ class FewShotInput:
             raise ClipkitError("features and auxiliary features must be of the same pictures, in the same order")
 
     @classmethod
-    def of(cls, model, ours: Draw, theirs: Draw, text_weights: Tensor, shots: int, protocol: str, seed: int = 0) -> FewShotInput:
+    def of(cls, model, ours: FewShot, theirs: FewShot, text_weights: Tensor, shots: int, protocol: str, seed: int = 0) -> FewShotInput:
         """`shots` pictures a class of a draw, and those that the protocol allows (see `selection_rows`).
 
         ours, theirs: the same draw in the eyes of `model` and of the other network.
@@ -173,7 +173,7 @@ def clip_adapter(data: FewShotInput) -> Predict:
     best, chosen = -1.0, None
     for ratio in RATIOS if data.val else RATIOS[:1]:
         head = CLIPAdapter(ratio, scale=data.scale, steps=STEPS, seed=data.seed).fit(data.features, data.labels, data.text_weights)
-        right = (head.predict_logits(data.val[0]).argmax(1) == data.val[1]).double().mean().item() if data.val else 0.0
+        right = percent_right(head.predict_logits(data.val[0]), data.val[1]) if data.val else 0.0
         if right > best:
             best, chosen = right, head
     return lambda x, _: chosen.predict_logits(x)

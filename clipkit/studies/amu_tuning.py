@@ -20,6 +20,7 @@ from clipkit.adapt.selection import ensemble_logits, select_alpha
 from clipkit.adapt.shootout import STRENGTHS, WEIGHTS, FewShotInput, Predict, tip_adapter_f, zero_shot
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import figure
+from clipkit.metrics import percent_right
 from clipkit.registry.stats import finite
 
 MOST = 6  # classes that fit into a panel
@@ -77,11 +78,6 @@ def concat_probe(data: FewShotInput, strengths: Sequence[float] = STRENGTHS, wei
     return lambda x, a: ensemble_logits(zs(x, a), bias(x, a), weight)
 
 
-def percent(logits: Tensor, labels: Tensor) -> float:
-    """Percent of (N,) labels at the top of (N, C) logits."""
-    return percent_right(logits, labels)
-
-
 def usefulness(data: FewShotInput, test: tuple[Tensor, Tensor], labels: Tensor, **settings) -> dict[str, float]:
     """What a second network is worth to AMU(**settings), in percent.
 
@@ -96,7 +92,7 @@ def usefulness(data: FewShotInput, test: tuple[Tensor, Tensor], labels: Tensor, 
     alone = fit_amu(data, **{**settings, "lam": 0.0}).own_logits(a)
     fused, zero = fit_amu(data, **settings).predict_logits(x, a), zero_shot(data)(x, a)
     share = complementarity(zero[::2].argmax(1), alone[::2].argmax(1), labels[::2])
-    gain = percent(fused[1::2], labels[1::2]) - percent(zero[1::2], labels[1::2])
+    gain = percent_right(fused[1::2], labels[1::2]) - percent_right(zero[1::2], labels[1::2])
     return {"strength": 100 * share["accuracy_b"], "union": 100 * share["union"], "gain": gain}
 
 
@@ -110,7 +106,7 @@ def accuracy_by_certainty(zero_shot_logits: Tensor, branches: Mapping[str, Tenso
         raise ClipkitError(f"{parts} groups of {len(order)} pictures: take from 1 to {len(order)}")
     groups = list(enumerate(order.tensor_split(parts), 1))
     return [
-        {"part": part, "arm": name, "value": percent(logits[rows], labels[rows])}
+        {"part": part, "arm": name, "value": percent_right(logits[rows], labels[rows])}
         for name, logits in branches.items()
         for part, rows in groups
     ]

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.adapt.caps import build_support
 from clipkit.datasets import load_dataset
 from clipkit.errors import ClipkitError, unknown
-from clipkit.features.draws import draw
+from clipkit.features.samples import draw
 from clipkit.world import STYLES, WorldSpec, describe, draw_texts, render, sample_scenes
 from clipkit.world.drawing import attributes_of
 
@@ -117,8 +118,7 @@ class ProbeCaptioner(_Captioner):
     """
 
     def __init__(self, sentence: Callable[[str, Mapping[str, str]], str], strength: float = 0.1):
-        if not strength > 0:
-            raise ClipkitError(f"strength must be positive, got {strength}")
+        checks.positive(strength=strength)
         self.sentence, self.strength = sentence, strength
 
     def fit(self, features: Tensor, attributes: Mapping[str, Sequence[str]]) -> ProbeCaptioner:
@@ -153,8 +153,7 @@ def _rows(columns: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
 
 
 def _checked(features: Tensor, names: Sequence[str]) -> Tensor:
-    if features.ndim != 2 or not torch.isfinite(features).all():
-        raise ClipkitError("a captioner takes finite features (N, D); NaN or another shape was given: extract them again")
+    features = checks.features(features, "features of pictures")
     if len(names) != len(features):
         raise ClipkitError(f"{len(features)} pictures but {len(names)} words or class names: give one for each")
     return features
@@ -233,6 +232,6 @@ def draw_domain(
 
 
 def load_photographs(model, dataset: str, seed: int, sizes: tuple[int, int, int]) -> DomainTask:
-    """The same of a data set of pictures (see `clipkit.features.draws.draw`): nothing is drawn."""
+    """The same of a data set of pictures (see `clipkit.features.samples.draw`): nothing is drawn."""
     data = draw(model, dataset, seed, *sizes)
     return DomainTask(data.shots(sizes[0]), data.val, data.test)

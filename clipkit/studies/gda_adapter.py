@@ -10,30 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.adapt.cache import TipAdapter
 from clipkit.adapt.gda import GDA
 from clipkit.adapt.prototypes import PrototypeBlend
 from clipkit.adapt.selection import ensemble_logits, equal_spread, select_alpha
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from clipkit.features.draws import Draw
-
-
-def percent(logits: Tensor, labels: Tensor) -> float:
-    """Percent of rows whose largest logit is the label's.
-
-    >>> percent(torch.eye(2), torch.tensor([0, 0]))
-    50.0
-    """
-    return percent_right(logits, labels)
+    from clipkit.features.few_shot import FewShot
 
 
 def macro_percent(logits: Tensor, labels: Tensor) -> float:
     """Mean over the classes that occur of the percent right in each."""
-    return float(np.mean([percent(logits[labels == c], labels[labels == c]) for c in labels.unique()]))
+    return float(np.mean([percent_right(logits[labels == c], labels[labels == c]) for c in labels.unique()]))
 
 
 def predict(
@@ -76,8 +69,7 @@ def zipf_shots(n_classes: int, most: int, seed: int) -> np.ndarray:
     >>> sorted(zipf_shots(5, 16, 0).tolist())
     [4, 4, 6, 8, 16]
     """
-    if n_classes < 1 or most < 1:
-        raise ClipkitError(f"n_classes and most must be at least 1, got {n_classes} and {most}")
+    checks.at_least(1, n_classes=n_classes, most=most)
     return np.ceil(most / (1 + np.random.default_rng(seed).permutation(n_classes))).astype(int)
 
 
@@ -120,8 +112,8 @@ def new_classes(draw: FewShot, text_weights: Tensor, most: int, scale: float, se
         extended = head.extend(text_weights[new], precision=precision)
         for kind, part, weights, used in (("base", seen, text_weights[base], head), ("new", unseen, text_weights[new], extended)):
             zero_shot = scale * part.test[0] @ weights.T
-            found[f"zero_shot_{kind}"] = percent(zero_shot, part.test[1])
-            found[f"{arm}_{kind}"] = percent(ensemble_logits(zero_shot, used.predict_logits(part.test[0]), alpha), part.test[1])
+            found[f"zero_shot_{kind}"] = percent_right(zero_shot, part.test[1])
+            found[f"{arm}_{kind}"] = percent_right(ensemble_logits(zero_shot, used.predict_logits(part.test[0]), alpha), part.test[1])
     return found
 
 
@@ -138,8 +130,7 @@ class KnownGaussians:
 
     def sample(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
         """n features of each class, class by turns: (n C, D) float64 and (n C,) int64. A smaller n is the start of a larger one."""
-        if n < 1:
-            raise ClipkitError(f"n must be at least 1, got {n}")
+        checks.at_least(1, n=n)
         generator = torch.Generator().manual_seed(seed)
         labels = torch.arange(len(self.means)).repeat(n)
         noise = torch.stack([torch.randn(self.means.shape, generator=generator, dtype=torch.float64) for _ in range(n)])
@@ -160,8 +151,8 @@ def known_gaussians(n_classes: int = 10, d: int = 64, decay: float = 1.5, distan
 
     Raises ClipkitError for sizes below 1 or a negative decay or distance.
     """
-    if min(n_classes, d) < 1 or min(decay, distance) < 0:
-        raise ClipkitError(f"n_classes and d must be at least 1, decay and distance at least 0; got {n_classes}, {d}, {decay}, {distance}")
+    checks.at_least(1, n_classes=n_classes, d=d)
+    checks.at_least(0, decay=decay, distance=distance)
     generator = torch.Generator().manual_seed(seed)
     axes = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     spectrum = torch.arange(1, d + 1, dtype=torch.float64) ** -decay
@@ -187,7 +178,7 @@ def learning_curves(heads: Mapping[str, object], sizes: Sequence[int], seeds: Se
             few = slice(k * len(truth.means))
             logits = {arm: head.fit(x[few], y[few]).predict_logits(test) for arm, head in heads.items()}
             for arm, guess in (logits | {"bayes_rule": truth.bayes_logits(test)}).items():
-                rows.append({"seed": seed, "shots": k, "arm": arm, "value": percent(guess, labels)})
+                rows.append({"seed": seed, "shots": k, "arm": arm, "value": percent_right(guess, labels)})
     return rows
 
 

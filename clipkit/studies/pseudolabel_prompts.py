@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.adapt.gmm import gmm_em
 from clipkit.adapt.prototypes import PrototypeBlend
 from clipkit.adapt.pseudolabels import balanced_assignment, balanced_confident, confident, pseudolabel_rounds, schedule
 from clipkit.adapt.visual_prompts import VisualPrompts
-from clipkit.errors import ClipkitError, unknown
-from clipkit.features.draws import turns
-from clipkit.features.pictures import Pictures
+from clipkit.errors import ClipkitError
+from clipkit.features.few_shot import Rows, turns
+from clipkit.features.samples import Pictures
 from clipkit.lab.palette import label, looks
+from clipkit.metrics import percent_right
+from clipkit.notices import notice
 from clipkit.zeroshot import zeroshot_logits, zeroshot_weights
 
 SETTINGS = ("semi_supervised", "transductive", "unsupervised")
@@ -28,8 +31,7 @@ class LimitedLabels:
     """One setting on one pool of pictures.
 
     Attributes:
-        labelled: (L,) rows of the pool whose labels are known; L may be 0.
-        unlabelled: (U,) rows whose labels are hidden.
+        labelled: (L,) rows of the pool whose labels are known; L may be 0. unlabelled: (U,) the other rows.
         classes: (A,) labels an unlabelled picture can have: all, or the unseen ones in the transductive setting.
         seen: (C,) bool, classes with labels.
     """
@@ -51,11 +53,9 @@ def limit_labels(labels: Tensor, setting: str, n_classes: int, shots: int = 2, s
     Raises ClipkitError: an unknown setting, a label out of range, one class only in the transductive setting, no picture left.
     Source: arXiv:2306.01669, section 3.1; 2 labels a class and 62 % of the classes are its numbers.
     """
-    if setting not in SETTINGS:
-        raise unknown("setting", setting, SETTINGS)
-    labels = torch.as_tensor(labels).long().cpu()
-    if not len(labels) or labels.min() < 0 or labels.max() >= n_classes:
-        raise ClipkitError(f"labels must be some of 0 … {n_classes - 1}, at least one")
+    checks.one_of("setting", setting, SETTINGS)
+    checks.at_least(1, pictures=len(labels))
+    labels = checks.labels(labels, len(labels), n_classes).cpu()
     seen = torch.full((n_classes,), setting != "unsupervised")
     known, classes = seen[labels], torch.arange(n_classes)
     if setting == "semi_supervised":
@@ -64,8 +64,9 @@ def limit_labels(labels: Tensor, setting: str, n_classes: int, shots: int = 2, s
         if n_classes < 2:
             raise ClipkitError("the transductive setting needs at least two classes, one seen and one unseen")
         count = min(max(1, math.floor(seen_share * n_classes + 0.5)), n_classes - 1)
-        seen[torch.as_tensor(np.random.default_rng(seed).permutation(n_classes)[count:])] = False
-        known, classes = seen[labels], (~seen).nonzero().flatten()
+        classes = torch.as_tensor(np.random.default_rng(seed).permutation(n_classes)[count:]).sort().values
+        known = ~torch.isin(labels, classes)
+        seen[classes] = False
     if known.all():
         raise ClipkitError(f"every picture has a label in the {setting} setting; give more pictures a class or fewer shots")
     return LimitedLabels(known.nonzero().flatten(), (~known).nonzero().flatten(), classes, seen)
@@ -99,20 +100,18 @@ class Problem:
     """
 
     split: LimitedLabels
-    labelled: tuple[Tensor, Tensor] | None
+    labelled: Rows | None
     unlabelled: Tensor
     truth: Tensor
     probs: Tensor
-    test: tuple[Tensor, Tensor]
+    test: Rows
     text_weights: Tensor
     scale: float
 
     @classmethod
-    def of(
-        cls, pool: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], split: LimitedLabels, text_weights: Tensor, scale: float
-    ) -> Problem:
+    def of(cls, pool: Rows, test: Rows, split: LimitedLabels, text_weights: Tensor, scale: float) -> Problem:
         """From features and labels of a pool, split by `limit_labels`. Raises ClipkitError: a pool of another size than the split's."""
-        x, y = pool
+        x, y = checks.features(pool[0], "pool features"), pool[1]
         if len(split.labelled) + len(split.unlabelled) != len(x) or len(y) != len(x):
             raise ClipkitError(f"a pool of {len(x)} features and {len(y)} labels does not fit the split; split these labels")
         labelled = (x[split.labelled], y[split.labelled]) if len(split.labelled) else None
@@ -142,8 +141,8 @@ def fit_closed_forms(problem: Problem, n_iter: int = 1) -> dict[str, Tensor]:
         x, y = torch.cat([p.labelled[0], x]), torch.cat([p.labelled[1], y])
     means = PrototypeBlend(p.scale).fit(x, y, p.text_weights)
     mixture = gmm_em(p.unlabelled, p.probs, n_iter=n_iter, labelled=p.labelled, classes=allowed)
-    heads = {"balanced_means": means, "gaussian_mixture": mixture}
-    return {"template_ensemble": p.zero_shot(), **{arm: head.predict_logits(p.test[0]) for arm, head in heads.items()}}
+    found = {arm: head.predict_logits(p.test[0]) for arm, head in (("balanced_means", means), ("gaussian_mixture", mixture))}
+    return {"template_ensemble": p.zero_shot(), **found}
 
 
 def self_train(
@@ -151,8 +150,7 @@ def self_train(
 ) -> tuple[list[Tensor], list[float]]:
     """Rounds of pseudolabels: test logits after each round, and the percentage of its pseudolabels that were right.
 
-    Args:
-        fit: fit(x, y, weights, share) -> a learner; `share` is this round's part of the training, 1 over their number.
+    Args: fit: (x, y, weights, share) -> a learner; `share` is this round's part of the training, 1 over their number.
         strategy, rounds, k: see `schedule`. threshold: take every unlabelled picture that is so sure, instead of K a class.
     """
     p, allowed, tested = problem, problem.split.classes, []
@@ -177,7 +175,7 @@ def self_train_visual(
         model: a DualEncoder with a ViT. pictures: from `draw_pictures`; pool in random order.
         shots: labels a class. steps: of all rounds together (Adam, rate 0.02). rounds, n, batch: rounds, prompts, pictures a step.
 
-    Returns: {"visual_prompt": …, "template_ensemble": …}; the prompts start from the mean patch of the labelled pictures.
+    Returns: {"visual_prompt": …, "template_ensemble": …}. Prompts start from the mean patch of the labelled pictures.
     """
     (x, y), test, scale = pictures.pool, pictures.test, model.logit_scale.item()
     text_weights = zeroshot_weights(model, pictures.classnames, pictures.templates)
@@ -190,14 +188,14 @@ def self_train_visual(
 
     before = [zeroshot_logits(model.image_features(part), text_weights, scale) for part in (unlabelled, test[0])]
     pseudolabel_rounds(fit, unlabelled, before[0].softmax(1), schedule("grip", len(unlabelled), len(text_weights), rounds), labelled)
-    after = {"visual_prompt": prompts.predict_logits(test[0]).cpu(), "template_ensemble": before[1]}
-    return {arm: 100 * (logits.argmax(1) == test[1]).float().mean().item() for arm, logits in after.items()}
+    after = prompts.predict_logits(test[0]).cpu()
+    return {"visual_prompt": percent_right(after, test[1]), "template_ensemble": percent_right(before[1], test[1])}
 
 
 def most_confident(probs: Tensor, truth: Tensor, names: Sequence[str], k: int = 6) -> tuple[list[int], list[str], float]:
     """For a picture of the idea: rows and captions of the K surest of two classes, and the percentage right of all K a class.
 
-    The two classes are those whose K pseudolabels are nearest to two thirds right, so that hits and misses can be seen.
+    Of all classes it takes the two whose K pseudolabels are nearest to two thirds right: hits and misses can be seen.
     """
     rows, guess = balanced_confident(probs, k)
     counts = {c: (truth[rows[guess == c]] == c).sum().item() for c in guess.unique().tolist() if (guess == c).sum() == k}
@@ -230,21 +228,23 @@ def mean_slope(points: Sequence[tuple[Tensor, Tensor]]) -> float:
     >>> mean_slope([(torch.tensor([0.0, 1.0]), torch.tensor([0.0, 2.0])), (torch.tensor([5.0, 7.0]), torch.tensor([9.0, 9.0]))])
     1.0
 
-    Raises ClipkitError when no group has two different x.
+    Raises ClipkitError: no group has two different x.
     """
     centred = [(x.double() - x.double().mean(), y.double()) for x, y in points]
-    found = [(x @ y / x.square().sum()).item() for x, y in centred if len(x) > 1 and x.square().sum() > 0]
+    found = [(x @ y / x.square().sum()).item() for x, y in centred if x.square().sum() > 0]
     if not found:
         raise ClipkitError("a slope needs a task with two classes of different accuracy")
     return sum(found) / len(found)
 
 
 def draw_scatter(axes, points: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-    """Points (x, y) of each method, hollow and filled in turn, its least-squares line from 0 to 100, a zero line and a legend."""
+    """Points (x, y) of each method, its least-squares line (none, and a notice, where all x are the same), a zero line, a legend."""
     for i, ((name, (x, y)), look) in enumerate(zip(points.items(), looks(points).values(), strict=True)):
-        face, ends = look.colour if i % 2 else "none", (0.0, 100.0)
+        face, ends, tilts = look.colour if i % 2 else "none", np.array([0.0, 100.0]), np.ptp(np.asarray(x)) > 0
         axes.plot(x, y, look.marker, color=look.colour, markerfacecolor=face, alpha=0.5, markersize=5)
-        line = np.polyval(np.polyfit(x, y, 1), ends)
+        line = np.polyval(np.polyfit(x, y, 1), ends) if tilts else np.full(2, np.nan)
         axes.plot(ends, line, color=look.colour, linestyle=look.line, linewidth=2.2, label=label(name))
+        if not tilts:
+            notice(f"{label(name)}: all {len(x)} points lie at {float(x[0]):.4g}, so there is no line through them")
     axes.axhline(0, color="black", linewidth=0.8)
     axes.legend()

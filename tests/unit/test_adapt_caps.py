@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from clipkit.adapt import CapSAdapter, TipAdapter, TipX, build_support, kl_affinity
+from clipkit.adapt import CapSAdapter, TipAdapter, TipX, build_support
+from clipkit.adapt.tip_x import kl_divergence, log_signatures
 from clipkit.errors import ClipkitError
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from clipkit.adapt.linear_probe import LinearProbe
 from clipkit.adapt.shootout import WEIGHTS, FewShotInput, tip_adapter_f, zero_shot
 from clipkit.errors import ClipkitError
+from clipkit.metrics import percent_right
 from clipkit.studies import amu_tuning as study
 from clipkit.studies.amu_tuning import (
     MOST,
@@ -27,7 +28,6 @@ from clipkit.studies.amu_tuning import (
     fit_amu,
     joint_cache_f,
     partial_correlation,
-    percent,
     shown_classes,
     usefulness,
 )
@@ -98,7 +98,7 @@ def test_usefulness_of_clip_itself_and_of_a_perfect_network(data):
     assert found["strength"] == found["union"] == 100
     zero = zero_shot(data)(x, perfect)
     fused = fit_amu(seen, steps=20).predict_logits(x, perfect)
-    assert found["gain"] == pytest.approx(percent(fused[1::2], y[1::2]) - percent(zero[1::2], y[1::2]))
+    assert found["gain"] == pytest.approx(percent_right(fused[1::2], y[1::2]) - percent_right(zero[1::2], y[1::2]))
 
 
 def test_groups_by_certainty():

@@ -13,10 +13,11 @@ from torch.nn.functional import normalize
 from clipkit.adapt import GDA, NearestClassMean, TipAdapter, ZeroShotProbe, select_alpha, selection_rows
 from clipkit.adapt.selection import PROTOCOLS, equal_spread
 from clipkit.errors import ClipkitError
-from clipkit.features.draws import Draw, turns
+from clipkit.features.few_shot import FewShot, turns
 from clipkit.lab.figures import new_figure
+from clipkit.metrics import percent_right
 from clipkit.studies import gda_adapter as study
-from clipkit.studies.gda_adapter import macro_percent, percent
+from clipkit.studies.gda_adapter import macro_percent
 
 SCALE = 20.0
 
@@ -29,7 +30,7 @@ def drawn():
     for name, n in (("pool", 8), ("val", 4), ("test", 20)):
         y = torch.arange(6).repeat(n)
         parts[name] = normalize(w[y] + 0.5 * torch.randn(len(y), 10, generator=g) + 0.3, dim=1), y
-    return Draw(turn=turns(parts["pool"][1].numpy()), classnames=list("abcdef"), templates=["{}"], **parts), w
+    return FewShot(turn=turns(parts["pool"][1].numpy()), classnames=list("abcdef"), templates=["{}"], **parts), w
 
 
 def test_examples_in_docstrings():
@@ -42,7 +43,7 @@ def scored(draw, w, head, protocol, added="always", k=4):
     support = draw.shots(k)
     rows = selection_rows(draw, k, protocol)
     logits, alpha = study.predict(head.fit(*support, w), w, SCALE, support, rows, draw.test[0], added)
-    return percent(logits, draw.test[1]), alpha
+    return percent_right(logits, draw.test[1]), alpha
 
 
 def test_scores_are_those_of_the_steps_written_out(drawn):
@@ -50,9 +51,9 @@ def test_scores_are_those_of_the_steps_written_out(drawn):
     (xt, yt), (x, y), (xv, yv) = draw.test, draw.shots(4), draw.val
     head, zs = GDA().fit(x, y, w), SCALE * xt @ w.T
     alpha = select_alpha(SCALE * xv @ w.T, head.predict_logits(xv), yv)
-    assert scored(draw, w, GDA(), "full_val") == (percent(zs + alpha * head.predict_logits(xt), yt), alpha)
+    assert scored(draw, w, GDA(), "full_val") == (percent_right(zs + alpha * head.predict_logits(xt), yt), alpha)
     spread = equal_spread(SCALE * x @ w.T, head.predict_logits(x))
-    assert scored(draw, w, GDA(), "fixed")[0] == percent(zs + spread * head.predict_logits(xt), yt)  # k / 4 = 1
+    assert scored(draw, w, GDA(), "fixed")[0] == percent_right(zs + spread * head.predict_logits(xt), yt)  # k / 4 = 1
     assert scored(draw, w, GDA(), "fixed", k=2)[1] == pytest.approx(
         0.5 * equal_spread(SCALE * draw.shots(2)[0] @ w.T, GDA().fit(*draw.shots(2), w).predict_logits(draw.shots(2)[0]))
     )
@@ -62,18 +63,18 @@ def test_heads_that_stand_alone_or_set_their_own_numbers(drawn):
     draw, w = drawn
     (xt, yt), (x, y) = draw.test, draw.shots(4)
     probe = ZeroShotProbe(SCALE, epochs=20)
-    assert scored(draw, w, probe, "fixed", "chosen") == (percent(probe.fit(x, y, w).predict_logits(xt), yt), None)
+    assert scored(draw, w, probe, "fixed", "chosen") == (percent_right(probe.fit(x, y, w).predict_logits(xt), yt), None)
     assert scored(draw, w, probe, "full_val", "chosen")[1] is not None
     assert len({scored(draw, w, NearestClassMean(SCALE), protocol, "never") for protocol in PROTOCOLS}) == 1
     tip = TipAdapter(1.0, 5.5, SCALE).fit(x, y, w)
-    assert scored(draw, w, TipAdapter(1.0, 5.5, SCALE), "fixed") == (percent(tip.predict_logits(xt), yt), None)
-    searched = percent(tip.search(*draw.val).predict_logits(xt), yt)
+    assert scored(draw, w, TipAdapter(1.0, 5.5, SCALE), "fixed") == (percent_right(tip.predict_logits(xt), yt), None)
+    searched = percent_right(tip.search(*draw.val).predict_logits(xt), yt)
     assert scored(draw, w, TipAdapter(1.0, 5.5, SCALE), "full_val") == (searched, None)
 
 
 def test_test_labels_reach_the_oracle_only(drawn):
     draw, w = drawn
-    turned = Draw(draw.pool, draw.turn, draw.val, (draw.test[0], (draw.test[1] + 1) % 6), draw.classnames, draw.templates)
+    turned = FewShot(draw.pool, draw.turn, draw.val, (draw.test[0], (draw.test[1] + 1) % 6), draw.classnames, draw.templates)
     one, other = ({p: scored(d, w, GDA(), p, k=2) for p in PROTOCOLS} for d in (draw, turned))
     assert all(one[protocol][1] == other[protocol][1] for protocol in PROTOCOLS[:-1])
     assert one["oracle_test"][0] >= max(one[p][0] for p in ("fewshot_val", "full_val"))
@@ -81,7 +82,7 @@ def test_test_labels_reach_the_oracle_only(drawn):
 
 def test_macro_accuracy_by_hand():
     logits = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    assert macro_percent(logits, torch.tensor([0, 0, 0, 1])) == 50.0 and percent(logits, torch.tensor([0, 0, 0, 1])) == 75.0
+    assert macro_percent(logits, torch.tensor([0, 0, 0, 1])) == 50.0 and percent_right(logits, torch.tensor([0, 0, 0, 1])) == 75.0
 
 
 def test_zipf_shots():
@@ -113,7 +114,7 @@ def test_new_classes(drawn):
     order = np.random.default_rng(0).permutation(6)
     for kind, classes in (("base", order[:3]), ("new", order[3:])):
         part = draw.of(classes)
-        assert found[f"zero_shot_{kind}"] == percent(SCALE * part.test[0] @ w[np.sort(classes)].T, part.test[1])
+        assert found[f"zero_shot_{kind}"] == percent_right(SCALE * part.test[0] @ w[np.sort(classes)].T, part.test[1])
     assert set(found) == {f"{arm}_{kind}" for arm in ("zero_shot", "gda", "gda_shared") for kind in ("base", "new")}
     with pytest.raises(ClipkitError, match="two classes"):
         study.new_classes(draw, w[:1], 8, SCALE, seed=0)
@@ -141,7 +142,7 @@ def test_bayes_rule_reaches_the_analytic_accuracy():
     delta = (gap @ torch.linalg.inv(world.covariance) @ gap).sqrt().item()
     x, y = world.sample(20000, 1)
     expected = 0.5 * (1 + math.erf(delta / 2 / math.sqrt(2)))  # Φ(Δ/2)
-    assert percent(world.bayes_logits(x), y) / 100 == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 40000))
+    assert percent_right(world.bayes_logits(x), y) / 100 == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 40000))
 
 
 def test_the_distance_is_the_typical_one():

@@ -13,8 +13,9 @@ from clipkit import load_model
 from clipkit.adapt import NearestClassMean
 from clipkit.adapt.pseudolabels import schedule
 from clipkit.errors import ClipkitError
-from clipkit.features.pictures import Pictures
+from clipkit.features.samples import Pictures
 from clipkit.lab.figures import new_figure
+from clipkit.notices import forget, notices
 from clipkit.studies import pseudolabel_prompts as study
 from clipkit.studies.pseudolabel_prompts import (
     SETTINGS,
@@ -80,8 +81,8 @@ def test_harmonic_mean():
     ("call", "message"),
     [
         (lambda: limit_labels(Y, "inductive", 4), "unknown setting"),
-        (lambda: limit_labels(Y, "unsupervised", 3), "0 … 2"),
-        (lambda: limit_labels(Y[:0], "unsupervised", 3), "at least one"),
+        (lambda: limit_labels(Y, "unsupervised", 3), "between 0 and 2"),
+        (lambda: limit_labels(Y[:0], "unsupervised", 3), "at least 1"),
         (lambda: limit_labels(Y * 0, "transductive", 1), "two classes"),
         (lambda: limit_labels(Y[:3], "semi_supervised", 4), "every picture has a label"),
     ],
@@ -213,3 +214,11 @@ def test_lines_go_through_the_points():
     line = next(drawn for drawn in axes.lines if drawn.get_label() == "clip adapter")
     assert list(line.get_ydata()) == pytest.approx([3, -17])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["zero shot", "clip adapter"]
+
+
+def test_points_at_one_place_stand_without_a_line():
+    forget()
+    axes = new_figure().subplots()
+    draw_scatter(axes, {"prompt": ([1.0, 1.0], [2.0, 3.0]), "zero_shot": ([0, 10], [0, 5])})
+    assert list(axes.lines[0].get_ydata()) == [2.0, 3.0] and np.isnan(axes.lines[1].get_ydata()).all()
+    assert "all 2 points lie at 1" in notices()[-1]
