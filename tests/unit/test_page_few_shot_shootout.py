@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import new_figure
-from clipkit.studies.few_shot_shootout import draw_dumbbells
+from clipkit.studies.few_shot_shootout import draw_dumbbells, draw_shots
 
 
 def test_rows_lie_bottom_up_with_an_open_and_a_full_dot():
@@ -20,3 +21,12 @@ def test_rows_lie_bottom_up_with_an_open_and_a_full_dot():
 def test_no_row_is_told():
     with pytest.raises(ClipkitError, match="at least one row"):
         draw_dumbbells(new_figure().subplots(), {})
+
+
+def test_curves_and_heat_map_show_the_means(capsys):
+    rows = [(seed, arm, k, base + k + seed) for seed in (0, 2) for arm, base in (("gda", 1.0), ("coop", 5.0)) for k in (1, 4)]
+    table = pd.DataFrame([*rows, (0, "gda_fixed", 1, 99.0)], columns=["seed", "arm", "shots", "value"])
+    grid = draw_shots(table, ["gda", "coop"], ["gda"], "world")
+    assert grid.loc["gda"].tolist() == [3.0, 6.0] and grid.loc["coop", 4] == 10.0 and "gda_fixed" not in grid.index
+    said = capsys.readouterr().out
+    assert "(1, 4), world: gda 3.0, 6.0." in said and "First place: coop at 1, coop at 4." in said
