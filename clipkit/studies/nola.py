@@ -12,6 +12,20 @@ from clipkit.adapt.nola import FeatureLabeller, TunedTower, confident_count, nam
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import figure
 from clipkit.lab.pictures import image_grid
+from clipkit.lab.plots import bars
+from clipkit.lab.tables import Table, table
+from clipkit.registry.scores import Scores
+
+STAGES = {
+    "single_prompt": "one prompt",
+    "template_ensemble": "templates",
+    "description_embedding": "descriptions (stage 1)",
+    "clip_head": "head on CLIP",
+    "dino_head": "labeller (stage 2)",
+    "named_clusters": "named clusters",
+}
+STUDENTS = {"clip_self_training": "CLIP self-training", "nola": "student (stage 3)", "average": "student and labeller"}
+CEILINGS = {"clip_truth": "true labels, CLIP", "dino_truth": "true labels, helper"}
 
 
 def train_labellers(
@@ -80,6 +94,37 @@ def draw_neighbours(data, features: Mapping[str, Tensor], labels: Tensor, k: int
     shown = data.subset(np.array([j for row in rows.values() for j in row]))
     image_grid(list(shown.to_array(size)), titles, columns=k + 1, alt=alt)
     return names[i], {name: 100 * share.mean().item() for name, (_, share) in found.items()}
+
+
+def draw_stages(runs: Scores, task: str):
+    """A bar for each stage on one task and for the students. Returns their means, a Series by name."""
+    import pandas as pd
+
+    here, plain = runs.wide(task=task, on="test"), runs.wide()
+    found = {name: here[arm] for arm, name in STAGES.items() if arm in here}
+    shown = pd.DataFrame(found | {name: plain[arm] for arm, name in STUDENTS.items() if arm in plain})
+    alt = "Test accuracy by stage: " + ", ".join(f"{name} {value:.1f} %" for name, value in shown.mean().items())
+    bars(shown, alt=alt, arms=list(shown), title=f"Each stage on the task “{task}”")
+    return shown.mean()
+
+
+def table_by_task(runs: Scores) -> Table:
+    """Accuracy of each stage by task, of the ceilings, and of the labels that the two heads give to the unlabelled pictures."""
+    rows = runs.frame().dropna(subset="task").pivot_table("value", ["arm", "on"], "task", sort=False)
+    names = {(arm, "test"): name for arm, name in (STAGES | CEILINGS).items()}
+    names |= {("clip_head", "unlabelled"): "labels by the head on CLIP", ("dino_head", "unlabelled"): "labels by the labeller"}
+    rows = rows.loc[[key for key in names if key in rows.index]]
+    rows.index, rows.columns = [names[key] for key in rows.index], list(rows)
+    return table(rows, caption="Accuracy, %, mean over the seeds")
+
+
+def class_hits(kept: Mapping[int, tuple[dict[str, Tensor], Tensor]], arms: Mapping[str, str]) -> tuple[dict[str, Tensor], Tensor]:
+    """For `draw_class_change`, of all seeds together: right or not by name (N,), and the labels (N,).
+
+    Args: kept: seed -> (scores (M, C) by arm, labels (M,)). arms: name -> arm.
+    """
+    labels = torch.cat([truth for _, truth in kept.values()])
+    return {name: torch.cat([found[arm].argmax(1) for found, _ in kept.values()]) == labels for name, arm in arms.items()}, labels
 
 
 def draw_class_change(hits: Mapping[str, np.ndarray], labels: np.ndarray, names, title: str = "Class by class"):

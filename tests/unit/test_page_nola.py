@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from clipkit import load_model
 from clipkit.adapt import TunedTower
 from clipkit.errors import ClipkitError
-from clipkit.studies.nola import draw_class_change, fit_with_checks, neighbours, train_labellers
+from clipkit.registry.scores import Scores
+from clipkit.studies.nola import class_hits, draw_class_change, draw_stages, fit_with_checks, neighbours, table_by_task, train_labellers
 
 
 def test_neighbours_by_hand():
@@ -47,3 +48,22 @@ def test_a_student_is_checked_on_the_way_and_at_the_end():
     x, y = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 0, 1])
     seen = fit_with_checks(student, 2, lambda tower: (tower is student,), pixels=x, labels=y, steps=3, batch=2)
     assert seen == [(True,), (True,)] and len(student.losses_) == 3
+
+
+def test_stages_and_table_take_the_rows_that_are_there(capsys):
+    scores = Scores([0, 1])
+    for task, shift in (("category", 0.0), ("sketch", 10.0)):
+        scores.add("single_prompt", [50.0 + shift, 60.0 + shift], task=task, on="test")
+        scores.add("dino_head", [70.0, 80.0], task=task, on="unlabelled")
+    scores.add("nola", [90.0, 92.0])
+    means = draw_stages(scores, "category")
+    assert means.to_dict() == {"one prompt": 55.0, "student (stage 3)": 91.0} and "one prompt 55.0 %" in capsys.readouterr().out
+    text = table_by_task(scores).text
+    assert "labels by the labeller" in text and "65.0" in text and "templates" not in text
+
+
+def test_hits_of_all_seeds():
+    scores = torch.eye(3)
+    kept = {0: ({"a": scores}, torch.tensor([0, 1, 1])), 1: ({"a": scores}, torch.tensor([0, 0, 2]))}
+    hits, labels = class_hits(kept, {"name": "a"})
+    assert hits["name"].tolist() == [True, True, False, True, False, True] and labels.tolist() == [0, 1, 1, 0, 0, 2]
