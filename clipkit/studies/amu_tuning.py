@@ -178,20 +178,40 @@ def draw_score_panels(picture: object, parts: Mapping[str, Sequence[float]], nam
             panel.grid(axis="y", visible=False)
 
 
-def draw_networks(points, alt: str, title: str) -> None:
-    """Strength, union and gain of each network in three panels; points: DataFrame networks x these three columns."""
-    size = (6.4, 1.3 + 0.3 * len(points))
-    told = {"strength": "alone, %", "union": "either right, %", "gain": "gain, points"}
+def draw_networks(rows, title: str):
+    """Strength, union and gain of each second network in three panels, the largest gain on top. Returns networks x these three.
+
+    rows: DataFrame, a row for each seed, task and number of shots, with columns `network`, `arm` (one of the three) and `value`.
+    """
+    points = rows.dropna(subset="network").pivot_table("value", "network", "arm", sort=False).sort_values("gain")
+    told = "{0}: alone {1.strength:.0f} %, either right {1.union:.0f} %, gain {1.gain:.1f} points"
+    alt, size = "; ".join(told.format(name, row) for name, row in points.iterrows()), (6.4, 1.3 + 0.3 * len(points))
     with figure(alt=alt, title=title, size=size, columns=3, sharey=True) as axes:
-        for panel, (what, xlabel) in zip(axes, told.items(), strict=True):
+        for panel, (what, xlabel) in zip(
+            axes, {"strength": "alone, %", "union": "either right, %", "gain": "gain, points"}.items(), strict=True
+        ):
             panel.plot(points[what], points.index, "o", color="black", markersize=9)
             panel.set(xlabel=xlabel, xmargin=0.2, ymargin=0.15)
+    return points
 
 
-def draw_parts(worth, alt: str, title: str) -> None:
-    """What each part adds, a stroke a seed and a dot their mean; worth: DataFrame seeds x parts."""
-    with figure(alt=alt, title=title, size=(6.4, 1.3 + 0.4 * worth.shape[1])) as axes:
-        axes.plot(worth.T.to_numpy(), list(worth), "|", color="0.4", markersize=14, markeredgewidth=2)
-        axes.plot(worth.mean().to_list(), list(worth), "o", color="black")
+# What a part of AMU adds: the arm that has it, and the arm that is the same without it.
+PARTS = {
+    "start at class means": ("amu_low_shot", "without_mean_start"),
+    "loss of its own": ("amu_low_shot", "without_own_loss"),
+    "weight by kurtosis": ("fusion_by_uncertainty", "fusion_constant"),
+    "weight by entropy": ("fusion_by_entropy", "fusion_constant"),
+    "weight by margin": ("fusion_by_margin", "fusion_constant"),
+}
+
+
+def draw_parts(means, title: str) -> str:
+    """What each of PARTS adds, a stroke a seed and a dot their mean; means: DataFrame seeds x arms. Returns the dots in words."""
+    worth = {part: means[one] - means[other] for part, (one, other) in PARTS.items() if other in means}
+    said = "; ".join(f"{part} {values.mean():+.1f}" for part, values in worth.items()).replace("-", "−")
+    with figure(alt=f"In points: {said}.", title=title, size=(6.4, 1.3 + 0.4 * len(worth))) as axes:
+        axes.plot(np.stack(list(worth.values())), list(worth), "|", color="0.4", markersize=14, markeredgewidth=2)
+        axes.plot([values.mean() for values in worth.values()], list(worth), "o", color="black")
         axes.axvline(0, color="0.4", linewidth=1)
-        axes.set(xlabel="accuracy with it minus without, points", ylim=(worth.shape[1] - 0.5, -0.5))
+        axes.set(xlabel="accuracy with it minus without, points", ylim=(len(worth) - 0.5, -0.5))
+    return said

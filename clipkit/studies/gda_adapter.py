@@ -16,6 +16,8 @@ from clipkit.adapt.gda import GDA
 from clipkit.adapt.prototypes import PrototypeBlend
 from clipkit.adapt.selection import ensemble_logits, equal_spread, select_alpha
 from clipkit.errors import ClipkitError
+from clipkit.lab.palette import label
+from clipkit.lab.plots import heatmap
 from clipkit.metrics import percent_right
 
 if TYPE_CHECKING:
@@ -115,6 +117,22 @@ def new_classes(draw: FewShot, text_weights: Tensor, most: int, scale: float, se
             found[f"zero_shot_{kind}"] = percent_right(zero_shot, part.test[1])
             found[f"{arm}_{kind}"] = percent_right(ensemble_logits(zero_shot, used.predict_logits(part.test[0]), alpha), part.test[1])
     return found
+
+
+def subtract(rows, base: str, on: str = "arm"):
+    """Values less those of the row named `base`, long; rows: DataFrame with `seed`, `shots`, `value`, `on` and perhaps `protocol`."""
+    keys = [key for key in ("seed", "shots", "protocol") if key in rows]
+    table = rows.pivot(index=keys, columns=on, values="value")[list(rows[on].unique())]
+    return table.sub(table.pop(base), axis=0).melt(ignore_index=False).reset_index()
+
+
+def draw_gain_by_task(rows, title: str):
+    """Heat map of points over zero-shot; rows: `task`, `arm`, `value`, with an arm zero_shot. Returns tasks x other arms."""
+    gain = rows.pivot_table("value", "task", "arm", sort=False)
+    gain = gain.sub(gain.pop("zero_shot"), axis=0).rename(index=label, columns=label)
+    best = ", ".join(f"{task}: {arm}" for task, arm in gain.idxmax(axis=1).items())
+    heatmap(gain, alt=f"{title}, by task. Best head: {best}", title=title, centre=0.0, bar_label="points")
+    return gain
 
 
 @dataclass(frozen=True, eq=False)

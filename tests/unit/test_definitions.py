@@ -369,7 +369,7 @@ def test_every_page_has_an_experiment_and_no_drawing_in_it(pages):
     assert len(pages) > 20
     for slug, names in pages.items():
         assert "notebook.experiment" in names and len(names) > 50, slug
-        rooms = ("figures", "plots", "pictures", "tables", "palette", "report", "run", "forest", "dumbbells", "score_panels")
+        rooms = ("figures", "plots", "pictures", "tables", "palette", "report", "run", "forest")
         assert not [name for name in names if name.startswith(tuple(f"clipkit.lab.{room}." for room in rooms))], slug
 
 

@@ -185,7 +185,14 @@ def test_panels_say_what_they_show(capsys):
 
 
 def test_pictures_of_networks_and_parts(capsys):
-    points = pd.DataFrame({"strength": [30.0, 50.0], "union": [60.0, 70.0], "gain": [0.0, 2.0]}, index=["a", "b"])
-    study.draw_networks(points, "the networks", "A title")
-    study.draw_parts(pd.DataFrame({"start": [1.0, 2.0], "loss": [0.0, -1.0]}), "the parts", "A title")
-    assert capsys.readouterr().out.split("\n")[:2] == ["[figure: the networks]", "[figure: the parts]"]
+    values = {"a": (50.0, 70.0, 2.0), "b": (30.0, 60.0, 0.0)}
+    rows = [
+        (n, arm, v + s) for s in (0, 2) for n, three in values.items() for arm, v in zip(("strength", "union", "gain"), three, strict=True)
+    ]
+    points = study.draw_networks(pd.DataFrame([*rows, (None, "amu", 9.0)], columns=["network", "arm", "value"]), "A title")
+    assert points.index.tolist() == ["b", "a"] and points.loc["a", ["strength", "union", "gain"]].tolist() == [51.0, 71.0, 3.0]
+    arms = {"amu_low_shot": [60.0, 62.0], "without_mean_start": [58.0, 60.0], "without_own_loss": [61.0, 62.0]}
+    said = study.draw_parts(pd.DataFrame(arms), "A title")
+    assert said == "start at class means +2.0; loss of its own −0.5"
+    out = capsys.readouterr().out
+    assert "a: alone 51 %, either right 71 %, gain 3.0 points" in out and said in out

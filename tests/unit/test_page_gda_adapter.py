@@ -6,6 +6,7 @@ import doctest
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -207,3 +208,14 @@ def test_what_is_drawn(clouds):
     ring = axes.lines[1].get_xydata() @ study.discriminant_plane(means, precision)[0].T + means.mean(0)
     from_mean = (ring - means[0]) @ np.linalg.inv(covariance) * (ring - means[0])
     assert from_mean.sum(1).min() > 0
+
+
+def test_differences_by_hand(capsys):
+    rows = [(seed, k, arm, v + k + seed) for seed in (0, 1) for k in (1, 4) for arm, v in (("gda", 5.0), ("zero_shot", 2.0 * k))]
+    rows = pd.DataFrame(rows, columns=["seed", "shots", "arm", "value"])
+    found = study.subtract(rows, "zero_shot")
+    assert found.arm.unique().tolist() == ["gda"] and found.set_index(["seed", "shots"]).value.to_dict() == {
+        (0, 1): 3.0, (0, 4): -3.0, (1, 1): 3.0, (1, 4): -3.0
+    }  # fmt: skip
+    gain = study.draw_gain_by_task(rows.assign(task="a_b"), "Points")
+    assert gain.loc["a b"].to_dict() == {"gda": 0.0} and "Best head: a b: gda" in capsys.readouterr().out
