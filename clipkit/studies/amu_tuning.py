@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clipkit import checks
 from clipkit.adapt.amu import AMU
 from clipkit.adapt.fusion import complementarity, uncertainty_statistic
 from clipkit.adapt.linear_probe import LinearProbe
@@ -21,7 +22,6 @@ from clipkit.adapt.shootout import STRENGTHS, WEIGHTS, FewShotInput, Predict, ti
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import figure
 from clipkit.metrics import percent_right
-from clipkit.registry.stats import finite
 
 MOST = 6  # classes that fit into a panel
 
@@ -131,7 +131,7 @@ def partial_correlation(x: Sequence[float], y: Sequence[float], given: Sequence[
     group = np.zeros(len(x)) if group is None else np.asarray(group)
     if len({len(x), len(y), len(given), len(group)}) > 1:
         raise ClipkitError(f"columns and group labels of one length are wanted, got {len(x)}, {len(y)}, {len(given)}, {len(group)}")
-    columns = np.stack([finite(v, "partial correlation", at_least=3) for v in (x, y, given)])
+    columns = np.stack([checks.vector(v, "partial correlation", at_least=3) for v in (x, y, given)])
     size = np.abs(columns).max(1, keepdims=True)
     for name in np.unique(group):
         columns[:, group == name] -= columns[:, group == name].mean(1, keepdims=True)
