@@ -36,6 +36,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "references": ["brief_references", "brief_vocabulary", "full_captions"],
         "text_grammar": ["TextGrammar", "load_grammar"],
-        "scst": ["advantages", "kl_to", "scst_step", "self_critical_loss", "self_critical_training", "word_mask"],
+        "scst": ["SelfCritical", "advantages", "kl_to", "scst_step", "self_critical_loss", "self_critical_training", "word_mask"],
     },
 )

@@ -167,8 +167,6 @@ def finetune_text_grammar(
     lr: float = 5e-4,
     batch: int = 128,
     vocabulary: Sequence[str] | None = None,
-    kinds: Sequence[str] | None = None,
-    prompt: str = PROMPT,
     seed: int = 0,
     **options,
 ):
@@ -176,7 +174,7 @@ def finetune_text_grammar(
 
     Args:
         captions: for each picture at least one. image_features: (N, D), unit norm, of the frozen image tower.
-        vocabulary: words for `insert` and `swap`; None: those of the captions. kinds: which corruptions (None: all five).
+        vocabulary: words for `insert` and `swap`; None: those of the captions.
         options: of `clipkit.train.train`.
 
     Returns: (copy of the model, GrammarHead, History). The image tower and the logit scale stay as they are.
@@ -197,21 +195,15 @@ def finetune_text_grammar(
         while True:
             for rows in np.array_split(rng.permutation(len(captions)), max(1, len(captions) // batch)):
                 real = [captions[i][int(rng.integers(len(captions[i])))] for i in rows]
-                ways = [None if kinds is None else kinds[int(rng.integers(len(kinds)))] for _ in real]
-                spoilt = [corrupt_caption(t, words, _possible(t, way), rng) for t, way in zip(real, ways, strict=True)]
-                yield image_features[rows], real, spoilt
+                yield image_features[rows], real, [corrupt_caption(t, words, rng=rng) for t in real]
 
     both = _Both(tuned, head)
     tuned.module.requires_grad_(True)
     tuned.module.visual.requires_grad_(False)
     tuned.module.logit_scale.requires_grad_(False)
-    history = train(both, batches(), lambda module, b: grammar_loss(tuned, head, *b, prompt), steps, lr=lr, **options)
+    history = train(both, batches(), lambda module, b: grammar_loss(tuned, head, *b), steps, lr=lr, **options)
     tuned.module.eval().requires_grad_(False)
     return tuned, head.eval().requires_grad_(False), history
-
-
-def _possible(text: str, kind: str | None) -> str | None:
-    return None if len(text.split()) < 2 else kind
 
 
 class _Both(nn.Module):

@@ -6,6 +6,7 @@ Letters in shapes: B pictures, K samples of each, L words (`<bos>` first, `<eos>
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -77,59 +78,75 @@ def kl_to(scores: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     return ((p.exp() * (p - q)).sum(-1) * mask).sum() / mask.sum()
 
 
+@dataclass(frozen=True)
+class SelfCritical:
+    """Settings of self-critical training.
+
+    k: captions sampled of each picture. baseline: "greedy" (the paper's) or "loo", the mean of the other samples, which needs no
+    further caption. norm: of `self_critical_loss`. reference, kl: a frozen captioner and the weight of the penalty for leaving it,
+    not in the paper. batch: pictures a step. lr: of Adam, constant, as in the paper. clip_norm: of the gradient.
+
+    Raises: ClipkitError for an unknown baseline or norm.
+    """
+
+    k: int = 5
+    baseline: str = "greedy"
+    norm: str = "token"
+    reference: CaptionDecoder | None = None
+    kl: float = 0.0
+    batch: int = 32
+    lr: float = 1e-3
+    clip_norm: float = 1.0
+
+    def __post_init__(self):
+        checks.one_of("baseline", self.baseline, BASELINES)
+        checks.one_of("norm", self.norm, NORMS)
+
+
 def scst_step(
     captioner: CaptionDecoder,
     optimiser: torch.optim.Optimizer,
     pictures: Tensor,
     rows: Tensor,
     reward: Reward,
-    k: int = 5,
-    baseline: str = "greedy",
-    norm: str = "token",
+    settings: SelfCritical,
     generator: torch.Generator | None = None,
-    temperature: float = 1.0,
-    reference: CaptionDecoder | None = None,
-    kl: float = 0.0,
-    clip_norm: float = 1.0,
 ) -> dict[str, float]:
     """One step: sample k captions of each picture, reward them, follow the policy gradient.
 
     Args:
         pictures: picture tokens (B, M, D). rows: (B,) what the reward knows the pictures by.
         reward: (rows (N,), N texts) -> (total (N,), {part: (N,)}), see `WeightedReward`. Called once for all samples and baselines.
-        baseline: "greedy" (the paper's) or "loo", the mean of the other samples, which needs no further caption.
-        reference, kl: a frozen captioner and the weight of the penalty for leaving it; not in the paper.
 
     Returns: {"reward", "baseline", each part, "entropy" (nats a word), "words" (a caption), "kl"}, means over the samples.
-    Raises: ClipkitError for an unknown baseline, or a reward that is not finite.
+    Raises: ClipkitError for a reward that is not finite.
     """
-    checks.one_of("baseline", baseline, BASELINES)
-    vocabulary, b = captioner.vocabulary, len(pictures)
+    vocabulary, b, k, greedy = captioner.vocabulary, len(pictures), settings.k, settings.baseline == "greedy"
     captioner.eval()
-    sampled = captioner.sample(pictures, k, how="sample", temperature=temperature, generator=generator)  # (B · K, L)
+    sampled = captioner.sample(pictures, k, how="sample", generator=generator)  # (B · K, L)
     texts, owners = vocabulary.decode(sampled), rows.repeat_interleave(k)
-    if baseline == "greedy":
+    if greedy:
         texts, owners = texts + captioner.write(pictures), torch.cat([owners, rows])
     total, parts = reward(owners, texts)
     total = total.float().to(pictures.device)
     earned = total[: b * k].view(b, k)
-    advantage = advantages(earned, total[b * k :] if baseline == "greedy" else None).flatten()
+    advantage = advantages(earned, total[b * k :] if greedy else None).flatten()
 
     captioner.train()
     scores = captioner.logits(pictures.repeat_interleave(k, 0), sampled[:, :-1])  # (B · K, L − 1, V)
     mask = word_mask(sampled, vocabulary.pad)[:, 1:]
     logprobs = scores.log_softmax(-1)
     chosen = logprobs.gather(-1, sampled[:, 1:, None]).squeeze(-1)
-    loss = self_critical_loss(chosen, mask, advantage, norm)
+    loss = self_critical_loss(chosen, mask, advantage, settings.norm)
     penalty = torch.zeros(())
-    if reference is not None and kl:
+    if settings.reference is not None and settings.kl:
         with torch.no_grad():
-            theirs = reference.logits(pictures.repeat_interleave(k, 0), sampled[:, :-1])
+            theirs = settings.reference.logits(pictures.repeat_interleave(k, 0), sampled[:, :-1])
         penalty = kl_to(scores, theirs, mask)
-        loss = loss + kl * penalty
+        loss = loss + settings.kl * penalty
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(captioner.parameters(), clip_norm)
+    nn.utils.clip_grad_norm_(captioner.parameters(), settings.clip_norm)
     optimiser.step()
     captioner.eval()
     with torch.no_grad():
@@ -144,25 +161,22 @@ def self_critical_training(
     pictures: Tensor,
     reward: Reward,
     steps: int,
-    batch: int = 32,
-    lr: float = 1e-3,
+    settings: SelfCritical = SelfCritical(),
     seed: int = 0,
     looks: Sequence[int] = (),
     look: Callable[[CaptionDecoder], dict[str, float]] | None = None,
-    **options,
 ) -> tuple[CaptionDecoder, list[dict[str, float]], list[dict[str, float]]]:
     """`scst_step` for `steps` batches from (N, M, D) picture tokens; the captioner given stays as it is.
 
     Args:
-        reward: its rows are positions in `pictures`. lr: of Adam, constant, as in the paper.
-        looks: after which steps (0: before the first) to call `look(captioner)`. options: of `scst_step`.
+        reward: its rows are positions in `pictures`. looks: after which steps (0: before the first) to call `look(captioner)`.
 
     Returns: (trained copy, log of every step, what each look returned with its "step").
     """
     trained = captioner.copy().eval()
-    optimiser = torch.optim.Adam(trained.parameters(), lr=lr, betas=(0.9, 0.98))
+    optimiser = torch.optim.Adam(trained.parameters(), lr=settings.lr, betas=(0.9, 0.98))
     generator = torch.Generator(trained.device).manual_seed(seed)
-    order = shuffled(len(pictures), batch, torch.Generator().manual_seed(seed), "carry")
+    order = shuffled(len(pictures), settings.batch, torch.Generator().manual_seed(seed), "carry")
     log, seen = [], []
     for step in range(steps + 1):
         if look is not None and step in looks:
@@ -170,5 +184,5 @@ def self_critical_training(
         if step == steps:
             break
         rows = next(order)
-        log.append(scst_step(trained, optimiser, pictures[rows].to(trained.device).float(), rows, reward, generator=generator, **options))
+        log.append(scst_step(trained, optimiser, pictures[rows].to(trained.device).float(), rows, reward, settings, generator))
     return trained, log, seen

@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "overlap": ["chrf", "embedding_match", "greedy_match", "rouge"],
         "protocol": ["PairScorer", "Scorer"],
         "two_towers": ["TwoTowers", "hard_negative_loss", "load_two_towers"],
-        "vqascore": ["DEFAULT_QUESTION", "ITMScore", "MeanScore", "NanoAnswerer", "VQAScore"],
+        "vqascore": ["DEFAULT_QUESTION", "NanoAnswerer", "VQAScore"],
         "winoground_tasks": ["Quadruples", "Winoground", "quadruples"],
     },
 )

@@ -68,7 +68,7 @@ class Quadruples:
         n = len(self)
         image = np.repeat(np.arange(2 * n), 2)  # 0 0 1 1 2 2 3 3 …
         text = (np.arange(4 * n) % 2) + 2 * (np.arange(4 * n) // 4)  # 0 1 0 1 2 3 2 3 …
-        chosen = seen[torch.from_numpy(image)] if isinstance(seen, Tensor) else [seen[i] for i in image]
+        chosen = [seen[i] for i in image] if isinstance(seen, list) else seen[torch.from_numpy(image)]
         return scorer.pairs(chosen, [self.texts[i] for i in text]).view(n, 2, 2)
 
 

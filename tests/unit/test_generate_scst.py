@@ -6,7 +6,16 @@ import pytest
 import torch
 
 from clipkit import ClipkitError
-from clipkit.generate import CaptionDecoder, advantages, kl_to, scst_step, self_critical_loss, self_critical_training, word_mask
+from clipkit.generate import (
+    CaptionDecoder,
+    SelfCritical,
+    advantages,
+    kl_to,
+    scst_step,
+    self_critical_loss,
+    self_critical_training,
+    word_mask,
+)
 from clipkit.language import WordVocabulary
 
 VOCABULARY = WordVocabulary(["good", "bad"])
@@ -70,8 +79,8 @@ def test_the_step_follows_the_gradient_of_its_own_samples():
         return torch.tensor([float(len(t)) + r for r, t in zip(rows.tolist(), texts, strict=True)]), {}
 
     before = model.copy()
-    log = scst_step(model, torch.optim.SGD(model.parameters(), 1.0), pictures, torch.arange(3), reward, k=2, clip_norm=1e9,
-                    generator=torch.Generator().manual_seed(1))  # fmt: skip
+    log = scst_step(model, torch.optim.SGD(model.parameters(), 1.0), pictures, torch.arange(3), reward,
+                    SelfCritical(k=2, clip_norm=1e9), generator=torch.Generator().manual_seed(1))  # fmt: skip
     assert seen["rows"].tolist() == [0, 0, 1, 1, 2, 2, 0, 1, 2] and seen["texts"][6:] == before.write(pictures)
     tokens = VOCABULARY.encode(seen["texts"][:6], model.length)
     sampled = before.sample(pictures, 2, how="sample", generator=torch.Generator().manual_seed(1))
@@ -91,8 +100,8 @@ def test_the_step_follows_the_gradient_of_its_own_samples():
 def test_a_bandit_is_learnt(options):
     pictures = torch.randn(8, 2, 4)
     reward = lambda rows, texts: (torch.tensor([t.split().count("good") - t.split().count("bad") for t in texts]).float(), {})  # noqa: E731
-    model, log, seen = self_critical_training(captioner(), pictures, reward, 60, batch=8, lr=0.02, k=4, looks=(0, 60),
-                                              look=lambda m: {"words": len(m.write(pictures)[0])}, **options)  # fmt: skip
+    model, log, seen = self_critical_training(captioner(), pictures, reward, 60, SelfCritical(batch=8, lr=0.02, k=4, **options),
+                                              looks=(0, 60), look=lambda m: {"words": len(m.write(pictures)[0])})  # fmt: skip
     assert {word for text in model.write(pictures) for word in text.split()} == {"good"}
     assert (
         log[-1]["reward"] > log[0]["reward"] + 0.7 and [row["step"] for row in seen] == [0, 60] and log[-1]["entropy"] < log[0]["entropy"]
@@ -104,7 +113,7 @@ def test_which_picture_matters_is_learnt_and_the_given_captioner_stays():
     reward = lambda rows, texts: (torch.tensor([float(("good" in t) == (r == 0)) for r, t in zip(rows.tolist(), texts, strict=True)]), {})  # noqa: E731
     start = captioner()
     state = {k: v.clone() for k, v in start.state_dict().items()}
-    model, _, _ = self_critical_training(start, pictures, reward, 80, batch=2, lr=0.02, k=8)
+    model, _, _ = self_critical_training(start, pictures, reward, 80, SelfCritical(batch=2, lr=0.02, k=8))
     said = model.write(pictures)
     assert "good" in said[0] and "good" not in said[1]
     assert all(torch.equal(v, state[k]) for k, v in start.state_dict().items())
@@ -116,7 +125,7 @@ def test_a_penalty_holds_the_captioner_back():
     far = {}
     for kl in (0.0, 10.0):
         start = captioner()
-        model, log, _ = self_critical_training(start, pictures, reward, 30, batch=8, lr=0.02, k=4, reference=start, kl=kl)
+        model, log, _ = self_critical_training(start, pictures, reward, 30, SelfCritical(batch=8, lr=0.02, k=4, reference=start, kl=kl))
         tokens = VOCABULARY.encode(["good bad"] * 8)
         far[kl] = (model.logits(pictures, tokens) - start.logits(pictures, tokens)).abs().mean().item()
     assert far[10.0] < 0.5 * far[0.0] and log[-1]["kl"] < 0.1
@@ -138,7 +147,8 @@ def test_bad_input_is_refused_in_one_sentence():
         (lambda: advantages(one, torch.ones(3)), "rewards are"),
         (lambda: self_critical_loss(one, one.bool(), torch.ones(2), "word"), "unknown norm"),
         (lambda: self_critical_loss(one, one.bool(), torch.ones(3)), "do not fit"),
-        (lambda: scst_step(captioner(), None, torch.ones(1, 2, 4), torch.zeros(1), None, baseline="mean"), "unknown baseline"),
+        (lambda: SelfCritical(baseline="mean"), "unknown baseline"),
+        (lambda: SelfCritical(norm="word"), "unknown norm"),
     ):
         with pytest.raises(ClipkitError, match=message):
             call()

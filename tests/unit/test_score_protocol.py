@@ -1,4 +1,4 @@
-"""Scorers: one protocol for cosine, question and mean; the norms of VQAScore; formulas of CLIPScore; and what is refused."""
+"""Scorers: one protocol for cosine and question; the norms of VQAScore; formulas of CLIPScore; and what is refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clipkit.score import clipscore
 from clipkit.score.clipscore import CLIPScore, clip_score
 from clipkit.score.nano_vqa import NanoVQA
 from clipkit.score.protocol import PairScorer, Scorer
-from clipkit.score.vqascore import DEFAULT_QUESTION, NORMS, ITMScore, MeanScore, NanoAnswerer, VQAScore
+from clipkit.score.vqascore import DEFAULT_QUESTION, NORMS, NanoAnswerer, VQAScore
 
 TEXTS = ["a", "bb", "ccc"]
 
@@ -58,7 +58,7 @@ IMAGES = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 2.0], [3.0, 1.0, -1.0]])
 
 @pytest.mark.parametrize(
     ("scorer", "images"),
-    [(Lengths(), [0, 1, 2]), (CLIPScore(Vectors()), IMAGES.numpy()), (VQAScore(Says()), [0, 1, 1]), (ITMScore(Says()), [1, 0, 1])],
+    [(Lengths(), [0, 1, 2]), (CLIPScore(Vectors()), IMAGES.numpy()), (VQAScore(Says()), [0, 1, 1]), (VQAScore(Says()), [1, 0, 1])],
 )
 def test_pairs_are_the_diagonal_of_all(scorer, images):
     every, seen = scorer(images, TEXTS), scorer.see(images)
@@ -100,21 +100,6 @@ def test_the_nano_answerer_reads_its_columns():
     for question in ("is it?", "{} or {}?"):
         with pytest.raises(ClipkitError, match="one {}"):
             VQAScore(Says(), question=question)
-
-
-def test_mean_of_standardised_scores():
-    a, b = Lengths(), VQAScore(Says())
-    mean = MeanScore([a, b])
-    with pytest.raises(ClipkitError, match="call fit"):
-        mean.pairs([0, 1, 1], TEXTS)
-    first, second = (s.pairs(s.see([0, 1, 1]), TEXTS) for s in (a, b))
-    mean.fit([0, 1, 1], TEXTS)
-    want = ((first - first.mean()) / first.std() + (second - second.mean()) / second.std()) / 2
-    torch.testing.assert_close(mean.pairs([0, 1, 1], TEXTS), want)
-    torch.testing.assert_close(mean(mean.see([0, 1, 1]), TEXTS).diagonal(), want)
-    torch.testing.assert_close(mean.pairs([0], ["a"]), want[:1])  # the scale is that of `fit`, whatever is judged
-    with pytest.raises(ClipkitError, match="same score"):
-        MeanScore([a]).fit([1, 1], ["a", "b"])
 
 
 def test_examples_in_docstrings():
