@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
+from clipkit.lab import figures
 from clipkit.pretrain.attribute_binding import colour_binding
+from clipkit.studies.the_world import show_counts
 from clipkit.world import BACKGROUNDS, CATEGORIES, COLOURS, HOME, Scenes, VideoSpec, WorldSpec, sample_clips
 from clipkit.world.counterfactuals import HOME_OF, TYPICAL_OF, at_home, balanced, elsewhere, in_other_colour, in_typical_colour
 from clipkit.world.panels import film, label_colours, with_boxes
@@ -112,3 +114,14 @@ def test_film_draws_frames_and_sound():
     film(strip, sound, clip, size=16)
     assert strip.images[0].get_array().shape == (16, 8 * 16, 3)
     assert sound.get_xlim() == (0, 1) and len(sound.lines) == len(clip.cuts) == 1
+
+
+def test_counts_are_drawn_beside_the_expected(monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "show", lambda drawing, alt: shown.append(drawing))
+    counted, expected = np.array([5, 2]), np.array([4.0, 3.0])
+    show_counts({"zipf 1": (counted, expected)}, {"at home": (np.array([0.1, 1.0]), np.array([0.125, 1.0]))}, [0, 1], 7)
+    left, right = shown[0].axes
+    points, line = left.get_lines()
+    assert points.get_ydata().tolist() == [5, 2] and line.get_ydata().tolist() == [4, 3] and line.get_xdata().tolist() == [1, 2]
+    assert right.get_lines()[1].get_ydata().tolist() == [0.125, 1.0] and "7 scenes" in left.get_ylabel()
