@@ -96,7 +96,7 @@ def build(entry: object, runs: object, records: Sequence[Record], about: Mapping
 
 
 def _seed_rows(scores: Scores) -> list[dict]:
-    arms = {arm: scores.values(arm) for arm in scores.arms()}
+    arms = {arm: scores.values(arm) for arm in scores.wide().columns}  # those without further axes
     return [{"seed": int(seed), **{arm: values[place] for arm, values in arms.items()}} for place, seed in enumerate(scores.seeds)]
 
 
