@@ -42,7 +42,7 @@ def test_true_segments_are_the_best_affinity_for_a_map_that_knows(world):
     small = pictures.labels[:, 2::4, 2::4]
     truth = torch.nn.functional.one_hot(small, 25).movedim(-1, 1).float()
     noisy = truth + 0.8 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
-    named = study.Pictures(pictures.pixels, pictures.labels, pictures.embedding, pictures.labels)  # segments: regions of one name
+    named = study.ScenePictures(pictures.pixels, pictures.labels, pictures.embedding, pictures.labels)  # segments: regions of one name
     spread = {of: aggregate(noisy, pipeline.affinity(named, of)) for of in ("segmenter", "truth")}
     iou = {of: mean_iou(m.argmax(1), small, 25).mean for of, m in {"none": noisy, **spread}.items()}
     assert iou["none"] < iou["segmenter"] < iou["truth"] == 1
