@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipkit.language import Seq2Seq, Seq2SeqScorer, caption_vocabulary
+from clipkit.language import Seq2Seq, Seq2SeqScorer, caption_pairs, caption_vocabulary
 from clipkit.score.agreement import pairwise_accuracy
-from clipkit.studies.bartscore_hypotheses import judged_texts
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +23,14 @@ def writer():
 
 
 @pytest.fixture(scope="module")
-def data(size):
-    return judged_texts(size(40, 4), 3)
+def sources(size):
+    return caption_pairs("summarise", size(40, 4), 3)[0]
+
+
+@pytest.fixture(scope="module")
+def texts(sources):
+    """Eight for each source, short captions of eight scenes."""
+    return caption_pairs("summarise", 8 * len(sources), 4)[1]
 
 
 def again_and_again(writer, sources, length):
@@ -55,8 +60,8 @@ def equal(ours, theirs):
     assert torch.equal(ours, theirs)
 
 
-def test_writing(pair, size, writer, data):
-    sources, length = writer.tokens((data.sources * 16)[: size(32, 4)]), size(48, 12)
+def test_writing(pair, size, writer, sources):
+    sources, length = writer.tokens((sources * 16)[: size(32, 4)]), size(48, 12)
     never = len(writer.vocabulary)  # no word ends the text: all are as long as they may be
 
     def with_the_cache():
@@ -66,8 +71,8 @@ def test_writing(pair, size, writer, data):
     pair("write 32 texts of 48 words", with_the_cache, lambda: again_and_again(writer, sources, length), "without a cache", equal)
 
 
-def test_scoring(pair, writer, data):
-    scorer, given = Seq2SeqScorer(writer), (data.source_of, data.texts)
+def test_scoring(pair, writer, sources, texts):
+    scorer, given = Seq2SeqScorer(writer), ([s for s in sources for _ in range(8)], texts)
     same = partial(np.testing.assert_allclose, rtol=0, atol=1e-4)
     name = "score 320 texts of 40 sources"
     pair(name, lambda: scorer.logprob(*given), lambda: as_released(writer, *given), "BARTScore's released loop", same)

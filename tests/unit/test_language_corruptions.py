@@ -15,7 +15,6 @@ from clipkit.language import factual_errors as module
 from clipkit.language import parsed_caption as tellings
 from clipkit.language.corpora import documents
 from clipkit.language.factual_errors import FALSE, FLUENCY, KINDS, TRUE
-from clipkit.studies.bartscore_hypotheses import Judged, judged_texts
 from clipkit.world import Object, Scene, caption_batch
 from clipkit.world.caption_parser import check, parse
 from clipkit.world.content_plan import truths
@@ -134,20 +133,6 @@ def test_grades_by_hand():
     f1 = 2 * (2 / 3) * (3 / 7) / (2 / 3 + 3 / 7)
     assert found.f1 == pytest.approx(f1) and found.quality == pytest.approx((f1 + 1) / 2)
     assert grade(SCENE, "in a meadow").f1 == 0
-
-
-def test_texts_to_be_judged():
-    data = judged_texts(60, 5, hypotheses=6, references=3)
-    assert isinstance(data, Judged) and len(data.texts) == len(data.graded) == len(data.document) == 360
-    assert len(data.sources) == 60 and all(len(r) == 3 for r in data.references)
-    assert data.texts == judged_texts(60, 5, 6, 3).texts and data.texts != judged_texts(60, 6, 6, 3).texts
-    for source, references, truth in zip(data.sources, data.references, data.truths, strict=True):
-        assert check(truth, source).ok and all(check(truth, r).ok for r in references)
-    for axis in ("precision", "recall", "fluency"):
-        values = data.axis(axis)
-        assert values.min() >= 0 and values.max() == 1 and values.std() > 0.1
-    assert abs(np.corrcoef(data.axis("precision"), data.axis("fluency"))[0, 1]) < 0.25
-    assert data.source_of[7] == data.sources[1] and data.part(np.arange(60) == 1).sum() == 6
 
 
 def test_what_is_refused():

@@ -9,22 +9,22 @@ import pytest
 import torch
 
 from clipkit.errors import ClipkitError
-from clipkit.score.overlap import rouge
+from clipkit.score.overlap import chrf, rouge
 from clipkit.studies.bartscore import (
     DIRECTIONS,
-    ablations,
-    choose,
-    compare,
-    cosine_variants,
-    directions,
-    overlap_variants,
-    own_and_other,
-    prompted,
-    sensitivity,
-    style_bias,
-    within,
+    JudgedTexts,
+    choose_variant,
+    correlate_within,
+    draw_false_word,
+    make_judged_texts,
+    measure_fault_costs,
+    measure_style_bias,
+    score_best_prompt,
+    score_cosine,
+    score_directions,
+    score_overlap,
+    write_own_and_other,
 )
-from clipkit.studies.bartscore_hypotheses import judged_texts
 from clipkit.world.caption_parser import check
 
 
@@ -57,7 +57,7 @@ class Oracle:
 
 @pytest.fixture(scope="module")
 def data():
-    return judged_texts(24, 7)
+    return make_judged_texts(24, 7)
 
 
 @pytest.fixture(scope="module")
@@ -67,72 +67,81 @@ def kept():
 
 def test_an_oracle_agrees_fully_and_a_constant_not_at_all(data, kept):
     quality = data.axis("quality")
-    assert within(quality, quality, data, ~kept).mean == pytest.approx(1)
-    assert within(np.ones(len(quality)), quality, data, ~kept).dropped == 16
+    assert correlate_within(quality, quality, data, ~kept).mean == pytest.approx(1)
+    assert correlate_within(np.ones(len(quality)), quality, data, ~kept).dropped == 16
 
 
 def test_choice_never_sees_the_documents_that_judge(data, kept):
     quality, rng = data.axis("quality"), np.random.default_rng(0)
     noise = rng.normal(size=len(quality))
-    early, late = (np.where(data.part(part), quality, noise) for part in (kept, ~kept))  # each good on one part only
+    early, late = (np.where(data.rows(part), quality, noise) for part in (kept, ~kept))  # each good on one part only
     variants = {"early": early, "late": late}
-    assert choose(variants, quality, data, kept) == "early"
-    row = compare({"family": variants, "oracle": {"only": quality}}, quality, data, kept, ["fluency"])
-    assert row["oracle|fluency"] == pytest.approx(within(quality, data.axis("fluency"), data, ~kept).mean)
-    assert row["oracle"] == pytest.approx(1) and abs(row["family"]) < 0.35
-    assert row["picked|family|early"] == 1 and row["picked|family|late"] == 0
+    assert choose_variant(variants, quality, data, kept) == "early"
+    assert correlate_within(early, quality, data, kept).mean == pytest.approx(1)
+    assert abs(correlate_within(early, quality, data, ~kept).mean) < 0.35
     with pytest.raises(ClipkitError, match="no variant"):
-        choose({}, quality, data, kept)
+        choose_variant({}, quality, data, kept)
 
 
-def test_directions_and_rows(data, kept):
+def test_directions(data):
     oracle = Oracle(data)
-    found = directions(oracle, data)
-    assert list(found) == list(DIRECTIONS) and all(v.shape == (192,) for v in found.values())
+    found = score_directions(oracle, data)
+    assert tuple(found) == DIRECTIONS and all(v.shape == (192,) for v in found.values())
     np.testing.assert_allclose(found["source_to_text"], data.axis("quality"))
     np.testing.assert_allclose(found["both"], (found["reference_to_text"] + found["text_to_reference"]) / 2)
-    some = directions(oracle, data, data.part(kept), ["both"])["both"]
-    assert np.isnan(some[~data.part(kept)]).all()
-    np.testing.assert_allclose(some[data.part(kept)], found["both"][data.part(kept)])
+    calls = oracle.calls
+    assert list(score_directions(oracle, data, ["source_to_text"])) == ["source_to_text"] and oracle.calls == calls + 192
 
 
-def test_ablations_change_one_detail(data, kept):
+def test_some_documents_alone(data, kept):
+    some = data.select(~kept)
+    assert some.sources == data.sources[8:] and some.references == data.references[8:] and some.truths == data.truths[8:]
+    assert some.texts == data.texts[64:] and some.graded == data.graded[64:]
+    assert some.document.tolist() == (data.document[64:] - 8).tolist()
+    np.testing.assert_array_equal(score_directions(Oracle(data), some)["both"], score_directions(Oracle(data), data)["both"][64:])
+
+
+def test_options_reach_the_scorer(data, kept):
     class Lengthy(Oracle):  # the sum knows the length only, special tokens carry all of the noise
         def logprob(self, src, tgt, norm="mean", skip_special=False):
             if norm == "sum":
                 return -torch.tensor([float(len(t.split())) for t in tgt], dtype=torch.float64)
             return super().logprob(src, tgt) if skip_special else torch.tensor([float(zlib.crc32(t.encode()) % 97) for t in tgt])
 
-    found = ablations(Lengthy(data), data, kept, directions(Lengthy(data), data))
-    assert found["without_special"] == pytest.approx(1) and abs(found["mean"]) < 0.5
+    def judge(direction, **options):
+        values = score_directions(Lengthy(data), data, [direction], **options)[direction]
+        return correlate_within(values, data.axis("quality"), data, kept).mean
+
+    assert judge("source_to_text", skip_special=True) == pytest.approx(1) and abs(judge("source_to_text")) < 0.5
     lengths = -np.array([len(t.split()) for t in data.texts], dtype=float)
-    assert found["sum"] == pytest.approx(within(lengths, data.axis("quality"), data, kept).mean)
-    assert np.isnan(found["all_references"])  # this scorer sees the reference only: the same for all texts of a document
+    assert judge("source_to_text", norm="sum") == pytest.approx(correlate_within(lengths, data.axis("quality"), data, kept).mean)
+    assert np.isnan(judge("text_to_reference"))  # this scorer sees the reference only: the same for all texts of a document
 
 
 def test_prompts_are_chosen_on_kept_documents_and_the_rest_is_scored_once(data, kept):
     oracle = Oracle(data, noise=1.0)
-    name, values = prompted(oracle, ["badly", "well"], "source_to_text", data.axis("quality"), data, kept)
+    name, values = score_best_prompt(oracle, ["badly", "well"], "source_to_text", data, kept)
     assert name == "decoder: well"
     np.testing.assert_allclose(values, data.axis("quality"))
     assert oracle.calls == 64 * 2 * 2 + 128  # two prompts on two sides, kept documents; the chosen one on the others
 
 
-def test_overlap_and_cosine_variants(data):
+def test_overlap_and_score_cosine(data):
     one_direction_a_word = lambda texts: (torch.ones(len(texts), 2, 3), torch.ones(len(texts), 2, dtype=torch.bool))  # noqa: E731
     model = type("Model", (), {"embed": staticmethod(one_direction_a_word)})
-    found = overlap_variants(data, {"writer": model})
+    found = score_overlap(data, {"writer": model})
     assert {name: len(v) for name, v in found.items()} == {"rouge": 18, "chrf": 4, "embedding_f1": 6}
+    np.testing.assert_allclose(found["chrf"]["chrf++ source"], chrf([[s] for s in data.source_of], data.texts, 2))
     np.testing.assert_allclose(found["rouge"]["rouge1_r references"], rouge(data.references_of, data.texts, ["rouge1"])["rouge1_r"])
     np.testing.assert_allclose(found["embedding_f1"]["embedding_f source, writer"], 1, atol=1e-6)
     known = {t: i for i, t in enumerate(sorted({*data.texts, *data.sources, *(r for row in data.references for r in row)}))}
-    cosine = cosine_variants(lambda texts: torch.eye(len(known))[[known[t] for t in texts]], data)
+    cosine = score_cosine(lambda texts: torch.eye(len(known))[[known[t] for t in texts]], data)
     same = [np.mean([t == r for r in data.references[d]]) for t, d in zip(data.texts, data.document, strict=True)]
     np.testing.assert_allclose(cosine["references"], same, atol=1e-6)
 
 
 def test_own_words_and_other_words(data):
-    sources, texts = own_and_other(Oracle(data), data, ("wrong_colour", "wrong_category"))
+    sources, texts = write_own_and_other(Oracle(data), data, ("wrong_colour", "wrong_category"))
     assert len(sources) == len(texts["own_true"]) > 3 and set(texts) == {"own_true", "own_false", "other_true", "other_false"}
     for s, own, false, other in zip(sources, texts["own_true"], texts["own_false"], texts["other_true"], strict=True):
         assert own == data.references[data.sources.index(s)][0]
@@ -142,7 +151,9 @@ def test_own_words_and_other_words(data):
         def write(self, texts, beams=4):
             return ["ten purple cats in the sea"] * len(texts)
 
-    assert own_and_other(Liar(data), data, ("wrong_colour",))[0] == [] and style_bias(Liar(data), data, ("wrong_colour",)) == {}
+    assert (
+        write_own_and_other(Liar(data), data, ("wrong_colour",))[0] == [] and measure_style_bias(Liar(data), data, ("wrong_colour",)) == {}
+    )
 
 
 def test_style_bias_of_a_writer_that_loves_its_own_words_and_of_one_that_loves_truth(data):
@@ -157,7 +168,7 @@ def test_style_bias_of_a_writer_that_loves_its_own_words_and_of_one_that_loves_t
 
     vain, fair = Vain(data), Vain(data)
     vain.vanity, fair.vanity = 1.0, 0.0
-    found, honest = (style_bias(w, data, ("wrong_colour", "wrong_category")) for w in (vain, fair))
+    found, honest = (measure_style_bias(w, data, ("wrong_colour", "wrong_category")) for w in (vain, fair))
     assert found["pairs"] == honest["pairs"] > 3
     assert honest["own_false_preferred"] == honest["same_words"] == honest["other_words"] == 0
     assert found["own_false_preferred"] > 20 and found["same_words"] == 0 and found["by_information"] == 0
@@ -170,8 +181,46 @@ def test_sensitivity_of_a_perfect_metric_is_that_of_quality(data):
         seen["references"] = references
         return -np.array([len(t.split()) for t in texts], dtype=float)
 
-    found = sensitivity({"length": length}, data, ("padding", "dropped_object", "wrong_colour"))
+    kinds = ("padding", "dropped_object", "wrong_colour")
+    found = measure_fault_costs({"length": length}, data, kinds).T
+    assert tuple(found) == kinds and list(found.index) == ["quality", "length", "texts"] and (found.loc["texts"] > 15).all()
     assert found["padding"]["quality"] == pytest.approx(0) and found["padding"]["length"] > 0.5
     assert found["dropped_object"]["length"] < 0 < found["dropped_object"]["quality"]
     assert found["wrong_colour"]["length"] == pytest.approx(0, abs=0.1) and found["wrong_colour"]["quality"] > 0.5
     assert all(len(r) == 1 for r in seen["references"])  # the good text is never its own reference
+
+
+def test_a_fault_that_is_never_possible_costs_nothing_that_is_known():
+    one = make_judged_texts(1, 7)
+    one.references[0][0] = "a cat"  # has no place, and one thing
+    found = measure_fault_costs({"words": lambda s, r, h: [len(t.split()) for t in h]}, one, ["wrong_place", "padding"])
+    assert found.loc["wrong_place"].isna().all() and found["texts"]["padding"] == 1
+
+
+def test_texts_to_be_judged():
+    data = make_judged_texts(60, 5, hypotheses=6, references=3)
+    assert isinstance(data, JudgedTexts) and len(data.texts) == len(data.graded) == len(data.document) == 360
+    assert len(data.sources) == 60 and all(len(r) == 3 for r in data.references)
+    assert data.texts == make_judged_texts(60, 5, 6, 3).texts and data.texts != make_judged_texts(60, 6, 6, 3).texts
+    for source, references, truth in zip(data.sources, data.references, data.truths, strict=True):
+        assert check(truth, source).ok and all(check(truth, r).ok for r in references)
+    for axis in ("precision", "recall", "fluency"):
+        values = data.axis(axis)
+        assert values.min() >= 0 and values.max() == 1 and values.std() > 0.1
+    assert abs(np.corrcoef(data.axis("precision"), data.axis("fluency"))[0, 1]) < 0.25
+    assert data.source_of[7] == data.sources[1] and data.rows(np.arange(60) == 1).sum() == 6
+
+
+def test_the_false_word_is_drawn_beside_the_true_one(data, monkeypatch):
+    alts = []
+    monkeypatch.setattr("clipkit.lab.figures.show", lambda drawing, alt: alts.append(alt))
+
+    class Speller:  # minus the length of each word
+        def tokens(self, sources, texts):
+            return [[(word, -float(len(word))) for word in text.split()] for text in texts]
+
+    found = draw_false_word(Speller(), data)
+    assert found["false_word"] != found["true_word"] and found["shown_source"] in data.sources
+    assert found["false_value"] == -len(found["false_word"]) and found["true_value"] == -len(found["true_word"])
+    assert any(found["true_word"] in references[0].split() for references in data.references)
+    assert repr(found["false_word"]) in alts[0]
