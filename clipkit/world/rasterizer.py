@@ -1,7 +1,7 @@
 """A pen for small vector drawings whose main colour is decided later.
 
-Coordinates are the unit square, x to the right and y down. A drawing is a function of a `Pen`: it
-calls `polygon`, `ellipse`, `blob`, `rect`, `stroke`, back to front. Each fill has a *tone* (how much
+Coordinates are the unit square, x to the right and y down. A drawing is a list of shapes for a `Pen`:
+`polygon`, `ellipse`, `blob`, `rect`, `stroke`, `tube`, back to front. Each fill has a *tone* (how much
 of the object's own colour, plus a fixed colour) and a *part* name. What comes out is linear in the
 object's colour, so one rasterised sprite serves all colours:
 
@@ -50,7 +50,6 @@ class Pen:
     Args:
         size: canvas side in pixels (supersampled; `Sprite` code reduces it).
         angle: clockwise rotation of the whole drawing, degrees.
-        flip: mirror left to right.
         mode: `"fill"` for flat colour with one dark contour, `"line"` for outlines on paper.
         outline: contour width as a fraction of the canvas.
 
@@ -58,10 +57,9 @@ class Pen:
         weight uint8, fixed uint8 (..., 3), alpha uint8, part uint8 (0 = none; names in `parts`).
     """
 
-    def __init__(self, size: int, angle: float = 0.0, flip: bool = False, mode: str = "fill", outline: float = 0.035):
+    def __init__(self, size: int, angle: float = 0.0, mode: str = "fill", outline: float = 0.035):
         self.size, self.mode, self.outline = size, mode, outline
         self._cos, self._sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        self._flip = -1.0 if flip else 1.0
         # Turning must not push the unit square's corners out of the canvas; sprites are cropped to their ink later.
         self._scale = 0.94 / (abs(self._cos) + abs(self._sin))
         self.parts: list[str] = []
@@ -73,14 +71,12 @@ class Pen:
         """Fill a closed polygon."""
         self._fill([self._place(p) for p in points], tone, part)
 
-    def ellipse(self, cx, cy, rx, ry=None, tone="main", part="body", angle=0.0, start=0.0, stop=360.0) -> None:
-        """Fill an ellipse (or the sector from `start` to `stop`, degrees clockwise from +x)."""
-        ry = rx if ry is None else ry
+    def ellipse(self, cx, cy, rx, ry, tone="main", part="body", angle=0.0) -> None:
+        """Fill an ellipse, turned by `angle` degrees clockwise."""
         c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-        steps = max(8, int(48 * (stop - start) / 360))
-        turn = [math.radians(start + (stop - start) * k / steps) for k in range(steps + 1)]
+        turn = [math.radians(7.5 * k) for k in range(49)]
         points = [(cx + rx * math.cos(t) * c - ry * math.sin(t) * s, cy + rx * math.cos(t) * s + ry * math.sin(t) * c) for t in turn]
-        self.polygon(points if stop - start >= 360 else [(cx, cy), *points], tone, part)
+        self.polygon(points, tone, part)
 
     def rect(self, x0, y0, x1, y1, tone="main", part="body", radius=0.0) -> None:
         """Fill a rectangle, with rounded corners when `radius` > 0."""
@@ -99,9 +95,9 @@ class Pen:
         """Fill the smooth closed curve (Catmull-Rom) through `points`."""
         self.polygon(catmull_rom(points, closed=True), tone, part)
 
-    def stroke(self, points: Sequence[Point], width: float, tone="ink", part="body", smooth=True) -> None:
-        """A line of round caps through `points`, `width` as a fraction of the canvas."""
-        path = catmull_rom(points, closed=False) if smooth and len(points) > 2 else list(points)
+    def stroke(self, points: Sequence[Point], width: float, tone="main", part="body", straight=False) -> None:
+        """A line of round caps through `points`, `width` as a fraction of the canvas; a smooth one if not `straight`."""
+        path = list(points) if straight or len(points) < 3 else catmull_rom(points, closed=False)
         for (x0, y0), (x1, y1) in zip(path, path[1:], strict=False):
             length = math.hypot(x1 - x0, y1 - y0) or 1e-9
             nx, ny = -(y1 - y0) / length * width / 2, (x1 - x0) / length * width / 2
@@ -110,6 +106,12 @@ class Pen:
         for x, y in path:
             disc = [(x + width / 2 * math.cos(k * math.pi / 6), y + width / 2 * math.sin(k * math.pi / 6)) for k in range(12)]
             self._fill([self._place(p) for p in disc], tone, part, line=False)
+
+    def tube(self, points: Sequence[Point], width: float, tone="main", part="body", straight=False) -> None:
+        """As `stroke`, for a thick bent bar; a sketch shows its two edges, not a solid bar."""
+        self.stroke(points, width, tone, part, straight)
+        if self.mode == "line":
+            self.stroke(points, max(width - 2 * self.outline, 0.01), "white", part, straight)
 
     # -- result ---------------------------------------------------------------------------------
     def finish(self, rim: tuple[int, int, int] = INK) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -126,7 +128,7 @@ class Pen:
 
     # -- inside ---------------------------------------------------------------------------------
     def _place(self, point: Point) -> Point:
-        x, y = (point[0] - 0.5) * self._flip, point[1] - 0.5
+        x, y = point[0] - 0.5, point[1] - 0.5
         x, y = x * self._cos - y * self._sin, x * self._sin + y * self._cos
         return ((0.5 + x * self._scale) * self.size, (0.5 + y * self._scale) * self.size)
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from clipkit.paths import PACKAGE, cache_dir
+from clipkit.world.artwork import draw
 from clipkit.world.rasterizer import INK, Pen
 from clipkit.world.taxonomy import CATEGORIES
 
@@ -33,18 +34,10 @@ class Sprite(NamedTuple):
 
 
 @cache
-def drawings() -> dict:
-    """category -> function(pen)."""
-    from clipkit.world import art_living, art_things, art_vehicles
-
-    return {**art_living.DRAWINGS, **art_vehicles.DRAWINGS, **art_things.DRAWINGS}
-
-
-@cache
 def _art_hash() -> str:
     digest = hashlib.sha256(str(MASTER).encode())
-    for name in ("rasterizer", "art_living", "art_vehicles", "art_things", "sprites"):
-        digest.update((PACKAGE / "world" / f"{name}.py").read_bytes())
+    for name in ("rasterizer.py", "artwork.py", "drawings.json", "sprites.py"):
+        digest.update((PACKAGE / "world" / name).read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -59,7 +52,7 @@ def _master(category: int, mode: str, angle: int, pale: bool) -> tuple[Image.Ima
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # not there, or damaged: draw it
         pass
     pen = Pen(MASTER, angle=float(angle), mode=mode)
-    drawings()[CATEGORIES[category]](pen)
+    draw(pen, CATEGORIES[category])
     weight, fixed, alpha, part = pen.finish(rim=PALE if pale else INK)
     ys, xs = np.nonzero(alpha)
     window = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)
