@@ -37,7 +37,11 @@ class Report:
     @property
     def text(self) -> str:
         notes = self.payload.get("notes", ())
-        said = ["What this run said:\n" + "\n".join(textwrap.fill(f"- {note}", 110, subsequent_indent="  ") for note in notes)] if notes else []
+        said = (
+            ["What this run said:\n" + "\n".join(textwrap.fill(f"- {note}", 110, subsequent_indent="  ") for note in notes)]
+            if notes
+            else []
+        )
         return "\n\n".join(["The claims: " + about_run(self.payload), *(card.text for card in self.cards), *said])
 
     def bundle(self) -> dict:

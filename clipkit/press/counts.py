@@ -43,7 +43,11 @@ def count(rows: Iterable[Row]) -> dict[str, int]:
     """Of claims: "claims", and "tested", "not testable here", "not run", which add up to it; of rows: "stale"."""
     rows = list(rows)
     states = Counter(standing(group) for group in claims(rows))
-    return {"claims": states.total(), **{state: states[state] for state in (TESTED, NOT_TESTABLE, NOT_RUN)}, "stale": sum(r.stale for r in rows)}
+    return {
+        "claims": states.total(),
+        **{state: states[state] for state in (TESTED, NOT_TESTABLE, NOT_RUN)},
+        "stale": sum(r.stale for r in rows),
+    }
 
 
 def headlines(rows: Iterable[Row]) -> dict[str, int]:
@@ -121,5 +125,7 @@ def transfer_words(found: list[Carried]) -> str:
     parts = [f"{len(mine)} {'is' if len(mine) == 1 else 'are'} {word}" for word, mine in transfer_lines(found) if word != HOLDS]
     holding = sum(one.outcome == HOLDS for one in found)
     one = n == 1
-    start = f"{n} claim{'' if one else 's'} that hold{'s' if one else ''} in the world {'was' if one else 'were'} tried on real pictures too: "
+    start = (
+        f"{n} claim{'' if one else 's'} that hold{'s' if one else ''} in the world {'was' if one else 'were'} tried on real pictures too: "
+    )
     return start + f"{holding} hold{'s' if holding == 1 else ''} there" + "".join(f", {part}" for part in parts) + "."
