@@ -38,7 +38,7 @@
     // What was not run is folded away until a filter finds it.
     const fold = document.querySelector(".ck-waiting");
     if (fold) fold.open = waiting > 0 && (words.length > 0 || wanted.some(([, want]) => want));
-    form.querySelector("output").textContent = `${shown} claims shown` + (waiting && fold && !fold.open ? `, ${waiting} of them folded below` : "");
+    form.querySelector("output").textContent = `${shown} rows shown` + (waiting && fold && !fold.open ? `, ${waiting} of them folded below` : "");
   }
 
   // On a phone a row begins brief; its button, shown there only, opens the rest.
@@ -53,7 +53,7 @@
     };
     button.addEventListener("click", () => set(!row.classList.contains("ck-brief")));
     set(window.location.hash !== "#" + row.id);
-    row.querySelector(".ck-page").append(" ", button);
+    (row.querySelector(".ck-found strong") ? row.querySelector(".ck-found") : row.querySelector(".ck-outcome")).append(" ", button);
   }
 
   function sortable(table) {

@@ -105,5 +105,5 @@ def environment(*folders: Path):
         finalize=lambda value: " ".join(value.splitlines()) if type(value) is str else value,
     )
     made.filters["dashed"] = lambda text: text.replace(" ", "-")
-    made.globals |= {"say": claim_words, "line": interval_line.line, "WIDTH": interval_line.WIDTH}
+    made.globals |= {"say": claim_words, "line": interval_line.line, "WIDTH": interval_line.WIDTH, "REACH": interval_line.REACH}
     return made

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from clipkit.lab.palette import label
 from clipkit.lab.tables import number
-from clipkit.registry.claims import ClaimTest, PaperNumber
+from clipkit.registry.claims import Claim, ClaimTest, PaperNumber
 from clipkit.registry.gates import Gate
 from clipkit.registry.outcomes import Judged, Row
 from clipkit.registry.verdict import SYMBOLS
@@ -156,19 +156,21 @@ def part_words(part: Judged) -> str:
     return f"{part.test.name}: {SYMBOL[part.outcome]} {part.outcome}, {number(found.estimate, digits, True)}{ends} {part.test.unit}"
 
 
-def folded_words(row: Row) -> str:
-    """What lies under the fold, for the line that opens it: "2 gates open, 1 shut; 4 parts; changed 2 times"."""
+def gates_summary(row: Row) -> str:
+    """The line that opens a row's fold: "4 parts; gates: 2 open, 1 shut". Empty when there is nothing under it."""
     gates = [gate.open for _, gate in gates_of(row)]
-    counts = [f"{gates.count(state)} {word}" for state, word in GATE.items() if state in gates]
-    moved = len(row.changes)
-    return "; ".join(
-        filter(
-            None,
-            (
-                "gates: " + ", ".join(counts) if counts else "",
-                f"{len(row.parts)} parts" if row.parts else "",
-                "changed " + ("once" if moved == 1 else f"{moved} times") if moved else "",
-                "note" if row.claim.note or any(test.note for test in row.claim.tests) else "",
-            ),
-        )
-    )
+    states = [f"{gates.count(state)} {word}" for state, word in GATE.items() if state in gates]
+    return "; ".join([f"{len(row.parts)} parts"] * bool(row.parts) + ["gates: " + ", ".join(states)] * bool(states))
+
+
+def claim_summary(claim: Claim) -> str:
+    """The line that opens a claim's fold: "note; changed twice". Empty when there is nothing under it."""
+    moved = len(claim.changes)
+    times = {1: "once", 2: "twice"}.get(moved, f"{moved} times")
+    return "; ".join(["note"] * bool(notes(claim)) + [f"changed {times}"] * bool(moved))
+
+
+def notes(claim: Claim) -> list[str]:
+    """What the registry notes about a claim, its paper's number and its tests."""
+    of_paper = claim.paper.note if claim.paper else None
+    return [note for note in (claim.note, of_paper, *(test.note for test in claim.tests)) if note]

@@ -8,7 +8,7 @@ from clipkit.lab.claim_words import decimals
 from clipkit.lab.tables import number
 from clipkit.registry.outcomes import Row
 
-WIDTH, REACH = 240, 4  # pixels; margins that are shown to each side of 0
+WIDTH, REACH = 240, 6  # pixels; margins that are shown to each side of 0
 BOUNDS = {"no_worse": (-1,), "equivalent": (-1, 1)}  # in margins; every other kind asks about +δ
 
 

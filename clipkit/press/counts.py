@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clipkit.registry.outcomes import Row
-from clipkit.registry.verdict import HOLDS, NOT_RUN, NOT_TESTABLE, OUTCOMES, worst
+from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OUTCOMES, worst
 
 TESTED = "tested"
 NO_RECORD = "no record"
@@ -122,10 +122,15 @@ def transfer_words(found: list[Carried]) -> str:
     if not found:
         return "No claim that holds in the world has been tried on real pictures yet."
     n = len(found)
-    parts = [f"{len(mine)} {'is' if len(mine) == 1 else 'are'} {word}" for word, mine in transfer_lines(found) if word != HOLDS]
     holding = sum(one.outcome == HOLDS for one in found)
-    one = n == 1
-    start = (
-        f"{n} claim{'' if one else 's'} that hold{'s' if one else ''} in the world {'was' if one else 'were'} tried on real pictures too: "
-    )
-    return start + f"{holding} hold{'s' if holding == 1 else ''} there" + "".join(f", {part}" for part in parts) + "."
+    start = f"{n} claims that hold in the world were" if n > 1 else "1 claim that holds in the world was"
+    parts = [f"{len(mine)} {_there(word, len(mine))}" for word, mine in transfer_lines(found) if word != HOLDS]
+    return f"{start} tried on real pictures too: " + ", ".join([f"{holding} hold{'s' * (holding == 1)} there", *parts]) + "."
+
+
+def _there(word: str, n: int) -> str:
+    if word == NOT_TESTABLE:
+        return "cannot be tested there"
+    if word == NO_EFFECT:
+        return "shows no effect" if n == 1 else "show no effect"
+    return f"{'is' if n == 1 else 'are'} {word}"

@@ -31,7 +31,7 @@ def render(template: str, **values: object) -> str:
 @cache
 def _environment() -> Environment:
     made = environment(Path(__file__).with_name("templates"), TEMPLATES)
-    made.filters["md"] = markdown
+    made.filters |= {"md": markdown, "breaks": lambda slug: Markup("_<wbr>").join(slug.split("_"))}
     made.globals |= {"OUTCOMES": OUTCOMES, "parts": BY_ID, "in_repository": in_repository, "counts": counts}
     made.globals |= {"authors": authors, "venue": venue, "duration": duration}
     return made
