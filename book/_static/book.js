@@ -25,15 +25,35 @@
   }
 
   function filterLedger(form) {
-    const wanted = ["verdict", "scale", "part"].map((name) => [name, value(form, name)]);
+    const wanted = ["verdict", "scale", "whose", "part"].map((name) => [name, value(form, name)]);
     const words = value(form, "words").toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
+    let waiting = 0;
     document.querySelectorAll("table.ck-ledger tbody tr").forEach((row) => {
       const text = words.length ? row.textContent.toLowerCase() : "";
       row.hidden = !(wanted.every(([name, want]) => !want || row.dataset[name] === want) && words.every((word) => text.includes(word)));
       shown += !row.hidden;
+      waiting += !row.hidden && row.closest(".ck-waiting") !== null;
     });
-    form.querySelector("output").textContent = `${shown} claims shown`;
+    // What was not run is folded away until a filter finds it.
+    const fold = document.querySelector(".ck-waiting");
+    if (fold) fold.open = waiting > 0 && (words.length > 0 || wanted.some(([, want]) => want));
+    form.querySelector("output").textContent = `${shown} rows shown` + (waiting && fold && !fold.open ? `, ${waiting} of them folded below` : "");
+  }
+
+  // On a phone a row begins brief; its button, shown there only, opens the rest.
+  function brief(row) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "ck-whole";
+    const set = (short) => {
+      row.classList.toggle("ck-brief", short);
+      button.textContent = short ? "more" : "less";
+      button.setAttribute("aria-expanded", String(!short));
+    };
+    button.addEventListener("click", () => set(!row.classList.contains("ck-brief")));
+    set(window.location.hash !== "#" + row.id);
+    (row.querySelector(".ck-found strong") ? row.querySelector(".ck-found") : row.querySelector(".ck-outcome")).append(" ", button);
   }
 
   function sortable(table) {
@@ -48,7 +68,7 @@
         head.setAttribute("aria-sort", rising ? "ascending" : "descending");
         const key = (row) => row.cells[column].dataset.key;
         const compare = new Intl.Collator(undefined, { numeric: true }).compare;
-        const numbers = column > 3;
+        const numbers = ["outcome", "effect in δ"].includes(button.textContent);
         const order = (a, b) => {
           const [x, y] = [key(a), key(b)];
           if (!x || !y) return !x - !y; // rows without a value stay last, whichever way
@@ -71,5 +91,11 @@
       apply();
     });
     document.querySelectorAll("table.ck-ledger").forEach(sortable);
+    document.querySelectorAll("table.ck-ledger tbody tr").forEach(brief);
+    const linked = document.getElementById(window.location.hash.slice(1));
+    if (linked && linked.closest(".ck-waiting")) {
+      linked.closest(".ck-waiting").open = true;
+      linked.scrollIntoView();
+    }
   });
 })();

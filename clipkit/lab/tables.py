@@ -1,4 +1,4 @@
-"""Tables that read on a phone: plain HTML that scrolls or stacks, with a text form beside it."""
+"""Tables that read on a phone: plain HTML that scrolls, with a text form beside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas
 
 MINUS = "\N{MINUS SIGN}"
-# currentColor and transparency follow the page, light or dark. `stack` turns each row into a card on a narrow screen.
+# currentColor and transparency follow the page, light or dark.
 _CSS = """<style>
 .ck-table{overflow-x:auto;margin:.6rem 0}
 .ck-table table{border-collapse:collapse;font-size:.95em;line-height:1.35;width:auto;max-width:100%}
@@ -22,14 +22,6 @@ _CSS = """<style>
 border-bottom:1px solid color-mix(in srgb,currentColor 22%,transparent)}
 .ck-table thead th{border-bottom:2px solid currentColor}
 .ck-table .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.ck-badge{display:inline-block;white-space:nowrap;border:1px solid currentColor;border-radius:.8em;padding:0 .55em;font-weight:600}
-.ck-note{opacity:.8;font-size:.9em}
-@media (max-width:600px){
-.ck-stack thead{position:absolute;left:-999rem}
-.ck-stack tr{display:block;border-bottom:2px solid currentColor;padding:.4rem 0}
-.ck-stack td,.ck-stack th{display:block;border:0;padding:.1rem 0;text-align:left;white-space:normal}
-.ck-stack td[data-label]::before{content:attr(data-label) ": ";font-weight:600}
-.ck-stack td:empty{display:none}}
 </style>"""
 
 
@@ -110,12 +102,11 @@ def to_html(
     caption: str = "",
     numeric: Sequence[bool] = (),
     row_heads: bool = False,
-    stack: bool = False,
 ) -> str:
     """HTML of a table whose cells are HTML already; heads and caption are escaped here."""
     numeric = list(numeric) or [False] * len(heads)
     classes = [' class="num"' if right else "" for right in numeric]
-    out = [_CSS, f'<div class="ck-table{" ck-stack" if stack else ""}" tabindex="0"><table>']
+    out = [_CSS, '<div class="ck-table" tabindex="0"><table>']
     if caption:
         out.append(f"<caption>{html.escape(caption)}</caption>")
     head = "".join(f'<th scope="col"{c}>{html.escape(h)}</th>' for h, c in zip(heads, classes, strict=True))
@@ -126,8 +117,7 @@ def to_html(
             if row_heads and position == 0:
                 cells.append(f'<th scope="row">{cell}</th>')
             else:
-                label = f' data-label="{html.escape(heads[position], quote=True)}"' if stack and heads[position] else ""
-                cells.append(f"<td{right}{label}>{cell}</td>")
+                cells.append(f"<td{right}>{cell}</td>")
         out.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join(out) + "\n</tbody></table></div>"
 

@@ -8,12 +8,12 @@ on the world says nothing about photographs.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from clipkit.press.markup import OUTCOMES, number, span
+from clipkit.lab.claim_words import effect, gate_words, gates_of, part_words
+from clipkit.press.counts import count, whose
 from clipkit.press.record import load_all, staleness
 from clipkit.registry.outcomes import Row, judged
 from clipkit.registry.papers import Entry, Registry
@@ -36,23 +36,12 @@ def entry_rows(entry: Entry, records: list[Record]) -> list[Row]:
     return [replace(row, stale=row.record is not None and stale[id(row.record)]) for row in judged(entry, records)]
 
 
-def counts(rows: list[Row]) -> dict[str, int]:
-    """Numbers for the top of the ledger: claims, each outcome, headlines and how many of them hold somewhere, stale rows."""
-    words = Counter(row.outcome for row in rows)
-    headlines = [row for row in rows if row.origin == "headline"]
-    found = {"claims": len({(row.entry.slug, row.claim.id) for row in rows})}
-    found |= {name: words[name] for name in OUTCOMES}
-    found["headlines"] = len({row.entry.slug for row in headlines if row.record})
-    found["headlines that hold"] = len({row.entry.slug for row in headlines if row.outcome == "holds"})
-    found["stale"] = sum(row.stale for row in rows)
-    return found
-
-
 COLUMNS: dict[str, Callable[[Row], object]] = {
     "slug": lambda row: row.entry.slug,
     "claim": lambda row: row.claim.id,
     "text": lambda row: row.claim.text,
     "origin": lambda row: row.origin,
+    "page_of": lambda row: "paper" if row.entry.is_paper else "book",
     "paper_value": lambda row: row.claim.paper and row.claim.paper.value,
     "paper_metric": lambda row: row.claim.paper and row.claim.paper.metric,
     "paper_benchmark": lambda row: row.claim.paper and row.claim.paper.benchmark,
@@ -76,7 +65,8 @@ COLUMNS: dict[str, Callable[[Row], object]] = {
     "margin": lambda row: row.margin,
     "outcome": lambda row: row.outcome,
     "outcome_note": lambda row: row.note or None,
-    "gates": lambda row: "; ".join(f"{gate.name} {GATE[gate.open]}: {gate.words}" for gate in row.gates) or None,
+    "parts": lambda row: "; ".join(map(part_words, row.parts)) or None,
+    "gates": lambda row: "; ".join(f"{part} {gate_words(gate)}".strip() for part, gate in gates_of(row)) or None,
     "changes": lambda row: "; ".join(f"{change.date}: {change.what} {change.why}" for change in row.changes) or None,
     "stale": lambda row: row.stale,
     "date": lambda row: row.record and row.record.date,
@@ -84,7 +74,7 @@ COLUMNS: dict[str, Callable[[Row], object]] = {
     "part": lambda row: row.entry.part,
     "id": lambda row: row.row_id,
 }
-GATE = {True: "open", False: "shut", None: "not measured"}
+WHOSE = {"the papers": True, "our own pages": False}
 NUMBERS = {"seeds": "Int64"} | dict.fromkeys(("estimate", "low", "high", "margin"), "float64")
 
 
@@ -116,9 +106,8 @@ def to_text(rows: list[Row]) -> str:
 
     lines = []
     for row in rows:
-        ours = f"{number(row.estimate, row.unit)} {span(row.low, row.high)}".strip() if row.estimate is not None else ""
         outcome = row.outcome + (" (stale)" if row.stale else "")
         theirs = row.claim.paper and row.claim.paper.value
-        lines.append((row.entry.slug, row.claim.id, row.scale, str(theirs or ""), ours, outcome))
-    total = ", ".join(f"{count} {name}" for name, count in counts(rows).items())
-    return to_text(("page", "claim", "scale", "paper", "ours", "outcome"), lines) + f"\n\n{total}"
+        lines.append((row.entry.slug, row.claim.id, row.scale, str(theirs or ""), effect(row), outcome))
+    totals = [f"{name}: {', '.join(f'{n} {word}' for word, n in count(whose(rows, paper)).items())}" for name, paper in WHOSE.items()]
+    return "\n".join([to_text(("page", "claim", "scale", "paper", "ours", "outcome"), lines), "", *totals])

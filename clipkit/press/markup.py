@@ -1,7 +1,7 @@
-"""Templates of what is printed from the registry, and how the book writes numbers, names and times.
+"""Templates of what is printed from the registry, and how the book writes names and times.
 
-Templates lie in `templates/`. Every value is escaped as HTML; the filter `md` is for values that stand in Markdown
-text, where `$`, `*` or `[` would mean something.
+Templates lie in `templates/`; those of claims are the lab's. Every value is escaped as HTML; the filter `md` is for
+values that stand in Markdown text, where `$`, `*` or `[` would mean something.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import re
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
+from clipkit.lab.claim_cards import TEMPLATES, environment
+from clipkit.press import counts
 from clipkit.press.settings import in_repository
 from clipkit.registry.papers import Entry
 from clipkit.registry.parts import BY_ID
-from clipkit.registry.verdict import OUTCOMES, SYMBOLS
+from clipkit.registry.verdict import OUTCOMES
 
-SYMBOL = {**SYMBOLS, "stale": "↻"}
 ACTIVE = re.compile(r"[\\`*_\[\]{}<>$|~]|&(?=#?\w+;)")  # what Markdown would act on inside a line
 
 
@@ -29,17 +30,10 @@ def render(template: str, **values: object) -> str:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: " ".join(value.splitlines()) if type(value) is str else value,
-    )
-    made.filters |= {"md": markdown, "dashed": lambda text: text.replace(" ", "-")}
-    made.globals |= {"SYMBOL": SYMBOL, "OUTCOMES": OUTCOMES, "parts": BY_ID, "in_repository": in_repository}
-    made.globals |= {"number": number, "span": span, "authors": authors, "venue": venue, "duration": duration}
+    made = environment(Path(__file__).with_name("templates"), TEMPLATES)
+    made.filters |= {"md": markdown, "breaks": lambda slug: Markup("_<wbr>").join(slug.split("_"))}
+    made.globals |= {"OUTCOMES": OUTCOMES, "parts": BY_ID, "in_repository": in_repository, "counts": counts}
+    made.globals |= {"authors": authors, "venue": venue, "duration": duration}
     return made
 
 
@@ -50,20 +44,6 @@ def markdown(text: object) -> Markup:
     a\\_b costs \\$3 \\<b\\>
     """
     return Markup(ACTIVE.sub(r"\\\g<0>", " ".join(str(text).split())))
-
-
-def number(value: float | None, unit: str = "", signed: bool = True) -> str:
-    """A number as the book prints it: three significant digits at most, a true minus sign, the unit after it."""
-    if value is None:
-        return "–"
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 or value == 0 else 3
-    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-    return text.replace("-", "−") + (f" {unit}" if unit else "")
-
-
-def span(low: float | None, high: float | None) -> str:
-    """An interval, [low, high]; empty when there is none."""
-    return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
 def authors(entry: Entry, most: int = 4) -> str:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 
 from clipkit.errors import unknown
-from clipkit.press import ledger as books
-from clipkit.press.ledger import Row
-from clipkit.press.markup import OUTCOMES, render
+from clipkit.press import counts
+from clipkit.press.ledger import WHOSE, Row
+from clipkit.press.markup import render
 from clipkit.registry.papers import Registry
+from clipkit.registry.verdict import NOT_RUN, OUTCOMES
 
 MARKER = re.compile(r"<!-- clipkit:([a-z_]+)(?: ([a-z0-9_]+))? -->")
 
@@ -22,11 +23,12 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
     entries = {entry.slug: entry for entry in registry.entries}
     parts_by_name = [(part.id, part.title) for part in registry.parts()]
     makers: dict[str, Callable[[str | None], str]] = {
-        "counts": lambda _: render("counts.md", registry=registry, total=books.counts(rows), built=built),
+        "counts": lambda _: render("counts.md", registry=registry, rows=rows, built=built),
+        "transfer": lambda _: render("transfer.md", found=counts.transfer(rows)),
         "gallery": lambda _: render("gallery.md", registry=registry, rows=rows, built=built, thumbs=thumbs, parts_by_name=parts_by_name),
         "part": lambda part: render("part.md", entries=registry.of_part(part), rows=rows, built=built),
         "page": lambda slug: render("page.md", slug=slug, entry=entries.get(slug), built=built),
-        "ledger_counts": lambda _: render("ledger_counts.md", total=books.counts(rows)),
+        "ledger_counts": lambda _: render("ledger_counts.md", rows=rows, whose=WHOSE),
         "ledger": lambda _: ledger_table(registry, rows, built),
     }
 
@@ -40,14 +42,15 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
 
 
 def ledger_table(registry: Registry, rows: list[Row], built: set[str]) -> str:
-    """One table in the order of the registry's parts, what was measured first; above it the filter, hidden until its script has run."""
+    """The filter, hidden until its script has run; the rows in the order of the registry's parts; folded below, what was not run."""
     order = {part.id: place for place, part in enumerate(registry.parts())}
-    listed = sorted(books.records_of(books.table(rows)), key=lambda row: (row["outcome"] == "not run", order[row["part"]]))
+    listed = sorted(rows, key=lambda row: order[row.entry.part])
     return render(
         "ledger.md",
-        rows=listed,
+        run=[row for row in listed if row.outcome != NOT_RUN],
+        waiting=[row for row in listed if row.outcome == NOT_RUN],
         built=built,
         outcomes_by_name=[(name.replace(" ", "-"), name) for name in OUTCOMES],
-        scales=[(scale, scale) for scale in sorted({row["scale"] for row in listed if row["date"]})],
+        scales=[(scale, scale) for scale in sorted({row.scale for row in listed if row.record})],
         parts_by_name=[(part.id, part.title) for part in registry.parts()],
     )
