@@ -18,7 +18,7 @@ SECTIONS = (
     "Exercises",
     "References",
 )
-MOST_CELLS, MOST_LINES = 16, 150  # code cells (about 12 is better) and code lines
+MOST_CELLS = 16  # code cells; about 12 is better
 CITATION = re.compile(r"\{(?:foot)?cite(?::[a-z]+)?\}`([^`]+)`")
 PLACE = re.compile(r"""(?<![\w.:/])(?:/(?:home|root|work|tmp|mnt|data|Users)/|[A-Z]:\\\\)""")
 
@@ -40,11 +40,8 @@ def faults(entry: Entry, notebook, bibliography_keys: set[str]) -> list[str]:
     headings = [line[3:].strip() for line in markdown.splitlines() if line.startswith("## ")]
     found += [f"section missing or out of order: {name}" for name in _missing(headings)]
     plain = [source for source in code if source not in solutions]
-    lines = sum(1 for source in plain for line in source.splitlines() if line.strip() and not line.strip().startswith("#"))
     if len(plain) > MOST_CELLS:
         found.append(f"{len(plain)} code cells besides the solutions, at most {MOST_CELLS}")
-    if lines > MOST_LINES:
-        found.append(f"{lines} code lines besides the solutions, at most {MOST_LINES}")
     if not any("NBVAL_CHECK_OUTPUT" in source for source in code):
         found.append("no cell with # NBVAL_CHECK_OUTPUT")
     found += _exercises(markdown, solutions)

@@ -72,10 +72,6 @@ def commit_picture(notebook):
     cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})]
 
 
-def many_lines(notebook):
-    first(notebook, "code", "def experiment").source += "\nx = 1" * 150
-
-
 def many_cells(notebook):
     notebook.cells += [nbformat.v4.new_code_cell("x = 1") for _ in range(12)]
 
@@ -94,7 +90,6 @@ def text_of(kind: str, before: str, after: str):
         (drop_section, "section missing or out of order: The claims"),
         (drop_parameter, "parameter seed is missing"),
         (commit_picture, "a picture is committed"),
-        (many_lines, "code lines"),
         (many_cells, "code cells"),
         (text_of("markdown", "`radford2021clip`", "`nobody1999`"), "cited key 'nobody1999'"),
         (text_of("code", "runs = run.over", "!pip install x\nruns = run.over"), "pip install"),
