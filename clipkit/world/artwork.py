@@ -25,7 +25,7 @@ def drawings() -> dict[str, dict]:
     return json.loads((PACKAGE / "world" / "drawings.json").read_text(encoding="utf-8"))
 
 
-def draw(pen: Pen, category: str) -> None:
+def draw_shapes(pen: Pen, category: str) -> None:
     """All shapes of a category of CATEGORIES that belong to the pen's mode."""
     for shape in drawings()[category]["shapes"]:
         (kind, where), *options = shape.items()

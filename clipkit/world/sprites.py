@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from clipkit.paths import PACKAGE, cache_dir
-from clipkit.world.artwork import draw
+from clipkit.world.artwork import draw_shapes
 from clipkit.world.rasterizer import INK, Pen
 from clipkit.world.taxonomy import CATEGORIES
 
@@ -52,7 +52,7 @@ def _master(category: int, mode: str, angle: int, pale: bool) -> tuple[Image.Ima
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # not there, or damaged: draw it
         pass
     pen = Pen(MASTER, angle=float(angle), mode=mode)
-    draw(pen, CATEGORIES[category])
+    draw_shapes(pen, CATEGORIES[category])
     weight, fixed, alpha, part = pen.finish(rim=PALE if pale else INK)
     ys, xs = np.nonzero(alpha)
     window = slice(ys.min(), ys.max() + 1), slice(xs.min(), xs.max() + 1)

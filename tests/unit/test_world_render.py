@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
 from clipkit.world import BACKGROUNDS, CATEGORIES, COLOURS, STUFF, STYLES, WorldSpec, render, sample_scenes
-from clipkit.world.artwork import draw
+from clipkit.world.artwork import draw_shapes
 from clipkit.world.rasterizer import Pen
 from clipkit.world.regions import BACKGROUND_STUFF
 from clipkit.world.scene import Object, Scene, Scenes
@@ -109,7 +109,7 @@ def test_size_on_the_canvas_is_the_scenes_scale():
 def test_parts_and_stuff(scenes, drawn):
     most = {category: Pen(32) for category in CATEGORIES}
     for category, pen in most.items():
-        draw(pen, category)
+        draw_shapes(pen, category)
     assert ((drawn.parts > 0) <= (drawn.instances > 0)).all()
     for i in range(30):
         for k in range(int(scenes.count[i])):
