@@ -28,6 +28,25 @@ CONTRAST = """() => {
     const [light, dark] = [luminance(text), luminance(ground)].sort((x, y) => y - x);
     return (light + 0.05) / (dark + 0.05);
 }"""
+# Texts below a selector whose contrast with the nearest painted ground is under 4.5, or that stand out of the window.
+READABLE = """selector => {
+    const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const rgba = colour => colour.match(/[\\d.]+/g).map(Number);
+    const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    const ground = element => {
+        for (; element; element = element.parentElement) {
+            const found = rgba(getComputedStyle(element).backgroundColor);
+            if (found.length === 3 || found[3] > 0) return found;
+        }
+        return [255, 255, 255];
+    };
+    return [...document.querySelectorAll(`${selector} *`)].filter(element => {
+        if (![...element.childNodes].some(node => node.nodeType === 3 && node.data.trim())) return false;
+        const [light, dark] = [luminance(rgba(getComputedStyle(element).color)), luminance(ground(element))].sort((x, y) => y - x);
+        const box = element.getBoundingClientRect();
+        return (light + 0.05) / (dark + 0.05) < 4.5 || box.right > innerWidth + 1 || box.left < -1;
+    }).map(element => element.outerHTML.slice(0, 120));
+}"""
 BROKEN = "[...document.images].filter(i => i.complete && !i.naturalWidth && i.loading !== 'lazy').map(i => i.src)"
 MUTE = "[...document.querySelectorAll('article.bd-article img, .ck-tile img')].filter(i => !i.alt).map(i => i.src)"
 
@@ -117,16 +136,44 @@ def test_gallery_filter(visit):
 def test_ledger_filter_and_order(visit):
     page = visit("ledger.html?verdict=open")
     shown = page.locator("table.ck-ledger tbody tr:visible")
+    waiting = page.locator(".ck-waiting tbody tr").count()
     assert shown.count() == page.locator("table.ck-ledger tbody tr[data-verdict=open]").count() > 0
     page.select_option("[data-ck-filter=ledger] select[name=verdict]", "")
-    assert shown.count() == page.locator("table.ck-ledger tbody tr").count()
-    page.get_by_role("button", name="verdict").click()
-    keys = page.evaluate("[...document.querySelectorAll('table.ck-ledger tbody tr')].map(r => +r.cells[5].dataset.key)")
-    assert keys == sorted(keys)
-    page.get_by_role("button", name="verdict").click()
-    assert page.locator("th[aria-sort=descending]").inner_text().strip() == "verdict"
+    assert shown.count() == page.locator("table.ck-ledger tbody tr").count() - waiting  # what was not run is folded
+    for head, column in (("outcome", 2), ("effect in δ", 4)):
+        page.locator("table.ck-measured").get_by_role("button", name=head).click()
+        cells = f"[...document.querySelectorAll('table.ck-measured tbody tr')].map(r => r.cells[{column}].dataset.key)"
+        keys = [float(key) for key in page.evaluate(cells) if key]
+        assert keys == sorted(keys) and len(set(keys)) > 2
+    page.locator("table.ck-measured").get_by_role("button", name="effect in δ").click()
+    assert page.locator("th[aria-sort=descending]").inner_text().strip() == "effect in δ"
+    page.select_option("[data-ck-filter=ledger] select[name=verdict]", "not-run")
+    assert shown.count() == waiting > 0  # and opens when asked for
+    page.select_option("[data-ck-filter=ledger] select[name=verdict]", "")
     page.fill("[data-ck-filter=ledger] input[name=words]", "no such words anywhere")
     assert shown.count() == 0
+
+
+def test_on_a_phone_a_row_of_the_ledger_is_a_short_card_that_opens(visit):
+    page = visit("ledger.html", PHONE)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 20.5 * PHONE["height"]
+    row = page.locator("table.ck-measured tbody tr").first
+    short = row.bounding_box()["height"]
+    assert row.locator(".ck-more:visible").count() == 0 and row.locator("svg.ck-line").is_visible()
+    row.get_by_role("button", name="more").click()
+    assert row.locator(".ck-more:visible").count() > 2 and row.bounding_box()["height"] > short
+    assert visit("ledger.html").locator("button.ck-whole:visible").count() == 0  # on a desk all is shown
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_words_of_a_card_can_be_read(visit, book, size, scheme):
+    page = visit(pages_of(book)[-1], size, color_scheme=scheme)
+    page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    page.evaluate("document.querySelectorAll('.ck-claim details').forEach(fold => fold.open = true)")
+    assert page.locator(".ck-claim").count() > 2
+    assert page.evaluate(READABLE, ".ck-claim") == []
+    assert page.evaluate(CONTRAST) > 4.5
 
 
 def test_a_badge_leads_to_its_claim(visit, book):

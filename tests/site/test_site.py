@@ -81,8 +81,7 @@ def test_header_card_comes_from_the_registry(site):
     head = text[text.index('class="ck-card"') : text.index('id="the-idea"')]
     for part in ("Ada Example, Bert Sample and others", "TEST 2024", "arXiv:2401.00001", "preset quick"):
         assert part in head
-    said = head.replace("&nbsp;", "\xa0")
-    assert re.search(r"C1, world ✓.holds", said) and re.search(r"C2, world ⇄.reversed", said)
+    assert "C1 ✓ holds, world" in head and "C2 ⇄ reversed, world" in head
     assert "ck-card" not in (site.index.parent / "notebooks" / "tiny_paper.ipynb").read_text(encoding="utf-8")
 
 

@@ -13,7 +13,8 @@ import clipkit.lab.tables
 import clipkit.registry.records
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.lab.report import MIME, decimals, paper_number
+from clipkit.lab.claim_words import decimals, paper_number
+from clipkit.lab.report import MIME
 from clipkit.registry.claims import Claim, PaperNumber, checked
 from clipkit.registry.contrast import against, scores_of
 from clipkit.registry.outcomes import judge_claim
@@ -124,14 +125,14 @@ def test_a_missing_arm_is_named_with_those_there_are():
         scores_of([{"seed": 0, "a": 1.0}, {"seed": 1, "b": 1.0}])
 
 
-def test_report_has_a_row_for_each_claim_and_strict_json():
+def test_report_has_a_card_for_each_claim_and_strict_json():
     report = start().report(RUNS)
-    assert [row["id"] for row in report.rows] == ["C1", "C2", "C4"]
+    assert [card.claim.id for card in report.cards] == ["C1", "C2", "C4"]
     assert report.verdict("C1") == "holds" and report.verdict("C2") == "above"
-    first = report.rows[0]
-    assert first["live"].startswith("+2.4 [+1.9, +2.9] points over tip adapter, 5 seeds") and first["verdict"] == "✓ holds"
-    assert first["paper"] == "+5.7 accuracy over Tip-Adapter, RN50 (official repository)"
-    assert report.rows[2]["verdict"] == "– not testable here" and "thousand" in report.rows[2]["note"]
+    first, _, last = (card.text for card in report.cards)
+    assert "✓ holds, world" in first and "+2.4 [+1.9, +2.9] points, gda over tip adapter, 5 seeds" in first
+    assert "+5.7 accuracy over Tip-Adapter, RN50 (official repository)" in first
+    assert "– not testable here, any scale" in last and "thousand" in last
     payload = json.loads(json.dumps(report.payload, allow_nan=False))
     assert payload["rows"][1] == {"seed": 1, "gda": 81.0, "tip_adapter": 78.5, "nearest_mean": 90.0}
     assert payload["claims"]["C1"]["baseline"] == "tip_adapter" and payload["seeds"] == [0, 1, 2, 3, 4]
@@ -143,8 +144,8 @@ def test_few_seeds_give_an_estimate_and_no_verdict(capsys):
     run = start("quick")
     report = run.report(RUNS.iloc[:2])
     assert report.verdict("C1") == "not run"
-    assert report.rows[0]["live"] == "+0.5 points over nearest mean, 2 seeds"  # strongest over these two seeds
-    assert "five seeds" in report.rows[0]["note"]
+    assert "+0.5 points, gda over nearest mean, 2 seeds" in report.cards[0].text  # strongest over these two seeds
+    assert "a verdict needs 5" in report.cards[0].text
     run.claims(RUNS.iloc[:2])
     assert "· not run" in capsys.readouterr().out
 
@@ -177,19 +178,20 @@ def test_records_stand_beside_the_live_numbers():
     found = [record for record in load_records("page") if record.preset == "full"]
     assert [(r.scale, r.file_name) for r in found] == [("world", "nano-world-full.json"), ("photographs", "lite-folder_flowers-full.json")]
     report = start("quick").report(RUNS.iloc[:2])
-    c1 = [row for row in report.rows if row["id"] == "C1"]
-    assert [row["verdict"] for row in c1] == ["✓ holds"] * 2
-    assert c1[0]["scale"].startswith("world") and c1[1]["scale"].startswith("photographs")
-    assert c1[0]["live"] and not c1[1]["live"]
+    c1 = report.cards[0]
+    assert [(row.outcome, row.scale) for row in c1.rows] == [("holds", "world"), ("holds", "photographs")]
+    assert c1.twin is c1.rows[0] and c1.on(c1.rows[1]) is None and c1.on(c1.rows[0]).n == 2
+    other = start("quick", model="lite").report(RUNS.iloc[:2]).cards[0]  # a model without a record
+    assert other.twin is None and other.live.n == 2 and len(other.strips) == 2
 
 
 def test_a_record_is_judged_by_todays_rule():
     Record.from_output(start().report(RUNS).payload, **FACTS).write()
     stricter = {**ENTRY, "claims": [{**ENTRY["claims"][0], "test": {**TEST, "margin": 9.0}}]}
-    assert lab.start("page", PRESETS, entry=stricter).report(RUNS).rows[0]["verdict"] == "↘ weaker"
+    assert lab.start("page", PRESETS, entry=stricter).report(RUNS).cards[0].live.outcome == "weaker"
     renamed = {**ENTRY, "claims": [{**ENTRY["claims"][0], "test": {**TEST, "method": "new"}}]}
-    row = lab.start("page", PRESETS, entry=renamed).report(RUNS.rename(columns={"gda": "new"})).rows[0]
-    assert row["verdict"] == "· not run" and "record the page again" in row["note"] and row["recorded"].startswith("does not fit")
+    row = lab.start("page", PRESETS, entry=renamed).report(RUNS.rename(columns={"gda": "new"})).cards[0].rows[0]
+    assert row.outcome == "not run" and "record the page again" in row.note and row.estimate is None
 
 
 def test_a_bad_record_names_file_and_field(tmp_path):

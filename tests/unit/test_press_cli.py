@@ -172,8 +172,7 @@ def test_card_of_a_foundation_page_has_no_paper(desk):
     assert "arXiv" not in card and "papermill notebooks/foundations/tiny_world.ipynb" in card and "not measured" in card
 
 
-def test_numbers_and_names():
-    assert [markup.number(v) for v in (1.234, -0.0567, 123.4, 0.0, None)] == ["+1.23", "−0.057", "+123", "+0.00", "–"]
+def test_names_and_times():
     registry = load_registry(FIXTURES / "data" / "papers.yml")
     assert markup.authors(registry.entry("tiny_paper")) == "Ada Example, Bert Sample and others"
     assert markup.authors(registry.entry("planned_paper")) == "Carl Later"

@@ -18,7 +18,7 @@ import pytest
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
-from clipkit.press import hashing, notebooks, record, runner
+from clipkit.press import counts, hashing, notebooks, record, runner
 from clipkit.press import ledger as books
 from clipkit.registry.papers import load_registry
 
@@ -178,9 +178,8 @@ def test_ledger_judges_the_recorded_seeds(recorded):
     assert (first.outcome, second.outcome, rows["tiny_paper", "C3"].outcome) == ("holds", "reversed", "not testable here")
     by_hand = [row["mean"] - row["one_draw"] for row in made.rows]
     assert first.estimate == pytest.approx(sum(by_hand) / 6) and first.low < first.estimate < first.high
-    total = books.counts(list(rows.values()))
-    asked = ("claims", "holds", "reversed", "not testable here", "headlines", "headlines that hold")
-    assert [total[name] for name in asked] == [4, 1, 1, 2, 1, 1]
+    assert counts.count(rows.values()) == {"claims": 4, "tested": 2, "not testable here": 2, "not run": 0, "stale": 0}
+    assert counts.headlines(rows.values()) == {"tested": 1, "everywhere": 1, "somewhere": 0, "nowhere": 0}
     assert books.to_csv(list(rows.values())).count("\n") == 5
     assert "reversed" in books.to_text(list(rows.values()))
 
