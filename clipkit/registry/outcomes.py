@@ -182,7 +182,7 @@ def row_of(entry: object, claim: Claim, found: Judged, scale: str = "", record: 
 
 def _recorded(entry: object, claim: Claim, record: Record) -> Row:
     try:
-        return row_of(entry, claim, judge_claim(claim, record.rows), record.scale, record)
+        return row_of(entry, claim, judge_claim(claim, record.scores), record.scale, record)
     except ClipkitError as error:
         note = f"the record does not fit the claim any more ({error}); record the page again"
         return Row(entry, claim, NOT_RUN, note, record.scale, record, claim.tests[0])

@@ -12,13 +12,14 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir, record_dirs, writable
+from clipkit.registry.scores import Scores
 
-VERSION = 2
+VERSION = 3
 _TEXT = {"type": "string", "minLength": 1}
 _MAYBE_TEXT = {"type": ["string", "null"]}
 _MAYBE_NUMBER = {"type": ["number", "null"]}
@@ -56,7 +57,7 @@ _HASHES = {  # of what the record is tied to
 SCHEMA = {
     "type": "object",
     "required": [
-        *("version", "slug", "model", "pretrained", "dataset", "scale", "preset", "parameters", "seeds", "rows", "claims"),
+        *("version", "slug", "model", "pretrained", "dataset", "scale", "preset", "parameters", "seeds", "scores", "claims"),
         *("skipped", "hashes", "versions", "seconds", "peak_memory_mb", "date"),
     ],
     "additionalProperties": False,
@@ -75,11 +76,7 @@ SCHEMA = {
         "preset": _TEXT,
         "parameters": {"type": "object"},
         "seeds": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
-        "rows": {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": "object", "required": ["seed"], "additionalProperties": {"type": "number"}},
-        },
+        "scores": {"type": "object"},  # `Scores.to_dict`; `Scores.from_dict` checks it
         "claims": {"type": "object", "additionalProperties": _CLAIM},
         "skipped": {"type": "object", "additionalProperties": _TEXT},
         "notes": {"type": "array", "items": _TEXT},
@@ -96,7 +93,7 @@ SCHEMA = {
 
 @dataclass(frozen=True)
 class Record:
-    """One recorded run; the fields are those of the file."""
+    """One recorded run; the fields are those of the file, `scores` (every arm at every seed) as a `Scores`."""
 
     slug: str
     model: str | None
@@ -106,7 +103,7 @@ class Record:
     preset: str
     parameters: dict
     seeds: list[int]
-    rows: list[dict]
+    scores: Scores
     claims: dict[str, dict]
     hashes: dict
     versions: dict
@@ -132,17 +129,24 @@ class Record:
     @classmethod
     def from_dict(cls, content: Mapping, where: str = "record") -> Record:
         """Checked against the schema. Raises ClipkitError naming the place and the field."""
-        content = json_ready(content, where)
-        content = {"version": VERSION, "skipped": {}, "device": "cpu", **content}
+        content = {"version": VERSION, "skipped": {}, "device": "cpu", **json_ready(content, where)}
+        if content["version"] != VERSION:
+            raise ClipkitError(
+                f"{where} has the form of version {content['version']}, and this is version {VERSION}: record the page again"
+            )
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
 
         if error := best_match(Draft202012Validator(SCHEMA).iter_errors(content)):
             place = "/".join(map(str, error.absolute_path)) or "the whole"
             raise ClipkitError(f"{where} is not a valid record at {place}: {error.message[:200]}. Record the page again")
-        if [row["seed"] for row in content["rows"]] != content["seeds"]:
-            raise ClipkitError(f"{where}: its rows are not those of seeds {content['seeds']}. Record the page again")
-        return cls(**content)
+        try:
+            scores = Scores.from_dict(content["scores"], content["seeds"])
+        except ClipkitError as error:
+            raise ClipkitError(f"{where}/scores: {error}. Record the page again") from None
+        if not len(scores):
+            raise ClipkitError(f"{where}/scores holds no number. Record the page again")
+        return cls(**{**content, "scores": scores})
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -155,7 +159,8 @@ class Record:
         return cls.from_dict(content, f"records/{path.parent.name}/{path.name}")
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """The fields as plain values, as `from_dict` takes them."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"scores": self.scores.to_dict()}
 
     @property
     def file_name(self) -> str:
@@ -246,9 +251,32 @@ def write_json(path: Path, content: object) -> None:
     """Write and rename, so that a reader, a second writer or a full disk never leaves half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(to_json(content) + "\n", encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise ClipkitError(f"cannot write {path.name}: {error.strerror or error}; make room or name another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def to_json(content: object, depth: int = 0) -> str:
+    r"""JSON text, indented, but a list of plain values or of nothing is one line: a row of scores, all digests.
+
+    >>> print(to_json({"keys": [["gda", 4], ["clip", 4]], "seeds": [0, 1]}))
+    {
+     "keys": [
+      ["gda", 4],
+      ["clip", 4]
+     ],
+     "seeds": [0, 1]
+    }
+    """
+    if isinstance(content, Mapping) and content:
+        items = [f"{json.dumps(name, ensure_ascii=False)}: {to_json(value, depth + 1)}" for name, value in content.items()]
+    elif isinstance(content, list) and any(isinstance(item, (list, Mapping)) for item in content):
+        items = [to_json(item, depth + 1) for item in content]
+    else:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+    first, last = "{}" if isinstance(content, Mapping) else "[]"
+    inner = "\n" + " " * (depth + 1)
+    return first + inner + ("," + inner).join(items) + "\n" + " " * depth + last

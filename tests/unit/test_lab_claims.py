@@ -133,7 +133,8 @@ def test_report_has_a_row_for_each_claim_and_strict_json():
     assert first["paper"] == "+5.7 accuracy over Tip-Adapter, RN50 (official repository)"
     assert report.rows[2]["verdict"] == "– not testable here" and "thousand" in report.rows[2]["note"]
     payload = json.loads(json.dumps(report.payload, allow_nan=False))
-    assert payload["rows"][1] == {"seed": 1, "gda": 81.0, "tip_adapter": 78.5, "nearest_mean": 90.0}
+    assert payload["scores"]["axes"] == ["arm"] and payload["scores"]["keys"] == [["gda"], ["tip_adapter"], ["nearest_mean"]]
+    assert [values[1] for values in payload["scores"]["values"]] == [81.0, 78.5, 90.0]
     assert payload["claims"]["C1"]["baseline"] == "tip_adapter" and payload["seeds"] == [0, 1, 2, 3, 4]
     assert set(report.bundle()) == {"text/html", "text/plain", MIME}
     assert "GDA beats &lt;caches&gt;." in report.html and "GDA beats <caches>." in report.text
@@ -194,22 +195,40 @@ def test_a_record_is_judged_by_todays_rule():
 
 def test_a_bad_record_names_file_and_field(tmp_path):
     content = Record.from_output(start().report(RUNS).payload, **FACTS).to_dict()
-    with pytest.raises(ClipkitError, match="record/rows/1/gda is nan"):
-        rows = [dict(row) for row in content["rows"]]
-        rows[1]["gda"] = float("nan")
-        Record.from_dict({**content, "rows": rows})
+    scores = content["scores"]
+    with pytest.raises(ClipkitError, match="record/scores/values/0/1 is nan"):
+        Record.from_dict({**content, "scores": {**scores, "values": [[1.0, float("nan")]]}})
+    with pytest.raises(ClipkitError, match="record has the form of version 2, and this is version 3: record the page again"):
+        Record.from_dict({**content, "version": 2, "rows": []})
     with pytest.raises(ClipkitError, match="not a valid record at claims/C1/n"):
         Record.from_dict({**content, "claims": {"C1": {**content["claims"]["C1"], "n": 0}}})
     with pytest.raises(ClipkitError, match="not a valid record.*'slug' is a required"):
         Record.from_dict({key: value for key, value in content.items() if key != "slug"})
-    with pytest.raises(ClipkitError, match="rows are not those of seeds"):
-        Record.from_dict({**content, "rows": content["rows"][1:]})
+    with pytest.raises(ClipkitError, match="record/scores: .*5 numbers for 4 seeds"):
+        Record.from_dict({**content, "seeds": content["seeds"][1:]})
+    with pytest.raises(ClipkitError, match="record/scores: not a table of scores"):
+        Record.from_dict({**content, "scores": {**scores, "keys": scores["keys"][1:]}})
+    with pytest.raises(ClipkitError, match="record/scores holds no number"):
+        Record.from_dict({**content, "scores": {"axes": ["arm"], "keys": [], "values": []}})
     folder = tmp_path / "records" / "page"
     folder.mkdir(parents=True)
     for text in ('{"slug": ', "[1]"):
         (folder / "x.json").write_text(text)
         with pytest.raises(ClipkitError, match="x.json .*record the page again"):
             load_records("page")
+
+
+def test_a_record_keeps_the_axes_of_every_row():
+    scores = lab.Scores(range(5))
+    for name in RUNS:
+        scores.add(name, RUNS[name])
+        scores.add(name, RUNS[name] / 3, shots=4, protocol="fixed")
+    path = Record.from_output(start().report(scores).payload, **FACTS).write()
+    again = Record.read(path).scores
+    np.testing.assert_allclose(again.values("gda", shots=4), RUNS.gda / 3, rtol=1e-6)
+    assert again.axes == ["protocol", "shots"] and len(again) == 6 and judge_claim(claim(), again).outcome == "holds"
+    lines = path.read_text().splitlines()
+    assert '   ["gda", "fixed", 4],' in lines and ' "seeds": [0, 1, 2, 3, 4],' in lines  # a row is a line
 
 
 def test_json_ready_takes_data_only(tmp_path):

@@ -176,8 +176,8 @@ def test_ledger_judges_the_recorded_seeds(recorded):
     rows = {(row.entry.slug, row.claim.id): row for row in books.ledger(registry)}
     first, second = rows["tiny_paper", "C1"], rows["tiny_paper", "C2"]
     assert (first.outcome, second.outcome, rows["tiny_paper", "C3"].outcome) == ("holds", "reversed", "not testable here")
-    by_hand = [row["mean"] - row["one_draw"] for row in made.rows]
-    assert first.estimate == pytest.approx(sum(by_hand) / 6) and first.low < first.estimate < first.high
+    by_hand = made.scores.values("mean") - made.scores.values("one_draw")
+    assert first.estimate == pytest.approx(by_hand.mean()) and first.low < first.estimate < first.high
     total = books.counts(list(rows.values()))
     asked = ("claims", "holds", "reversed", "not testable here", "headlines", "headlines that hold")
     assert [total[name] for name in asked] == [4, 1, 1, 2, 1, 1]
