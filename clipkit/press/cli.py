@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import checkout
+from clipkit.paths import checkout, writable, write_atomically
 from clipkit.registry.papers import Entry, Registry, load_registry
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def sweep(
 
     (entry,) = require_notebooks([load_registry().entry(slug)])
     made = sweeps.plan(entry, [*grid, *(more or ())], _given(preset, parameter), arms.split(",") if arms else [])
-    folder = out or sweeps.default_folder(entry)
+    folder = writable(out or sweeps.default_folder(entry))  # told before the work, not after
     try:
         if scheduler:
             from clipkit.press.cluster import run_on_cluster
@@ -213,7 +213,7 @@ def ledger(
         if target == "-":
             print(text(rows), end="")
         elif target:
-            Path(target).write_text(text(rows), encoding="utf-8")
+            write_atomically(Path(target), text(rows))
             print(target)
     if not csv and not json:
         print(books.to_text(rows))
@@ -231,7 +231,7 @@ def strip(files: Annotated[list[Path], Argument(metavar="FILE")]) -> None:
         before = nbformat.writes(notebook)
         after = nbformat.writes(notebooks.stripped(notebook))
         if after != before:
-            path.write_text(after.rstrip("\n") + "\n", encoding="utf-8")
+            write_atomically(path, after.rstrip("\n") + "\n")
             print(f"{path}: stripped")
 
 
@@ -320,7 +320,7 @@ def bib(check: Check = False) -> int:
 def _rewrite(path: Path, text: str, check: bool) -> int:
     current = path.is_file() and path.read_text(encoding="utf-8") == text
     if not check and not current:
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
     print(f"{path.name} {'is up to date' if current else 'is out of date' if check else 'rewritten'}")
     return int(check and not current)
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import data_dir, record_dirs, writable
+from clipkit.paths import data_dir, record_dirs, writable, write_atomically
 from clipkit.registry.scores import Scores
 
 VERSION = 3
@@ -249,14 +248,10 @@ def json_ready(value: object, where: str = "value") -> object:
 
 def write_json(path: Path, content: object) -> None:
     """Write and rename, so that a reader, a second writer or a full disk never leaves half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(to_json(content) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomically(path, to_json(content) + "\n")
     except OSError as error:
         raise ClipkitError(f"cannot write {path.name}: {error.strerror or error}; make room or name another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def to_json(content: object, depth: int = 0) -> str:
