@@ -119,8 +119,12 @@ def record(
     parameter: Parameters = None,
     jobs: Jobs = 1,
     force: Force = False,
+    book: Annotated[bool, Option("--book", help="as one of the book's own, which the ledger counts; without it, as yours")] = False,
 ) -> int:
-    """Run pages and keep the numbers in data/records."""
+    """Run pages and keep the numbers in data/records.
+
+    The same run recorded again overwrites its record; other parameters or files make another, beside it.
+    """
     from clipkit.press import notebooks
     from clipkit.press import record as records
     from clipkit.press.frozen import require_committed
@@ -140,19 +144,19 @@ def record(
             if given is None:
                 print(f"skipped: {old.slug} {old.file_name} needs its data: clipkit record {old.slug} -p dataset folder:PATH ...")
             else:
-                wanted.append((entry, given))
+                wanted.append((entry, given, old))
     elif slugs:
-        wanted = [(entry, _given(preset, parameter)) for entry in require_notebooks([registry.entry(slug) for slug in slugs])]
+        wanted = [(entry, _given(preset, parameter), None) for entry in require_notebooks([registry.entry(slug) for slug in slugs])]
     else:
         raise ClipkitError("name the pages to record, or say --stale")
-    commits = {entry.slug: require_committed(entry) for entry, _ in wanted}  # before anything is run
-    results = run_jobs([job_for(entry, given, records.record_output(entry.slug, given)) for entry, given in wanted], jobs, force)
+    commits = {entry.slug: require_committed(entry) for entry, *_ in wanted}  # before anything is run
+    results = run_jobs([job_for(entry, given, records.record_output(entry.slug, given)) for entry, given, _ in wanted], jobs, force)
     code = _told(results)
-    for (entry, _), result in zip(wanted, results, strict=True):
+    for (entry, _, old), result in zip(wanted, results, strict=True):
         if result.ok:
-            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output), commits[entry.slug])
+            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output), commits[entry.slug], book)
             verdicts = ", ".join(f"{claim} {found['verdict']}" for claim, found in made.claims.items())
-            print(f"recorded {entry.slug}/{made.write().name}: {verdicts}")
+            print(f"recorded {entry.slug}/{records.save(made, old).name}: {verdicts}")
     return code
 
 

@@ -1,12 +1,14 @@
-"""Records: what a run measured, small enough to commit, in data/records/<slug>/<model>-<dataset>-<preset>.json.
+"""Records: what a run measured, small enough to commit, in data/records/<slug>/<model>-<dataset>-<preset>-<identity>.json.
 
 A notebook's claims table emits the measurements (`Report.payload`); `clipkit record` adds hashes, versions,
 time and date and writes the file. A page and the ledger read them back, so numbers measured on another
-machine, or on photographs that cannot be shared, stand beside the live ones.
+machine, or on photographs that cannot be shared, stand beside the live ones. The same run recorded again overwrites its
+record; another seed, another parameter, other files of the same name make another record beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -49,7 +51,7 @@ _HASHES = {  # of what the record is tied to
         "definitions": {"type": "array", "items": _TEXT, "uniqueItems": True},  # all that the experiment reaches, sorted
         "registry": _TEXT,
         "models": {"type": "object", "additionalProperties": _TEXT},  # checkpoint file -> hash
-        "data": _MAYBE_TEXT,
+        "data": {"type": "object", "additionalProperties": _TEXT},  # parameter that names local files -> hash of them
     },
     "additionalProperties": False,
 }
@@ -86,6 +88,7 @@ SCHEMA = {
         "peak_memory_mb": {"type": "number", "minimum": 0},
         "date": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}"},
         "commit": _MAYBE_TEXT,
+        "book": {"type": "boolean"},
     },
 }
 
@@ -113,16 +116,14 @@ class Record:
     notes: list[str] = field(default_factory=list)  # what the run said: skipped pictures, fewer than asked, assumptions
     device: str = "cpu"
     commit: str | None = None  # of git, that holds the registry's entry as it was
+    book: bool = False  # one of the book's own, which the ledger counts; a reader's own records stand apart
     version: int = VERSION
 
     @classmethod
-    def from_output(
-        cls, payload: Mapping, *, hashes: Mapping, versions: Mapping, seconds: float, date: str, commit: str | None = None
-    ) -> Record:
-        """A record from a notebook's structured output and what only the press knows."""
+    def from_output(cls, payload: Mapping, **extra: object) -> Record:
+        """A record from a notebook's structured output and what only the press knows: hashes, versions, seconds, date, commit, book."""
         known = {f.name for f in fields(cls)}
         measured = {name: value for name, value in payload.items() if name in known}
-        extra = {"hashes": dict(hashes), "versions": dict(versions), "seconds": float(seconds), "date": date, "commit": commit}
         return cls.from_dict({**measured, **extra}, "the notebook's output")
 
     @classmethod
@@ -162,10 +163,26 @@ class Record:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"scores": self.scores.to_dict()}
 
     @property
+    def identity(self) -> str:
+        """What tells two records of one model, data set and preset apart, as 8 hexadecimal digits.
+
+        It is of every parameter that is set but the device, and of what is not part of the book: hashes of local files, the
+        fingerprint of a data set from elsewhere. The book's own checkpoints and data leave it alone: with them a record goes stale.
+        """
+        parameters = {name: value for name, value in self.parameters.items() if name not in ("preset", "device") and value is not None}
+        outside = self.hashes["data"] or (self.dataset["fingerprint"] if ":" in str(self.dataset["name"]) else None)
+        return hashlib.sha256(json.dumps([parameters, outside], sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def said_model(self) -> str:
+        """The model with its weights, for people; see `said_model`."""
+        return said_model(self.model, self.pretrained)
+
+    @property
     def file_name(self) -> str:
-        """<model>-<dataset>-<preset>.json, with the weights' tag when one was chosen."""
+        """<model>-<dataset>-<preset>-<identity>.json, with the weights' tag when one was chosen."""
         model = "_".join(filter(None, [self.model or "none", self.pretrained]))
-        parts = (model, self.dataset["name"] or "none", self.preset)
+        parts = (model, self.dataset["name"] or "none", self.preset, self.identity)
         return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") for part in parts) + ".json"
 
     def write(self, root: Path | None = None) -> Path:
@@ -178,25 +195,35 @@ class Record:
 
 def load_records(slug: str, root: Path | None = None) -> list[Record]:
     """All records of a page: the world first, then the rest, by file name."""
-    newest: dict[str, Path] = {}
+    found: dict[tuple[str, bool], Record] = {}
     for folder in [root] if root else record_dirs():
-        for path in (folder / slug).glob("*.json"):
-            newest.setdefault(path.name, path)  # one's own comes before a shipped one of the same model, data and preset
-    found = [Record.read(newest[name]) for name in sorted(newest)]
+        for path in sorted((folder / slug).glob("*.json")):
+            record = Record.read(path)
+            found.setdefault((path.name, record.book), record)  # the same thing in two folders: that of the first
     order = list(SCHEMA["properties"]["scale"]["enum"])
-    return sorted(found, key=lambda record: order.index(record.scale))
+    return [found[key] for key in sorted(found, key=lambda key: (order.index(found[key].scale), key))]
 
 
-def scale_of(dataset: str | None, model: str | None) -> str:
-    """Which of the ledger's scales a run is of, so that a small world is never sold as a replication.
+def said_model(model: str | None, pretrained: str | None = None) -> str:
+    """A model for people: its name, and its weights where they were chosen; random ones are called untrained.
 
-    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32")
-    ('world', 'photographs', 'full')
+    >>> said_model("nano"), said_model("RN50", "openai"), said_model("RN50", "random")
+    ('nano', 'RN50 openai', 'RN50 untrained')
+    """
+    weights = "untrained" if pretrained == "random" else pretrained
+    return " ".join(filter(None, [model, weights]))
+
+
+def scale_of(dataset: str | None, model: str | None, pretrained: str | None = None) -> str:
+    """Which of the ledger's scales a run is of, so that a small world is never sold as a replication, nor random weights as a model.
+
+    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
+    ('world', 'photographs', 'full', 'photographs')
     """
     kind = re.split(r"[:\-_]", dataset or "world")[0]
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite)\b", model or "") else "full"
+    return "photographs" if re.match(r"(nano|lite)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:
