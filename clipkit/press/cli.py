@@ -360,13 +360,13 @@ def features(
     batch: int = 256,
     device: str = "auto",
 ) -> None:
-    """Extract and cache the features of a data set."""
+    """Extract and cache the features of a data set; a page that looks at some of its pictures finds them."""
     from clipkit.datasets import load_dataset
     from clipkit.features import extract
     from clipkit.models import load_model
 
     clip = load_model(model, pretrained, device=device)
-    found = extract(clip, load_dataset(dataset, split=split, n=n), batch=batch)
+    found = extract(clip, load_dataset(dataset, split=split, n=n), batch=batch, progress=True)
     print(f"{found.image.shape[0]} features of {found.image.shape[1]} numbers; {len(found.skipped)} images skipped")
     for path, reason in found.skipped[:10]:
         print(f"  skipped {path}: {reason}")
