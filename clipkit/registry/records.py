@@ -180,7 +180,10 @@ class Record:
 
     @property
     def file_name(self) -> str:
-        """<model>-<dataset>-<preset>-<identity>.json, with the weights' tag when one was chosen."""
+        """<model>-<dataset>-<preset>-<identity>.json, with the weights' tag when one was chosen.
+
+        The identity is of the parameters and the fingerprints of what is the reader's own, so nothing else of these names is overwritten.
+        """
         model = "_".join(filter(None, [self.model or "none", self.pretrained]))
         parts = (model, self.dataset["name"] or "none", self.preset, self.identity)
         return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") for part in parts) + ".json"
