@@ -167,14 +167,14 @@ def test_a_skipped_claim_says_why():
         start().report(RUNS, skip={"C3": "x"})
 
 
-def test_the_report_of_scores_has_the_arms_without_further_axes():
+def test_the_report_of_scores_keeps_every_row():
     scores = lab.Scores([0, 1])
     scores.add("gda", [80.0, 81.0])
     for shots in (1, 4):
         scores.add("gda", [70.0 + shots, 71.0], shots=shots)
         scores.add("own", [1.0, 2.0], shots=shots)  # at several settings only
     report = start().report(scores, skip=dict.fromkeys(("C1", "C2"), "no rivals here"))
-    assert report.payload["rows"] == [{"seed": 0, "gda": 80.0}, {"seed": 1, "gda": 81.0}]
+    assert report.payload["scores"] == scores.to_dict() and len(report.payload["scores"]["keys"]) == 5
 
 
 def test_records_stand_beside_the_live_numbers():
