@@ -141,7 +141,7 @@ def recorded(ran):
     entry = registry.entry("tiny_paper")
     job = runner.job_for(entry, {"preset": "full"}, record.record_output("tiny_paper", {"preset": "full"}))
     result = runner.run_jobs([job], progress=False)[0]
-    made = record.make_record(entry, notebooks.read(result.output), runner.read_status(result.output))
+    made = record.make_record(entry, notebooks.read(result.output), runner.read_status(result.output), book=True)
     made.write()
     return registry, made, data
 
