@@ -109,12 +109,14 @@ def hash_file(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """All of `data` under `path`, or nothing: a temporary neighbour, then a rename. Raises OSError."""
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """All of `data` (text as UTF-8) under `path`, or nothing: a temporary neighbour, then a rename. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.write_bytes(data)
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # what the caller knows of
         raise

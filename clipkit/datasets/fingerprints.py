@@ -69,7 +69,7 @@ def _memory(folder: str) -> Path:
 
 def _recall(folder: str) -> dict[str, list]:
     try:
-        stored = json.loads(_memory(folder).read_text())
+        stored = json.loads(_memory(folder).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}

@@ -14,6 +14,7 @@ from torch import Tensor
 from clipkit import paths
 from clipkit.datasets import Dataset, UnreadableImage
 from clipkit.errors import ClipkitError
+from clipkit.features.reuse import find_pictures, note_pictures
 from clipkit.features.store import FORMAT, FeatureStore, key_of, log
 from clipkit.features.stream import ahead, cores
 from clipkit.kept import read_facts
@@ -65,6 +66,8 @@ def extract(
 ) -> Features:
     """Image features of a data set; a second call with the same weights and images reads them from disk.
 
+    So does a call with some of the images of a data set that was extracted before, whatever it is called.
+
     The features do not depend on the batch size beyond rounding (about 1e-6 in float32, where a matrix product may
     be summed in another order), nor on the number of workers.
 
@@ -86,7 +89,9 @@ def extract(
         return _report(dataset, Features(image, index, [(p, r) for _, p, r in store.skipped()], folder=store.folder, cached=True))
 
     images, positions, skipped, files = [], [], [], []
-    for start, part, path in _shards(model, dataset, store, batch, shard, cores() if workers is None else workers, progress):
+    known = None if store is None else find_pictures(store, dataset)
+    parts = _shards(model, dataset, store, batch, shard, cores() if workers is None else workers, progress)
+    for start, part, path in parts if known is None else [(0, known, None)]:
         if store is not None and path is None:
             try:
                 path = store.write_shard(start, *part)
@@ -99,6 +104,7 @@ def extract(
     if store is not None and files:
         try:
             store.write_manifest(files, f"{model.name} {model.pretrained or ''}".strip(), f"{dataset.name} {dataset.split}")
+            note_pictures(store, dataset)
         except OSError as error:
             store = _give_up(store, error)
     return _report(
@@ -108,6 +114,7 @@ def extract(
             torch.cat(positions) if positions else torch.empty(0, dtype=torch.int64),
             [(path, reason) for _, path, reason in skipped],
             folder=None if store is None else store.folder,
+            cached=known is not None,
         ),
     )
 

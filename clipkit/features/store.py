@@ -65,7 +65,7 @@ class FeatureStore:
     def manifest(self) -> dict | None:
         """The manifest, or None when it is absent, unreadable, or not of this store's identity."""
         try:
-            found = json.loads((self.folder / MANIFEST).read_text())
+            found = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
             complete = found["format"] == FORMAT and isinstance(found["shards"], list)
         except (OSError, ValueError, KeyError, TypeError):
             return None

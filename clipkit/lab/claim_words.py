@@ -10,6 +10,7 @@ from clipkit.lab.tables import number
 from clipkit.registry.claims import Claim, ClaimTest, PaperNumber
 from clipkit.registry.gates import Gate
 from clipkit.registry.outcomes import Judged, Row
+from clipkit.registry.records import said_model
 from clipkit.registry.verdict import SYMBOLS
 
 SYMBOL = {**SYMBOLS, "stale": "↻"}
@@ -101,14 +102,16 @@ def asked(test: ClaimTest) -> str:
 
 
 def place(row: Row) -> str:
-    """Model and data of the record: "nano, world, full"; empty without one."""
+    """Model and data of the record: "nano, world, full", and whether it is the reader's own; empty without one."""
     record = row.record
-    return ", ".join(filter(None, (record.model, record.dataset["name"], record.preset))) if record else ""
+    if record is None:
+        return ""
+    return ", ".join(filter(None, (record.said_model, record.dataset["name"], record.preset, "your record" if row.own else "")))
 
 
 def about_run(run: Mapping) -> str:
     """The run at hand, from its payload: "world, nano, quick; seeds 0, 1"."""
-    parts = [run.get("dataset", {}).get("name"), run.get("model"), run.get("pretrained"), run.get("preset")]
+    parts = [run.get("dataset", {}).get("name"), said_model(run.get("model"), run.get("pretrained")), run.get("preset")]
     numbers = run["seeds"]
     plural = "s" * (len(numbers) > 1)
     listed = f"seeds {numbers[0]} to {numbers[-1]}" if len(numbers) > 2 else f"seed{plural} {', '.join(map(str, numbers))}"

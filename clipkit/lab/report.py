@@ -13,7 +13,6 @@ from clipkit.registry.claims import Claim, claims_of
 from clipkit.registry.contrast import scores_of
 from clipkit.registry.outcomes import Row, judge_claim, judged, row_of
 from clipkit.registry.records import VERSION, Record, json_ready
-from clipkit.registry.scores import Scores
 
 MIME = "application/vnd.clipkit.claims+json"
 
@@ -73,17 +72,12 @@ def build(entry: object, runs: object, records: Sequence[Record], about: Mapping
             raise unknown("claim in skip", name, [claim.id for claim in claims])
     scores = scores_of(runs)
     found = {claim.id: judge_claim(claim, scores) for claim in claims if claim.tests and claim.id not in skip}
-    payload = {"version": VERSION, **about, "seeds": scores.seeds, "rows": _seed_rows(scores), "skipped": dict(skip)}
+    payload = {"version": VERSION, **about, "seeds": scores.seeds, "scores": scores.to_dict(), "skipped": dict(skip)}
     payload["claims"] = {name: one.to_dict() for name, one in found.items()}
     live = {claim.id: row_of(entry, claim, found[claim.id], about.get("scale", "")) for claim in claims if claim.id in found}
     rows = judged(entry, records)
     cards = [_card(claim, [row for row in rows if row.claim.id == claim.id], live.get(claim.id), about, skip) for claim in claims]
     return Report(json_ready(payload, "the run's output"), cards)
-
-
-def _seed_rows(scores: Scores) -> list[dict]:
-    arms = {arm: scores.values(arm) for arm in scores.wide().columns}  # those without further axes
-    return [{"seed": int(seed), **{arm: values[place] for arm, values in arms.items()}} for place, seed in enumerate(scores.seeds)]
 
 
 def _card(claim: Claim, rows: Sequence[Row], live: Row | None, about: Mapping, skip: Mapping[str, str]) -> Card:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ class Run:
         device: where to compute: "cpu", "cuda", "mps".
         entry: the page's registry entry.
         started: time.time() at the start.
+        used: names and fingerprints of models and data sets, from `uses`.
+        datasets: the only data sets the page can take; () for any.
     """
 
     slug: str
@@ -47,6 +49,7 @@ class Run:
     entry: object
     started: float = field(default_factory=time.time)
     used: list[dict] = field(default_factory=list, repr=False)
+    datasets: tuple[str, ...] = ()
 
     def __getattr__(self, name: str):
         params = self.__dict__.get("params", {})
@@ -76,6 +79,19 @@ class Run:
         prints = sorted({note["fingerprint"] for note in self.used if note["kind"] == kind})
         return "+".join(prints) or None
 
+    def dataset_used(self) -> str | None:
+        """Name of the data the run is of: what it noted, whatever it was asked for; the parameter where it noted none.
+
+        Raises ClipkitError when the parameter names data that the run neither noted nor declared.
+        """
+        asked = portable(self.params.get("dataset"))
+        noted = sorted({note["name"] for note in self.used if note["kind"] == "dataset"})
+        if noted:
+            return asked if asked in noted else "+".join(noted)
+        if asked not in (None, "world", *self.datasets):
+            raise ClipkitError(f"{self.slug} was asked for {asked!r} and noted no data set: call run.uses with the one it loaded")
+        return asked
+
     def over_seeds(self, experiment: Experiment, progress: bool = True, resume: bool = True) -> pandas.DataFrame | Scores:
         """`experiment(seed)` -> Scores or {arm: number} for every seed of the run; see `seedloop.run_seeds`."""
         store = store_path(self.slug, self.params, experiment, self.used) if resume else None
@@ -88,13 +104,13 @@ class Run:
             runs: the table of `over_seeds`.
             skip: claim id -> why this run does not test it (no captions in this folder, say).
         """
-        dataset = {"name": portable(self.params.get("dataset")), "fingerprint": self.fingerprint("dataset")}
+        dataset = {"name": self.dataset_used(), "fingerprint": self.fingerprint("dataset")}
         about = {
             "slug": self.slug,
             "model": portable(self.params.get("model")),
             "pretrained": portable(self.params.get("pretrained")),
             "dataset": dataset,
-            "scale": scale_of(dataset["name"], self.params.get("model")),
+            "scale": scale_of(dataset["name"], self.params.get("model"), self.params.get("pretrained")),
             "preset": self.params["preset"],
             "parameters": portable(self.params),
             "device": self.device,
@@ -110,7 +126,8 @@ class Run:
         notebook.publish(self.report(runs, skip).bundle())
 
 
-_RESERVED = {"slug", "params", "seeds", "entry", "started", "used", "uses", "fingerprint", "over_seeds", "report", "claims"}
+_RESERVED = {"slug", "params", "seeds", "entry", "started", "used", "datasets", "uses", "dataset_used", "fingerprint", "over_seeds"}
+_RESERVED |= {"report", "claims"}
 
 
 def start(
@@ -121,6 +138,7 @@ def start(
     seed: int = 0,
     types: Mapping[str, object] | None = None,
     threads: int | None = None,
+    datasets: Sequence[str] = (),
     entry: object = None,
     **parameters: object,
 ) -> Run:
@@ -133,10 +151,11 @@ def start(
             "as the preset says"; anything else overrides it.
         types: name -> type for parameters whose type neither the presets nor the parameters cell tell.
         threads: limit torch to so many cores.
+        datasets: what `dataset` may be, for a page that cannot take any: ("world",).
         entry: registry entry, for tests; by default looked up by `slug`.
 
-    Raises ClipkitError: unknown page, preset or device; a parameter of the wrong type, or one given from outside that the
-    parameters cell does not have; a seed out of range.
+    Raises ClipkitError: unknown page, preset or device; a data set the page cannot take; a parameter of the wrong type, or one
+    given from outside that the parameters cell does not have; a seed out of range.
     """
     # Tests run the notebooks as they are; the environment then asks for the smallest preset.
     if preset == "quick" and notebook.kernel() is not None:
@@ -152,6 +171,8 @@ def start(
     given = {"seed": seed, **parameters}
     params = settle(presets, preset, given, types, notebook.literals(sources))
     params = {"preset": preset, **params}
+    if datasets and params.get("dataset") not in (None, *datasets):
+        raise ClipkitError(f"{slug} runs on {' or '.join(datasets)} only, not on {params['dataset']!r}: leave out -p dataset")
     # Cells that use the variable instead of `run.NAME` get the converted value too: papermill's -r gives texts, 1e3 a float.
     notebook.rebind({name: params[name] for name, value in given.items() if value is not None})
     if entry is None:
@@ -171,7 +192,7 @@ def start(
         from clipkit.lab.figures import style
 
         style()
-    return Run(slug, params, seeds, device, entry)
+    return Run(slug, params, seeds, device, entry, datasets=tuple(datasets))
 
 
 def peak_memory_mb() -> float:

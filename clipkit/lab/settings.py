@@ -69,8 +69,9 @@ def _expectation(name: str, presets: Mapping, expected: Mapping, literals: Mappi
     annotated, default = literals.get(name, (None, None))
     table = [row[name] for row in presets.values() if row.get(name) is not None]
     example = default if default is not None else (table[0] if table else None)
-    if name in expected or name in STANDARD:
-        kind, optional = _split(expected.get(name, STANDARD.get(name)))
+    standard = "pretrained" if name.endswith("_pretrained") else name  # of a second model
+    if name in expected or standard in STANDARD:
+        kind, optional = _split(expected.get(name, STANDARD.get(standard)))
         return kind, optional or (name in literals and default is None), example
     if table:
         found = {type(value) for value in table}

@@ -19,6 +19,6 @@ def load_card(name: str) -> dict:
     if not path.is_file():
         raise unknown("model card", name, list_cards())
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ClipkitError(f"{path} is not valid JSON; restore it from the repository") from error

@@ -46,7 +46,7 @@ def file_preprocessing(open_clip, architecture: str, path: Path) -> tuple[dict, 
     keys = ("mean", "std", "interpolation", "resize_mode")
     if beside.is_file():
         try:
-            cfg = json.loads(beside.read_text()).get("preprocess_cfg", {})
+            cfg = json.loads(beside.read_text(encoding="utf-8")).get("preprocess_cfg", {})
         except (ValueError, AttributeError) as error:
             raise ClipkitError(f"{beside} is not a valid open_clip configuration; mend or remove it") from error
         return {f"image_{k}": cfg[k] for k in keys if k in cfg}, "preprocessing from open_clip_config.json beside the checkpoint"

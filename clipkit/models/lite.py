@@ -162,4 +162,4 @@ def load_lite(pretrained: str | None = None, device: str = "auto", precision: st
     module = LiteModule(network, text, sentence_map, scale).to(where, PRECISIONS[precision])
     module.map.float()  # a sum over a thousand classes, too fine for half precision and too small to matter
     card_file = shipped("models", "lite.card.json")
-    return LiteEncoder(module, json.loads(card_file.read_text()) if path is None and card_file.is_file() else None)
+    return LiteEncoder(module, json.loads(card_file.read_text(encoding="utf-8")) if path is None and card_file.is_file() else None)

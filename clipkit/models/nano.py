@@ -104,8 +104,8 @@ def save_nano(module: nn.Module, config: dict, card: dict, folder: str | Path, n
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     path = folder / f"{name}.safetensors"
     save_file(state, path)
-    (folder / f"{name}.json").write_text(json.dumps(config, indent=1) + "\n")
-    (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n")
+    (folder / f"{name}.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 
@@ -212,7 +212,7 @@ def load_nano(
     beside = weights.with_suffix(".json")
     source = beside if beside.is_file() else folder / f"{name}.json"
     try:
-        config = json.loads(source.read_text())
+        config = json.loads(source.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("not a table")
     except FileNotFoundError as error:
@@ -228,5 +228,5 @@ def load_nano(
         load_weights(module, weights, name)
     module.to(resolve_device(device), PRECISIONS[precision])
     card_file = source.with_suffix(".card.json")
-    card = json.loads(card_file.read_text()) if card_file.is_file() and pretrained != "random" else None
+    card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() and pretrained != "random" else None
     return NanoEncoder(module, {**config, "name": name}, source.parent, pretrained or "shipped", card)

@@ -35,7 +35,7 @@ def save_part(part: Savable, card: dict, folder: str | Path, name: str) -> Path:
     tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     path = folder / f"{name}.safetensors"
     save_file(tensors, path, {key: json.dumps(value) for key, value in part.header.items()})
-    (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n")
+    (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
 
 

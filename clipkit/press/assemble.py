@@ -70,7 +70,7 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
         if status is None or not executed.is_file():
             continue
         built.add(entry.slug)
-        page = page_notebook(entry, executed, status, [row for row in rows if row.entry.slug == entry.slug])
+        page = page_notebook(entry, executed, status, [row for row in rows if row.entry.slug == entry.slug and not row.own])
         pictures = figures(page)
         alts |= {name: alt for name, _, alt in pictures if alt}
         if pictures:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import checkout
+from clipkit.paths import checkout, writable, write_atomically
 from clipkit.registry.papers import Entry, Registry, load_registry
 
 if TYPE_CHECKING:
@@ -119,8 +119,12 @@ def record(
     parameter: Parameters = None,
     jobs: Jobs = 1,
     force: Force = False,
+    book: Annotated[bool, Option("--book", help="as one of the book's own, which the ledger counts; without it, as yours")] = False,
 ) -> int:
-    """Run pages and keep the numbers in data/records."""
+    """Run pages and keep the numbers in data/records.
+
+    The same run recorded again overwrites its record; other parameters or files make another, beside it.
+    """
     from clipkit.press import notebooks
     from clipkit.press import record as records
     from clipkit.press.frozen import require_committed
@@ -140,19 +144,19 @@ def record(
             if given is None:
                 print(f"skipped: {old.slug} {old.file_name} needs its data: clipkit record {old.slug} -p dataset folder:PATH ...")
             else:
-                wanted.append((entry, given))
+                wanted.append((entry, given, old))
     elif slugs:
-        wanted = [(entry, _given(preset, parameter)) for entry in require_notebooks([registry.entry(slug) for slug in slugs])]
+        wanted = [(entry, _given(preset, parameter), None) for entry in require_notebooks([registry.entry(slug) for slug in slugs])]
     else:
         raise ClipkitError("name the pages to record, or say --stale")
-    commits = {entry.slug: require_committed(entry) for entry, _ in wanted}  # before anything is run
-    results = run_jobs([job_for(entry, given, records.record_output(entry.slug, given)) for entry, given in wanted], jobs, force)
+    commits = {entry.slug: require_committed(entry) for entry, *_ in wanted}  # before anything is run
+    results = run_jobs([job_for(entry, given, records.record_output(entry.slug, given)) for entry, given, _ in wanted], jobs, force)
     code = _told(results)
-    for (entry, _), result in zip(wanted, results, strict=True):
+    for (entry, _, old), result in zip(wanted, results, strict=True):
         if result.ok:
-            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output), commits[entry.slug])
+            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output), commits[entry.slug], book)
             verdicts = ", ".join(f"{claim} {found['verdict']}" for claim, found in made.claims.items())
-            print(f"recorded {entry.slug}/{made.write().name}: {verdicts}")
+            print(f"recorded {entry.slug}/{records.save(made, old).name}: {verdicts}")
     return code
 
 
@@ -182,7 +186,7 @@ def sweep(
 
     (entry,) = require_notebooks([load_registry().entry(slug)])
     made = sweeps.plan(entry, [*grid, *(more or ())], _given(preset, parameter), arms.split(",") if arms else [])
-    folder = out or sweeps.default_folder(entry)
+    folder = writable(out or sweeps.default_folder(entry))  # told before the work, not after
     try:
         if scheduler:
             from clipkit.press.cluster import run_on_cluster
@@ -213,7 +217,7 @@ def ledger(
         if target == "-":
             print(text(rows), end="")
         elif target:
-            Path(target).write_text(text(rows), encoding="utf-8")
+            write_atomically(Path(target), text(rows))
             print(target)
     if not csv and not json:
         print(books.to_text(rows))
@@ -231,7 +235,7 @@ def strip(files: Annotated[list[Path], Argument(metavar="FILE")]) -> None:
         before = nbformat.writes(notebook)
         after = nbformat.writes(notebooks.stripped(notebook))
         if after != before:
-            path.write_text(after.rstrip("\n") + "\n", encoding="utf-8")
+            write_atomically(path, after.rstrip("\n") + "\n")
             print(f"{path}: stripped")
 
 
@@ -320,7 +324,7 @@ def bib(check: Check = False) -> int:
 def _rewrite(path: Path, text: str, check: bool) -> int:
     current = path.is_file() and path.read_text(encoding="utf-8") == text
     if not check and not current:
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text)
     print(f"{path.name} {'is up to date' if current else 'is out of date' if check else 'rewritten'}")
     return int(check and not current)
 
@@ -356,13 +360,13 @@ def features(
     batch: int = 256,
     device: str = "auto",
 ) -> None:
-    """Extract and cache the features of a data set."""
+    """Extract and cache the features of a data set; a page that looks at some of its pictures finds them."""
     from clipkit.datasets import load_dataset
     from clipkit.features import extract
     from clipkit.models import load_model
 
     clip = load_model(model, pretrained, device=device)
-    found = extract(clip, load_dataset(dataset, split=split, n=n), batch=batch)
+    found = extract(clip, load_dataset(dataset, split=split, n=n), batch=batch, progress=True)
     print(f"{found.image.shape[0]} features of {found.image.shape[1]} numbers; {len(found.skipped)} images skipped")
     for path, reason in found.skipped[:10]:
         print(f"  skipped {path}: {reason}")

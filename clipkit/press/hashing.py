@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
+import re
 import sys
 from collections.abc import Iterable
 from functools import cache
+from glob import glob
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import clipkit
+from clipkit.datasets.local_paths import candidates
 from clipkit.definitions import Reached, reached, reached_by
 from clipkit.paths import PACKAGE, shipped_files
 from clipkit.press import install
@@ -61,32 +65,37 @@ def code_cells(notebook) -> list[str]:
 
 
 def model_files(strings: Iterable[str], parameters: dict) -> dict[str, str]:
-    """Hashes of the packaged checkpoints that the code's strings or a parameter name, and of local ones given by path."""
-    names = {parameters.get("model"), parameters.get("pretrained"), *strings}
+    """Hashes of the packaged checkpoints that the code's strings or a parameter name."""
+    names = {*strings, *(value for value in parameters.values() if isinstance(value, str))}
     found = {}
     for path in shipped_files("models"):
         if path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin") and {path.stem, path.stem.partition("_")[0]} & names:
             found[path.name] = file_digest(path)
-    local = Path(str(parameters.get("pretrained") or ""))
-    if parameters.get("pretrained") and local.is_file():
-        found[local.name] = file_digest(local)
     return found
 
 
-def data_path(parameters: dict) -> Path | None:
-    """The local folder behind `dataset="folder:PATH"` (or torchvision/wds with a path), if there is one."""
-    name = str(parameters.get("dataset") or "")
-    kind, _, rest = name.partition(":")
-    path = Path(rest).expanduser() if rest else None
-    return path if kind in ("folder", "wds", "cifar10") and path is not None and path.exists() else None
+def local_inputs(parameters: dict) -> dict[str, str]:
+    """Parameter -> hash of the files it names: pictures, descriptions, texts, shards, a checkpoint, whatever is read from this machine.
+
+    A value is a path, bare or behind a kind ("folder:../flowers", "hf:rows.parquet"); braces stand for any text
+    ("wds:part-{0..7}.tar"). What comes with the code, or from a hub, is not among them.
+    """
+    found = {}
+    for name, value in parameters.items():
+        texts = value if isinstance(value, (list, tuple)) else [value]
+        digests = [folder_digest(p) if p.is_dir() else file_digest(p) for text in texts if isinstance(text, str) for p in _local(text)]
+        if digests:
+            found[name] = digests[0] if len(digests) == 1 else digest(digests)
+    return found
 
 
-def data_fingerprint(parameters: dict) -> str | None:
-    """Hash of the local data a run reads, or None when the data comes with the code (or is not on this machine)."""
-    path = data_path(parameters)
-    if path is None:
-        return None
-    return folder_digest(path) if path.is_dir() else file_digest(path)
+def _local(text: str) -> list[Path]:
+    """The files or folders of this machine that a parameter means, none for a name."""
+    rest = re.sub(r"^\w{2,}:", "", text)
+    if "{" in rest:
+        rest = re.sub(r"\{[^{}]*\}", "*", rest)
+        return next((found for place in candidates(rest) if (found := sorted(map(Path, glob(str(place)))))), [])
+    return [place for place in candidates(rest) if rest and os.path.exists(place)][:1]
 
 
 def environment() -> dict[str, str]:
@@ -113,7 +122,7 @@ def run_parts(entry: Entry, notebook, parameters: dict) -> dict:
         "registry": digest(entry.code_text()),
         "definitions": dict(found.digests),
         "models": model_files(found.strings, parameters),
-        "data": data_fingerprint(parameters),
+        "data": local_inputs(parameters),
         "versions": environment(),
     }
 
@@ -128,7 +137,7 @@ def record_parts(entry: Entry, notebook, parameters: dict) -> dict:
         "definitions": dict(found.digests),
         "registry": digest([[claim.id, claim.fixed()] for claim in entry.claims]),
         "models": model_files(found.strings, parameters),
-        "data": data_fingerprint(parameters),
+        "data": local_inputs(parameters),
     }
 
 

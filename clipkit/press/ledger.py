@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 
 def ledger(registry: Registry) -> list[Row]:
-    """All rows, in the order of the registry; a claim measured on two data sets has two rows."""
+    """All rows, in the order of the registry; a claim measured on two data sets has two rows. A reader's own come after the book's."""
     records = load_all(registry)
-    return [row for entry in registry.entries for row in entry_rows(entry, records.get(entry.slug, []))]
+    rows = [row for entry in registry.entries for row in entry_rows(entry, records.get(entry.slug, []))]
+    return sorted(rows, key=lambda row: row.own)
 
 
 def entry_rows(entry: Entry, records: list[Record]) -> list[Row]:
@@ -49,7 +50,8 @@ COLUMNS: dict[str, Callable[[Row], object]] = {
     "paper_source": lambda row: row.claim.paper and row.claim.paper.source,
     "same_quantity": lambda row: bool(row.claim.paper and row.claim.paper.same_quantity),
     "scale": lambda row: row.scale,
-    "model": lambda row: row.record and row.record.model,
+    "record_of": lambda row: ("reader" if row.own else "book") if row.record else None,
+    "model": lambda row: row.record and row.record.said_model,
     "dataset": lambda row: row.record and row.record.dataset["name"],
     "preset": lambda row: row.record and row.record.preset,
     "estimate": lambda row: row.estimate,
@@ -106,8 +108,9 @@ def to_text(rows: list[Row]) -> str:
 
     lines = []
     for row in rows:
-        outcome = row.outcome + (" (stale)" if row.stale else "")
+        outcome = row.outcome + (" (stale)" if row.stale else "") + (" (your record)" if row.own else "")
         theirs = row.claim.paper and row.claim.paper.value
         lines.append((row.entry.slug, row.claim.id, row.scale, str(theirs or ""), effect(row), outcome))
-    totals = [f"{name}: {', '.join(f'{n} {word}' for word, n in count(whose(rows, paper)).items())}" for name, paper in WHOSE.items()]
+    mine = [row for row in rows if not row.own]
+    totals = [f"{name}: {', '.join(f'{n} {word}' for word, n in count(whose(mine, paper)).items())}" for name, paper in WHOSE.items()]
     return "\n".join([to_text(("page", "claim", "scale", "paper", "ours", "outcome"), lines), "", *totals])

@@ -22,13 +22,14 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
     """
     entries = {entry.slug: entry for entry in registry.entries}
     parts_by_name = [(part.id, part.title) for part in registry.parts()]
+    counted = [row for row in rows if not row.own]
     makers: dict[str, Callable[[str | None], str]] = {
-        "counts": lambda _: render("counts.md", registry=registry, rows=rows, built=built),
-        "transfer": lambda _: render("transfer.md", found=counts.transfer(rows)),
-        "gallery": lambda _: render("gallery.md", registry=registry, rows=rows, built=built, thumbs=thumbs, parts_by_name=parts_by_name),
-        "part": lambda part: render("part.md", entries=registry.of_part(part), rows=rows, built=built),
+        "counts": lambda _: render("counts.md", registry=registry, rows=counted, built=built),
+        "transfer": lambda _: render("transfer.md", found=counts.transfer(counted)),
+        "gallery": lambda _: render("gallery.md", registry=registry, rows=counted, built=built, thumbs=thumbs, parts_by_name=parts_by_name),
+        "part": lambda part: render("part.md", entries=registry.of_part(part), rows=counted, built=built),
         "page": lambda slug: render("page.md", slug=slug, entry=entries.get(slug), built=built),
-        "ledger_counts": lambda _: render("ledger_counts.md", rows=rows, whose=WHOSE),
+        "ledger_counts": lambda _: render("ledger_counts.md", rows=counted, whose=WHOSE),
         "ledger": lambda _: ledger_table(registry, rows, built),
     }
 
@@ -42,13 +43,17 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
 
 
 def ledger_table(registry: Registry, rows: list[Row], built: set[str]) -> str:
-    """The filter, hidden until its script has run; the rows in the order of the registry's parts; folded below, what was not run."""
+    """The filter, hidden until its script has run; the rows in the order of the registry's parts; folded below, what was not run.
+
+    A reader's own records have a table of their own.
+    """
     order = {part.id: place for place, part in enumerate(registry.parts())}
     listed = sorted(rows, key=lambda row: order[row.entry.part])
     return render(
         "ledger.md",
-        run=[row for row in listed if row.outcome != NOT_RUN],
-        waiting=[row for row in listed if row.outcome == NOT_RUN],
+        run=[row for row in listed if row.outcome != NOT_RUN and not row.own],
+        waiting=[row for row in listed if row.outcome == NOT_RUN and not row.own],
+        own=[row for row in listed if row.own],
         built=built,
         outcomes_by_name=[(name.replace(" ", "-"), name) for name in OUTCOMES],
         scales=[(scale, scale) for scale in sorted({row.scale for row in listed if row.record})],

@@ -5,6 +5,7 @@ The file itself is `clipkit.registry.records.Record`; here is what only the pres
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from clipkit.registry.records import Record
 
 
-def make_record(entry: Entry, executed, status: dict, commit: str | None = None) -> Record:
+def make_record(entry: Entry, executed, status: dict, commit: str | None = None, book: bool = False) -> Record:
     """The record of an executed notebook (nbformat node) with its runner's status and the commit of its registry entry.
+
+    `book`: it is one of the book's own, which the ledger counts.
 
     Raises ClipkitError when the notebook left no claims output, or one of another page, or a claim the
     registry does not know.
@@ -43,7 +46,18 @@ def make_record(entry: Entry, executed, status: dict, commit: str | None = None)
         seconds=status["seconds"],
         date=date.today().isoformat(),
         commit=commit,
+        book=book,
     )
+
+
+def save(made: Record, old: Record | None = None) -> Path:
+    """Write a record over the same thing recorded before, and in place of `old`; either hands on that it is the book's."""
+    path = data_dir() / "records" / made.slug / made.file_name
+    before = old or (type(made).read(path) if path.is_file() else None)
+    path = replace(made, book=made.book or bool(before and before.book)).write()
+    if old and old.file_name != path.name:
+        path.with_name(old.file_name).unlink(missing_ok=True)
+    return path
 
 
 def record_hashes(entry: Entry, notebook, parameters: dict) -> dict:
@@ -70,7 +84,7 @@ def staleness(entry: Entry, record: Record) -> list[str]:
         return ["notebook"] if notebooks_dir().is_dir() else []
     now, then = hashing.record_parts(entry, notebooks.read(entry.notebook_path), record.parameters), record.hashes
     now["models"] = {name: now["models"].get(name, was) for name, was in then["models"].items()}
-    now["data"] = now["data"] or then["data"]
+    now["data"] = {name: now["data"].get(name, was) for name, was in then["data"].items()}
     return hashing.differences(then, now)
 
 
@@ -84,14 +98,13 @@ def record_output(slug: str, parameters: dict) -> Path:
     """Where the executed notebook of a recording goes: beside the runs, never over a page of the site."""
     name = "-".join(f"{key}_{parameters[key]}" for key in ("model", "dataset", "preset") if key in parameters)
     safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[-80:]
-    return data_dir() / "runs" / "records" / f"{slug}-{safe}.ipynb"
+    return data_dir() / "runs" / "records" / f"{slug}-{safe}-{hashing.digest(parameters)[:8]}.ipynb"
 
 
 def rerun_parameters(entry: Entry, record: Record) -> dict | None:
     """The parameters that make a record again, or None when it needs data that is not part of the repository."""
-    from clipkit.press.hashing import data_path
-
-    if ":" in str(record.dataset["name"]) and data_path(record.parameters) is None:
+    needed = {*record.hashes["data"], *(["dataset"] if ":" in str(record.dataset["name"]) else [])}
+    if not needed <= set(hashing.local_inputs(record.parameters)):
         return None
     known = notebooks.parameters(notebooks.read(entry.notebook_path))
     given = {key: value for key, value in record.parameters.items() if key in known and known[key] is not None and value != known[key]}

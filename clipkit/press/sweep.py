@@ -19,6 +19,7 @@ from clipkit.press.runner import Result, is_fresh, job_for
 from clipkit.press.worker import Job
 from clipkit.registry.papers import Entry
 from clipkit.registry.records import portable
+from clipkit.registry.scores import Scores
 
 if TYPE_CHECKING:
     import pandas
@@ -83,7 +84,8 @@ def rows(made: Plan) -> pandas.DataFrame:
     """The finished combinations as a long table: one row for each combination, seed and arm.
 
     Columns: the grid's axes, model, dataset and preset, `seed`, `arm`, `value` (float64), `key` (the content hash of
-    the run the row is from). Where combinations overlap because each runs several seeds, a seed's row stands there once.
+    the run the row is from). An arm measured at several settings has them behind its name: "gda shots=4". Where
+    combinations overlap because each runs several seeds, a seed's row stands there once.
     """
     import pandas
 
@@ -95,8 +97,9 @@ def rows(made: Plan) -> pandas.DataFrame:
             continue
         used = {**payload["parameters"], **portable(job.parameters)}
         about = {name: _cell(used.get(name)) for name in names}
-        for row in payload["rows"]:
-            found += [{**about, "seed": row["seed"], "arm": arm, "value": row[arm], "key": job.key} for arm in row if arm != "seed"]
+        scores = Scores.from_dict(payload["scores"], payload["seeds"])
+        for arm, values in scores.by_name().items():
+            found += [{**about, "seed": seed, "arm": arm, "value": v, "key": job.key} for seed, v in zip(scores.seeds, values, strict=True)]
     table = pandas.DataFrame(found, columns=[*names, "seed", "arm", "value", "key"])
     return table.drop_duplicates([*names, "seed", "arm"], ignore_index=True).astype({"value": "float64"})
 

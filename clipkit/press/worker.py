@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clipkit.paths import write_atomically
+
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -44,9 +46,7 @@ def partial_path(output: Path | str) -> Path:
 
 def write_json(path: Path, value: dict) -> None:
     """Write whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_failure(job: Job, why: str, seconds: float | None = None, peak_mb: int | None = None) -> None:

@@ -52,7 +52,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
     """Fit, measure, write `lite_map.safetensors` and `lite.card.json` into `out`; returns the card."""
     sentences = SentenceEncoder.packaged()
     encode = sentence_vectors(sentences)
-    described = json.loads((data / "descriptions" / "cupl_imagenet.json").read_text())
+    described = json.loads((data / "descriptions" / "cupl_imagenet.json").read_text(encoding="utf-8"))
     descriptions = list(described.values())  # the file keeps the classifier's order
     texts = embed_texts(encode, imagenet_names(), imagenet_glosses(), descriptions)
     model = LiteEncoder(LiteModule(packaged_lite0(), sentences, fit_map(texts, **SETTINGS), 1.0))
@@ -96,7 +96,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
         "colours of things hardly count. On CIFAR-10, 'deer', for which ImageNet has no class, is named too often (for birds, frogs, "
         "horses), and trucks are taken for cars and ships.",
     }
-    (out / "lite.card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    (out / "lite.card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return card
 
 
@@ -111,7 +111,7 @@ def _cifar(model: LiteEncoder, data: Path, encode) -> dict:
     images = F.normalize(resemblance(class_logits(model, [f for f, _ in files])), dim=-1)
     seconds = time.process_time() - start
     labels = torch.tensor([i for _, i in files])
-    described = json.loads((data / "descriptions" / "cupl_cifar10.json").read_text())
+    described = json.loads((data / "descriptions" / "cupl_cifar10.json").read_text(encoding="utf-8"))
     by_class = [described.get(f.name) or described["car"] for f in folders]  # the file says car for automobile
     queries = {
         "names": [[t.format(f.name) for t in TEMPLATES] for f in folders],

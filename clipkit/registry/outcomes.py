@@ -97,6 +97,11 @@ class Row:
         return self.claim.changes
 
     @property
+    def own(self) -> bool:
+        """A reader's record, not one of the book's: it stands apart and is not counted."""
+        return self.record is not None and not self.record.book
+
+    @property
     def shown(self) -> str:
         """The outcome, or that it is stale."""
         return "stale" if self.stale else self.outcome
@@ -105,7 +110,7 @@ class Row:
     def row_id(self) -> str:
         """Where the row stands in the site's ledger: ledger.html#row_id."""
         data = self.record.dataset["name"] if self.record and self.record.dataset["name"] not in (None, "world") else None
-        pieces = (self.entry.slug, self.claim.id, self.scale or "none", data)
+        pieces = (self.entry.slug, self.claim.id, self.scale or "none", data, f"own-{self.record.identity}" if self.own else None)
         return "-".join(filter(None, pieces)).lower().replace("_", "-").replace(":", "-")
 
 
@@ -149,9 +154,9 @@ def judge_claim(claim: Claim, runs: object) -> Judged:
 
 
 def counting(records: Iterable[Record]) -> list[Record]:
-    """The records that count: of those of one model on one data set the one with the most seeds, the newest of equals; order kept."""
+    """The book's records that count: of those of one model on one data set that with the most seeds, the newest of equals; order kept."""
     best: dict[tuple, Record] = {}
-    for record in records:
+    for record in (one for one in records if one.book):
         key = (record.scale, record.dataset["name"], record.model, record.pretrained)
         if key not in best or (len(record.seeds), record.date) >= (len(best[key].seeds), best[key].date):
             best[key] = record
@@ -161,15 +166,18 @@ def counting(records: Iterable[Record]) -> list[Record]:
 def judged(entry: object, records: Sequence[Record]) -> list[Row]:
     """The rows of a page: each claim on each record that counts, judged by today's rule and registry.
 
+    A reader's own records follow the book's, each a row of its own (`Row.own`); they never take the place of one.
     A claim that no record measured has one row: `not testable here` with the registry's reason, or `not run`.
     """
-    rows = []
+    rows, shown = [], [*counting(records), *(record for record in records if not record.book)]
     for claim in claims_of(entry):
         if not claim.tests:
             rows.append(Row(entry, claim, NOT_TESTABLE, claim.untestable))
             continue
-        mine = [_recorded(entry, claim, record) for record in counting(records) if claim.id not in record.skipped]
-        rows += mine or [Row(entry, claim, NOT_RUN, "no record yet", claim.tests[0].scale, test=claim.tests[0])]
+        mine = [_recorded(entry, claim, record) for record in shown if claim.id not in record.skipped]
+        if all(row.own for row in mine):
+            mine = [Row(entry, claim, NOT_RUN, "no record yet", claim.tests[0].scale, test=claim.tests[0]), *mine]
+        rows += mine
     return rows
 
 
@@ -182,7 +190,7 @@ def row_of(entry: object, claim: Claim, found: Judged, scale: str = "", record: 
 
 def _recorded(entry: object, claim: Claim, record: Record) -> Row:
     try:
-        return row_of(entry, claim, judge_claim(claim, record.rows), record.scale, record)
+        return row_of(entry, claim, judge_claim(claim, record.scores), record.scale, record)
     except ClipkitError as error:
         note = f"the record does not fit the claim any more ({error}); record the page again"
         return Row(entry, claim, NOT_RUN, note, record.scale, record, claim.tests[0])

@@ -1,24 +1,26 @@
-"""Records: what a run measured, small enough to commit, in data/records/<slug>/<model>-<dataset>-<preset>.json.
+"""Records: what a run measured, small enough to commit, in data/records/<slug>/<model>-<dataset>-<preset>-<identity>.json.
 
 A notebook's claims table emits the measurements (`Report.payload`); `clipkit record` adds hashes, versions,
 time and date and writes the file. A page and the ledger read them back, so numbers measured on another
-machine, or on photographs that cannot be shared, stand beside the live ones.
+machine, or on photographs that cannot be shared, stand beside the live ones. The same run recorded again overwrites its
+record; another seed, another parameter, other files of the same name make another record beside it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import data_dir, record_dirs, writable
+from clipkit.paths import data_dir, record_dirs, writable, write_atomically
+from clipkit.registry.scores import Scores
 
-VERSION = 2
+VERSION = 3
 _TEXT = {"type": "string", "minLength": 1}
 _MAYBE_TEXT = {"type": ["string", "null"]}
 _MAYBE_NUMBER = {"type": ["number", "null"]}
@@ -49,14 +51,14 @@ _HASHES = {  # of what the record is tied to
         "definitions": {"type": "array", "items": _TEXT, "uniqueItems": True},  # all that the experiment reaches, sorted
         "registry": _TEXT,
         "models": {"type": "object", "additionalProperties": _TEXT},  # checkpoint file -> hash
-        "data": _MAYBE_TEXT,
+        "data": {"type": "object", "additionalProperties": _TEXT},  # parameter that names local files -> hash of them
     },
     "additionalProperties": False,
 }
 SCHEMA = {
     "type": "object",
     "required": [
-        *("version", "slug", "model", "pretrained", "dataset", "scale", "preset", "parameters", "seeds", "rows", "claims"),
+        *("version", "slug", "model", "pretrained", "dataset", "scale", "preset", "parameters", "seeds", "scores", "claims"),
         *("skipped", "hashes", "versions", "seconds", "peak_memory_mb", "date"),
     ],
     "additionalProperties": False,
@@ -75,11 +77,7 @@ SCHEMA = {
         "preset": _TEXT,
         "parameters": {"type": "object"},
         "seeds": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
-        "rows": {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": "object", "required": ["seed"], "additionalProperties": {"type": "number"}},
-        },
+        "scores": {"type": "object"},  # `Scores.to_dict`; `Scores.from_dict` checks it
         "claims": {"type": "object", "additionalProperties": _CLAIM},
         "skipped": {"type": "object", "additionalProperties": _TEXT},
         "notes": {"type": "array", "items": _TEXT},
@@ -90,13 +88,14 @@ SCHEMA = {
         "peak_memory_mb": {"type": "number", "minimum": 0},
         "date": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}"},
         "commit": _MAYBE_TEXT,
+        "book": {"type": "boolean"},
     },
 }
 
 
 @dataclass(frozen=True)
 class Record:
-    """One recorded run; the fields are those of the file."""
+    """One recorded run; the fields are those of the file, `scores` (every arm at every seed) as a `Scores`."""
 
     slug: str
     model: str | None
@@ -106,7 +105,7 @@ class Record:
     preset: str
     parameters: dict
     seeds: list[int]
-    rows: list[dict]
+    scores: Scores
     claims: dict[str, dict]
     hashes: dict
     versions: dict
@@ -117,32 +116,37 @@ class Record:
     notes: list[str] = field(default_factory=list)  # what the run said: skipped pictures, fewer than asked, assumptions
     device: str = "cpu"
     commit: str | None = None  # of git, that holds the registry's entry as it was
+    book: bool = False  # one of the book's own, which the ledger counts; a reader's own records stand apart
     version: int = VERSION
 
     @classmethod
-    def from_output(
-        cls, payload: Mapping, *, hashes: Mapping, versions: Mapping, seconds: float, date: str, commit: str | None = None
-    ) -> Record:
-        """A record from a notebook's structured output and what only the press knows."""
+    def from_output(cls, payload: Mapping, **extra: object) -> Record:
+        """A record from a notebook's structured output and what only the press knows: hashes, versions, seconds, date, commit, book."""
         known = {f.name for f in fields(cls)}
         measured = {name: value for name, value in payload.items() if name in known}
-        extra = {"hashes": dict(hashes), "versions": dict(versions), "seconds": float(seconds), "date": date, "commit": commit}
         return cls.from_dict({**measured, **extra}, "the notebook's output")
 
     @classmethod
     def from_dict(cls, content: Mapping, where: str = "record") -> Record:
         """Checked against the schema. Raises ClipkitError naming the place and the field."""
-        content = json_ready(content, where)
-        content = {"version": VERSION, "skipped": {}, "device": "cpu", **content}
+        content = {"version": VERSION, "skipped": {}, "device": "cpu", **json_ready(content, where)}
+        if content["version"] != VERSION:
+            raise ClipkitError(
+                f"{where} has the form of version {content['version']}, and this is version {VERSION}: record the page again"
+            )
         from jsonschema import Draft202012Validator
         from jsonschema.exceptions import best_match
 
         if error := best_match(Draft202012Validator(SCHEMA).iter_errors(content)):
             place = "/".join(map(str, error.absolute_path)) or "the whole"
             raise ClipkitError(f"{where} is not a valid record at {place}: {error.message[:200]}. Record the page again")
-        if [row["seed"] for row in content["rows"]] != content["seeds"]:
-            raise ClipkitError(f"{where}: its rows are not those of seeds {content['seeds']}. Record the page again")
-        return cls(**content)
+        try:
+            scores = Scores.from_dict(content["scores"], content["seeds"])
+        except ClipkitError as error:
+            raise ClipkitError(f"{where}/scores: {error}. Record the page again") from None
+        if not len(scores):
+            raise ClipkitError(f"{where}/scores holds no number. Record the page again")
+        return cls(**{**content, "scores": scores})
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -155,13 +159,33 @@ class Record:
         return cls.from_dict(content, f"records/{path.parent.name}/{path.name}")
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """The fields as plain values, as `from_dict` takes them."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"scores": self.scores.to_dict()}
+
+    @property
+    def identity(self) -> str:
+        """What tells two records of one model, data set and preset apart, as 8 hexadecimal digits.
+
+        It is of every parameter that is set but the device, and of what is not part of the book: hashes of local files, the
+        fingerprint of a data set from elsewhere. The book's own checkpoints and data leave it alone: with them a record goes stale.
+        """
+        parameters = {name: value for name, value in self.parameters.items() if name not in ("preset", "device") and value is not None}
+        outside = self.hashes["data"] or (self.dataset["fingerprint"] if ":" in str(self.dataset["name"]) else None)
+        return hashlib.sha256(json.dumps([parameters, outside], sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def said_model(self) -> str:
+        """The model with its weights, for people; see `said_model`."""
+        return said_model(self.model, self.pretrained)
 
     @property
     def file_name(self) -> str:
-        """<model>-<dataset>-<preset>.json, with the weights' tag when one was chosen."""
+        """<model>-<dataset>-<preset>-<identity>.json, with the weights' tag when one was chosen.
+
+        The identity is of the parameters and the fingerprints of what is the reader's own, so nothing else of these names is overwritten.
+        """
         model = "_".join(filter(None, [self.model or "none", self.pretrained]))
-        parts = (model, self.dataset["name"] or "none", self.preset)
+        parts = (model, self.dataset["name"] or "none", self.preset, self.identity)
         return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part).strip("_.") for part in parts) + ".json"
 
     def write(self, root: Path | None = None) -> Path:
@@ -174,25 +198,35 @@ class Record:
 
 def load_records(slug: str, root: Path | None = None) -> list[Record]:
     """All records of a page: the world first, then the rest, by file name."""
-    newest: dict[str, Path] = {}
+    found: dict[tuple[str, bool], Record] = {}
     for folder in [root] if root else record_dirs():
-        for path in (folder / slug).glob("*.json"):
-            newest.setdefault(path.name, path)  # one's own comes before a shipped one of the same model, data and preset
-    found = [Record.read(newest[name]) for name in sorted(newest)]
+        for path in sorted((folder / slug).glob("*.json")):
+            record = Record.read(path)
+            found.setdefault((path.name, record.book), record)  # the same thing in two folders: that of the first
     order = list(SCHEMA["properties"]["scale"]["enum"])
-    return sorted(found, key=lambda record: order.index(record.scale))
+    return [found[key] for key in sorted(found, key=lambda key: (order.index(found[key].scale), key))]
 
 
-def scale_of(dataset: str | None, model: str | None) -> str:
-    """Which of the ledger's scales a run is of, so that a small world is never sold as a replication.
+def said_model(model: str | None, pretrained: str | None = None) -> str:
+    """A model for people: its name, and its weights where they were chosen; random ones are called untrained.
 
-    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32")
-    ('world', 'photographs', 'full')
+    >>> said_model("nano"), said_model("RN50", "openai"), said_model("RN50", "random")
+    ('nano', 'RN50 openai', 'RN50 untrained')
+    """
+    weights = "untrained" if pretrained == "random" else pretrained
+    return " ".join(filter(None, [model, weights]))
+
+
+def scale_of(dataset: str | None, model: str | None, pretrained: str | None = None) -> str:
+    """Which of the ledger's scales a run is of, so that a small world is never sold as a replication, nor random weights as a model.
+
+    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
+    ('world', 'photographs', 'full', 'photographs')
     """
     kind = re.split(r"[:\-_]", dataset or "world")[0]
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite)\b", model or "") else "full"
+    return "photographs" if re.match(r"(nano|lite)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:
@@ -244,11 +278,30 @@ def json_ready(value: object, where: str = "value") -> object:
 
 def write_json(path: Path, content: object) -> None:
     """Write and rename, so that a reader, a second writer or a full disk never leaves half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        write_atomically(path, to_json(content) + "\n")
     except OSError as error:
         raise ClipkitError(f"cannot write {path.name}: {error.strerror or error}; make room or name another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def to_json(content: object, depth: int = 0) -> str:
+    r"""JSON text, indented, but a list of plain values or of nothing is one line: a row of scores, all digests.
+
+    >>> print(to_json({"keys": [["gda", 4], ["clip", 4]], "seeds": [0, 1]}))
+    {
+     "keys": [
+      ["gda", 4],
+      ["clip", 4]
+     ],
+     "seeds": [0, 1]
+    }
+    """
+    if isinstance(content, Mapping) and content:
+        items = [f"{json.dumps(name, ensure_ascii=False)}: {to_json(value, depth + 1)}" for name, value in content.items()]
+    elif isinstance(content, list) and any(isinstance(item, (list, Mapping)) for item in content):
+        items = [to_json(item, depth + 1) for item in content]
+    else:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+    first, last = "{}" if isinstance(content, Mapping) else "[]"
+    inner = "\n" + " " * (depth + 1)
+    return first + inner + ("," + inner).join(items) + "\n" + " " * depth + last

@@ -95,6 +95,16 @@ class Scores:
         there = [_told(k) for k in self._columns if k[0][1] == arm] or self.arms()
         raise ClipkitError(f"nothing was measured for {_told(_key(arm, axes))}; there is {'; '.join(there[:12]) or 'nothing'}")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scores) and (self.seeds, self._columns) == (other.seeds, other._columns)
+
+    __hash__ = None  # it grows
+
+    def by_name(self) -> dict[str, np.ndarray]:
+        """Every row under one name, its settings behind the arm: {"gda shots=4": (n_seeds,) float64}."""
+        said = {key: " ".join([key[0][1], *(f"{axis}={value}" for axis, value in key[1:])]) for key in self._columns}
+        return {said[key]: np.array(values) for key, values in self._columns.items()}
+
     def __contains__(self, arm: str) -> bool:
         return any(key[0][1] == arm for key in self._columns)
 

@@ -48,13 +48,22 @@ RUNS = pd.DataFrame(
     {"gda": [80.0, 81.0, 82.0, 80.0, 81.0], "tip_adapter": [78.0, 78.5, 79.0, 78.0, 78.5], "nearest_mean": [70.0, 90.0, 70.0, 70.0, 70.0]},
     index=pd.Index(range(5), name="seed"),
 )
-HASHES = {"definitions": ["0a", "1b"], "registry": "c", "models": {"nano.json": "d"}, "data": None}
-FACTS = {"hashes": HASHES, "versions": {"torch": "2"}, "seconds": 12.0, "date": "2025-01-02"}
+HASHES = {"definitions": ["0a", "1b"], "registry": "c", "models": {"nano.json": "d"}, "data": {}}
+FACTS = {"hashes": HASHES, "versions": {"torch": "2"}, "seconds": 12.0, "date": "2025-01-02", "book": True}
 
 
 @pytest.fixture(autouse=True)
 def own_data(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIPKIT_DATA", str(tmp_path))
+
+
+class Data:
+    """As much of a data set as a run notes."""
+
+    images, fingerprint = (), "ab"
+
+    def __init__(self, name: str):
+        self.name = name
 
 
 def start(preset="full", **parameters):
@@ -134,7 +143,8 @@ def test_report_has_a_card_for_each_claim_and_strict_json():
     assert "+5.7 accuracy over Tip-Adapter, RN50 (official repository)" in first
     assert "– not testable here, any scale" in last and "thousand" in last
     payload = json.loads(json.dumps(report.payload, allow_nan=False))
-    assert payload["rows"][1] == {"seed": 1, "gda": 81.0, "tip_adapter": 78.5, "nearest_mean": 90.0}
+    assert payload["scores"]["axes"] == ["arm"] and payload["scores"]["keys"] == [["gda"], ["tip_adapter"], ["nearest_mean"]]
+    assert [values[1] for values in payload["scores"]["values"]] == [81.0, 78.5, 90.0]
     assert payload["claims"]["C1"]["baseline"] == "tip_adapter" and payload["seeds"] == [0, 1, 2, 3, 4]
     assert set(report.bundle()) == {"text/html", "text/plain", MIME}
     assert "GDA beats &lt;caches&gt;." in report.html and "GDA beats <caches>." in report.text
@@ -158,25 +168,28 @@ def test_a_skipped_claim_says_why():
         start().report(RUNS, skip={"C3": "x"})
 
 
-def test_the_report_of_scores_has_the_arms_without_further_axes():
+def test_the_report_of_scores_keeps_every_row():
     scores = lab.Scores([0, 1])
     scores.add("gda", [80.0, 81.0])
     for shots in (1, 4):
         scores.add("gda", [70.0 + shots, 71.0], shots=shots)
         scores.add("own", [1.0, 2.0], shots=shots)  # at several settings only
     report = start().report(scores, skip=dict.fromkeys(("C1", "C2"), "no rivals here"))
-    assert report.payload["rows"] == [{"seed": 0, "gda": 80.0}, {"seed": 1, "gda": 81.0}]
+    assert report.payload["scores"] == scores.to_dict() and len(report.payload["scores"]["keys"]) == 5
 
 
 def test_records_stand_beside_the_live_numbers():
-    for run in (start(), start(model="lite", dataset="folder:/somewhere/private/flowers")):
+    flowers = start(model="lite", dataset="folder:/somewhere/private/flowers")
+    flowers.uses(Data("folder:/somewhere/private/flowers"))
+    for run in (start(), flowers):
         record = Record.from_output(run.report(RUNS).payload, **FACTS)
         path = record.write()
         assert "private" not in path.read_text()
         assert Record.read(path) == record
     Record.from_output(start("quick").report(RUNS.iloc[:2]).payload, **FACTS).write()  # fewer seeds: kept, not shown
     found = [record for record in load_records("page") if record.preset == "full"]
-    assert [(r.scale, r.file_name) for r in found] == [("world", "nano-world-full.json"), ("photographs", "lite-folder_flowers-full.json")]
+    names = [(r.scale, r.file_name.rpartition("-")[0]) for r in found]
+    assert names == [("world", "nano-world-full"), ("photographs", "lite-folder_flowers-full")]
     report = start("quick").report(RUNS.iloc[:2])
     c1 = report.cards[0]
     assert [(row.outcome, row.scale) for row in c1.rows] == [("holds", "world"), ("holds", "photographs")]
@@ -196,22 +209,40 @@ def test_a_record_is_judged_by_todays_rule():
 
 def test_a_bad_record_names_file_and_field(tmp_path):
     content = Record.from_output(start().report(RUNS).payload, **FACTS).to_dict()
-    with pytest.raises(ClipkitError, match="record/rows/1/gda is nan"):
-        rows = [dict(row) for row in content["rows"]]
-        rows[1]["gda"] = float("nan")
-        Record.from_dict({**content, "rows": rows})
+    scores = content["scores"]
+    with pytest.raises(ClipkitError, match="record/scores/values/0/1 is nan"):
+        Record.from_dict({**content, "scores": {**scores, "values": [[1.0, float("nan")]]}})
+    with pytest.raises(ClipkitError, match="record has the form of version 2, and this is version 3: record the page again"):
+        Record.from_dict({**content, "version": 2, "rows": []})
     with pytest.raises(ClipkitError, match="not a valid record at claims/C1/n"):
         Record.from_dict({**content, "claims": {"C1": {**content["claims"]["C1"], "n": 0}}})
     with pytest.raises(ClipkitError, match="not a valid record.*'slug' is a required"):
         Record.from_dict({key: value for key, value in content.items() if key != "slug"})
-    with pytest.raises(ClipkitError, match="rows are not those of seeds"):
-        Record.from_dict({**content, "rows": content["rows"][1:]})
+    with pytest.raises(ClipkitError, match="record/scores: .*5 numbers for 4 seeds"):
+        Record.from_dict({**content, "seeds": content["seeds"][1:]})
+    with pytest.raises(ClipkitError, match="record/scores: not a table of scores"):
+        Record.from_dict({**content, "scores": {**scores, "keys": scores["keys"][1:]}})
+    with pytest.raises(ClipkitError, match="record/scores holds no number"):
+        Record.from_dict({**content, "scores": {"axes": ["arm"], "keys": [], "values": []}})
     folder = tmp_path / "records" / "page"
     folder.mkdir(parents=True)
     for text in ('{"slug": ', "[1]"):
         (folder / "x.json").write_text(text)
         with pytest.raises(ClipkitError, match="x.json .*record the page again"):
             load_records("page")
+
+
+def test_a_record_keeps_the_axes_of_every_row():
+    scores = lab.Scores(range(5))
+    for name in RUNS:
+        scores.add(name, RUNS[name])
+        scores.add(name, RUNS[name] / 3, shots=4, protocol="fixed")
+    path = Record.from_output(start().report(scores).payload, **FACTS).write()
+    again = Record.read(path).scores
+    np.testing.assert_allclose(again.values("gda", shots=4), RUNS.gda / 3, rtol=1e-6)
+    assert again.axes == ["protocol", "shots"] and len(again) == 6 and judge_claim(claim(), again).outcome == "holds"
+    lines = path.read_text().splitlines()
+    assert '   ["gda", "fixed", 4],' in lines and ' "seeds": [0, 1, 2, 3, 4],' in lines  # a row is a line
 
 
 def test_json_ready_takes_data_only(tmp_path):
@@ -245,6 +276,7 @@ def test_no_machine_path_in_a_record(value, kept):
 def test_scales():
     assert scale_of("world-crowded", "nano") == "world" and scale_of("digits", "nano") == "digits"
     assert scale_of("folder:x", "nano-conv") == "photographs" and scale_of("cifar10", "RN50") == "full"
+    assert scale_of("cifar10", "RN50", "random") == "photographs" and scale_of("world", "nano", "random") == "world"
 
 
 def test_small_words():

@@ -251,7 +251,7 @@ def test_what_a_run_says_is_shown_with_its_claims_and_recorded():
     first = "folder:flowers: 1 of 9 images looked at cannot be read & is left out; the first is 1.jpg: cut"
     assert report.payload["notes"] == [first, "ViT-B-32: activation GELU, from the architecture"]
     assert "What this run said:" in report.text and "cannot be read &amp; is left out" in report.html
-    about = {"hashes": {}, "versions": {}, "seconds": 1.0, "date": "2026-01-01"}
+    about = {"hashes": {"definitions": [], "registry": "r", "models": {}, "data": {}}, "versions": {}, "seconds": 1.0, "date": "2026-01-01"}
     assert Record.from_output(report.payload, **about).notes == report.payload["notes"]
     assert "What this run said" not in start(preset="smoke").report(frame).text
 

@@ -121,7 +121,7 @@ def test_a_command_on_a_read_only_or_full_disk_says_so_in_one_line(number, monke
     def refuse(self, *_, **__):
         raise OSError(number, os.strerror(number), str(self))
 
-    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     assert main(["ledger", "--csv", str(tmp_path / "x.csv")]) == 2
     assert capsys.readouterr().err.startswith(f"clipkit: {tmp_path / 'x.csv'} cannot be used ({os.strerror(number)})")
 

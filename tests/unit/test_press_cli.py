@@ -73,7 +73,7 @@ def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments
 def test_every_command_has_its_help(desk, capsys):
     assert main(["--help"]) == 0
     listed = re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)
-    assert " ".join(listed) == "run record sweep ledger strip new book page pdf readme bib papers size features pretrain"
+    assert " ".join(listed) == "run record sweep ledger strip new check book page pdf readme bib papers size features pretrain"
     for name in listed:
         assert main([name, "-h"]) == 0 and f"Usage: clipkit {name}" in capsys.readouterr().out
 

@@ -37,9 +37,25 @@ def test_folder_digest_depends_on_content_not_on_place(tmp_path):
     assert hashing.folder_digest(tmp_path / "two") == same
     (tmp_path / "two" / "cat" / "0.txt").write_text("woof!")
     assert hashing.folder_digest(tmp_path / "two") != same
-    assert hashing.data_fingerprint({"dataset": f"folder:{tmp_path / 'one'}"}) == same
-    assert hashing.data_fingerprint({"dataset": "world"}) is None
-    assert hashing.data_fingerprint({"dataset": "folder:/nowhere/at/all"}) is None
+    assert hashing.local_inputs({"dataset": f"folder:{tmp_path / 'one'}"}) == {"dataset": same}
+    assert hashing.local_inputs({"dataset": "world", "model": "nano", "n": 3, "pairs": None}) == {}
+    assert hashing.local_inputs({"dataset": "folder:/nowhere/at/all", "text": "x" * 5000, "empty": "", "kind": "hf:"}) == {}
+
+
+@pytest.mark.parametrize("form", ["{}", "hf:{}", "wds:{}"])
+def test_any_file_that_a_parameter_names_is_an_input(tmp_path, monkeypatch, form):
+    for name in ("a-0.tar", "a-1.tar"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.chdir(tmp_path)
+    for value, touched in (
+        (form.format("a-0.tar"), "a-0.tar"),
+        (form.format(tmp_path / "a-{0..1}.tar"), "a-1.tar"),
+        (["nano", "a-1.tar"], "a-1.tar"),
+    ):
+        before = hashing.local_inputs({"descriptions": value})
+        assert list(before) == ["descriptions"]
+        (tmp_path / touched).write_text((tmp_path / touched).read_text() + "more")
+        assert hashing.local_inputs({"descriptions": value})["descriptions"] != before["descriptions"]
 
 
 def test_packaged_checkpoints_named_by_parameter_or_code(tmp_path, monkeypatch):

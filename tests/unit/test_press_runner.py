@@ -141,7 +141,7 @@ def recorded(ran):
     entry = registry.entry("tiny_paper")
     job = runner.job_for(entry, {"preset": "full"}, record.record_output("tiny_paper", {"preset": "full"}))
     result = runner.run_jobs([job], progress=False)[0]
-    made = record.make_record(entry, notebooks.read(result.output), runner.read_status(result.output))
+    made = record.make_record(entry, notebooks.read(result.output), runner.read_status(result.output), book=True)
     made.write()
     return registry, made, data
 
@@ -176,8 +176,8 @@ def test_ledger_judges_the_recorded_seeds(recorded):
     rows = {(row.entry.slug, row.claim.id): row for row in books.ledger(registry)}
     first, second = rows["tiny_paper", "C1"], rows["tiny_paper", "C2"]
     assert (first.outcome, second.outcome, rows["tiny_paper", "C3"].outcome) == ("holds", "reversed", "not testable here")
-    by_hand = [row["mean"] - row["one_draw"] for row in made.rows]
-    assert first.estimate == pytest.approx(sum(by_hand) / 6) and first.low < first.estimate < first.high
+    by_hand = made.scores.values("mean") - made.scores.values("one_draw")
+    assert first.estimate == pytest.approx(by_hand.mean()) and first.low < first.estimate < first.high
     assert counts.count(rows.values()) == {"claims": 4, "tested": 2, "not testable here": 2, "not run": 0, "stale": 0}
     assert counts.headlines(rows.values()) == {"tested": 1, "everywhere": 1, "somewhere": 0, "nowhere": 0}
     assert books.to_csv(list(rows.values())).count("\n") == 5

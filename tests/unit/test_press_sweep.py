@@ -18,6 +18,7 @@ from clipkit.lab import load_sweep
 from clipkit.press import cluster, grid, runner, sweep, sweep_picture, task
 from clipkit.press.cli import main
 from clipkit.registry.papers import load_registry
+from clipkit.registry.scores import Scores
 
 pytest.importorskip("pyarrow", reason="needs the extra `cluster`")
 
@@ -60,9 +61,9 @@ FAIL = "if flavour == 'sour':\n    raise ValueError(f'sour at {shots}')"
 CLAIMS = """
 from IPython.display import display
 seeds = list(range(seed, seed + n_seeds))
-rows = [{"seed": s, "good": 10.0 * shots + s, "poor": 1.0 * s} for s in seeds]
+scores = {"axes": ["arm"], "keys": [["good"], ["poor"]], "values": [[10.0 * shots + s for s in seeds], [1.0 * s for s in seeds]]}
 used = {"model": None, "dataset": "world", "preset": preset, "shots": shots, "flavour": flavour}
-payload = {"slug": "tiny", "rows": rows, "parameters": used, "claims": {}}
+payload = {"slug": "tiny", "seeds": seeds, "scores": scores, "parameters": used, "claims": {}}
 display({"application/vnd.clipkit.claims+json": payload, "text/plain": "x"}, raw=True)
 """
 
@@ -187,9 +188,10 @@ def test_a_page_without_claims_output_is_a_failure(desk, capsys):
     assert "FAILED seed=0: the run left no claims output" in told.out and "no combination is finished" in told.err
 
 
-def fake_run(job, rows: list[dict], **used) -> None:
+def fake_run(job, scores: Scores, **used) -> None:
     """What a run leaves behind, without running."""
-    payload = {"slug": "tiny", "rows": rows, "parameters": {"model": None, "dataset": "world", "preset": "smoke", **used}, "claims": {}}
+    used = {"model": None, "dataset": "world", "preset": "smoke", **used}
+    payload = {"slug": "tiny", "seeds": scores.seeds, "scores": scores.to_dict(), "parameters": used, "claims": {}}
     output = nbformat.v4.new_output("display_data", {"application/vnd.clipkit.claims+json": payload})
     Path(job.output).parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[output])]), job.output)
@@ -201,7 +203,11 @@ def test_overlapping_seeds_stand_in_the_table_once(desk):
     made = planned("shots=1,2", "seed=0..4", n_seeds=3)
     for job in made.jobs:
         shots, seed = job.parameters["shots"], job.parameters["seed"]
-        fake_run(job, [{"seed": s, "good": 100.0 * shots + s, "poor": 0.0} for s in range(seed, seed + 3)], shots=shots)
+        scores = Scores(range(seed, seed + 3))
+        scores.add("good", [100.0 * shots + s for s in scores.seeds])
+        scores.add("poor", [0.0] * 3)
+        scores.add("good", [1.0] * 3, where="elsewhere")  # a setting of the page's own has a row of its own
+        fake_run(job, scores, shots=shots)
     table = sweep.rows(made)
     assert not table.duplicated(["shots", "seed", "arm"]).any()
     assert sorted(table[table.arm == "good"].value) == [100.0 * shots + s for shots in (1, 2) for s in range(7)]
@@ -281,6 +287,7 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(desk):
     assert 4 <= len(begun) <= 6  # at most what the killed worker had in hand, or had not yet sent home, ran again
     table = sweep.rows(made)
     assert len(table) == 8 and not table.duplicated(["shots", "seed", "arm"]).any()
+    assert set(table.arm) == {"good", "poor", "good where=elsewhere"}
     assert sorted(table[table.arm == "good"].value) == [10.0, 11.0, 20.0, 21.0]
     assert all(result.state == "fresh" for result in runner.run_jobs(made.jobs, progress=False))
 

@@ -29,7 +29,7 @@ def record():
 
 
 def test_the_record_with_most_seeds_counts_and_the_newest_of_equals(record):
-    short = replace(record, rows=record.rows[:2], seeds=record.seeds[:2], date="2030-01-01")
+    short = replace(record, seeds=record.seeds[:2], date="2030-01-01")
     newer = replace(record, date="2029-01-01")
     other = replace(record, dataset={**record.dataset, "name": "folder:flowers"}, scale="photographs")
     assert counting([record, short]) == [record] == counting([short, record])
@@ -49,7 +49,7 @@ def test_a_row_for_each_claim_and_record(record):
 
 def test_a_record_that_lacks_an_arm_is_not_run_and_says_why(record):
     entry = load_registry().entry("gda_adapter")
-    poorer = replace(record, rows=[{"seed": row["seed"], "gda": row["gda"]} for row in record.rows])
+    poorer = replace(record, scores=record.scores.select("gda"))
     row = judged(entry, [poorer])[0]
     assert row.outcome == "not run" and row.estimate is None and "tip_adapter" in row.note and "record the page again" in row.note
 
