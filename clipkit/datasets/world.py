@@ -148,7 +148,7 @@ def labels_of(scenes, factor: str) -> np.ndarray:
 def factor_names(factor: str) -> list[str]:
     """All class names of a factor; "colour_category" has a colour and a category, category by category.
 
-    >>> class_names("colour_category")[:2], len(factor_names("colour_category"))
+    >>> factor_names("colour_category")[:2], len(factor_names("colour_category"))
     (['red cat', 'orange cat'], 480)
     """
     from clipkit.world import CATEGORIES, COLOURS, classnames

@@ -79,7 +79,7 @@ def _found(row: Row) -> str:
     return f"{claim_words.effect(row)}, {claim_words.versus(row)}, {claim_words.seeds(row)}"
 
 
-def to_html(cards: Sequence[Card], run: Mapping) -> str:
+def cards_html(cards: Sequence[Card], run: Mapping) -> str:
     """The cards of a page as HTML with its style: in the book, and in a notebook that knows nothing of the book.
 
     Arguments:

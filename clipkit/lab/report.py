@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clipkit.errors import unknown
-from clipkit.lab.claim_cards import Card, to_html
+from clipkit.lab.claim_cards import Card, cards_html
 from clipkit.lab.claim_words import about_run
 from clipkit.registry.claims import Claim, claims_of
 from clipkit.registry.contrast import scores_of
@@ -31,7 +31,7 @@ class Report:
 
     @property
     def html(self) -> str:
-        return to_html(self.cards, self.payload)
+        return cards_html(self.cards, self.payload)
 
     @property
     def text(self) -> str:

@@ -162,17 +162,6 @@ class CurationStudy:
         """Percentage of the rows whose text speaks of what the picture shows."""
         return percent(self.visual[rows])
 
-    def show(self, keep: np.ndarray) -> None:
-        """Pictures, texts and keep probabilities (N,): two each of no match, a match about nothing, a frequent and a rare thing."""
-        from clipkit import lab
-
-        good = self.visual & self.matched
-        kinds = ~self.matched, self.matched & ~self.visual, good & (keep < 0.5), good & (keep == 1)
-        rows = np.concatenate([np.flatnonzero(kind)[:2] for kind in kinds])
-        said = [f"{self.pool.captions[n]}: {keep[n]:.2f}" for n in rows]
-        pictures = render(self.pool._source[rows], size=64).images
-        lab.image_grid(pictures, said, columns=4, title="A small web, and what balancing makes of it")
-
     def features(self, rows: np.ndarray) -> Tensor:
         """(R, F) frozen image features; each picture is drawn and encoded once, when first asked for."""
         rows = np.ascontiguousarray(rows)
@@ -247,3 +236,15 @@ def draw_cumulative_matches(counts: Mapping[str, np.ndarray], sizes: Mapping[str
             axes.plot(np.cumsum(np.sort(c)), line, color="black")
             axes.annotate(f" {name}:\n {sizes[name]:,} pairs", (len(c), c.sum()), va="center", fontsize=11)
         axes.set(xlabel="entries, rarest first", ylabel="matches so far", xlim=(0, 1.42 * len(c)))
+
+
+def show_pairs(study: CurationStudy, keep: np.ndarray) -> None:
+    """Pictures, texts and keep probabilities (N,): two each of no match, a match about nothing, a frequent and a rare thing."""
+    from clipkit import lab
+
+    good = study.visual & study.matched
+    kinds = ~study.matched, study.matched & ~study.visual, good & (keep < 0.5), good & (keep == 1)
+    rows = np.concatenate([np.flatnonzero(kind)[:2] for kind in kinds])
+    said = [f"{study.pool.captions[n]}: {keep[n]:.2f}" for n in rows]
+    pictures = render(study.pool._source[rows], size=64).images
+    lab.image_grid(pictures, said, columns=4, title="A small web, and what balancing makes of it")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clipkit.lab import claim_words, interval_line
-from clipkit.lab.claim_cards import Card, to_html
+from clipkit.lab.claim_cards import Card, cards_html
 from clipkit.lab.palette import luminance
 from clipkit.paths import ROOT
 from clipkit.press import pages
@@ -86,7 +86,7 @@ def measured(values, kind="better", margin=1.0, **more) -> Row:
 
 
 def card(row: Row, **more) -> str:
-    return to_html([Card(row.claim, (row,), **more)], RUN)
+    return cards_html([Card(row.claim, (row,), **more)], RUN)
 
 
 # ---- what stands on a card
@@ -151,7 +151,7 @@ def test_no_word_of_the_registry_acts_on_a_card(word):
         row = measured([2, 2.5, 3, 2, 2.5], paper=paper, note=words, changes=[change])
         test = row.test.model_copy(update={"metric": words, "unit": words, "method": words, "note": words})
         claim = row.claim.model_copy(update={"text": words, "test": test})
-        return to_html(
+        return cards_html(
             [Card(claim, (replace(row, claim=claim, test=test, note=words, baseline=words),), skipped=words)], {**RUN, "notes": [words]}
         )
 

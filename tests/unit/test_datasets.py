@@ -317,7 +317,7 @@ def test_photos_without_scikit_image(monkeypatch):
 
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "skimage" else found(name, *a))
-    with pytest.raises(MissingExtra, match=r"scikit-image is not installed.*clipkit\[photos\]"):
+    with pytest.raises(MissingExtra, match=r"scikit-image is not installed.*clip-claim-by-claim\[photos\]"):
         load_dataset("photos")
 
 

@@ -376,7 +376,7 @@ def test_every_page_has_an_experiment_and_no_drawing_in_it(pages):
 def test_what_was_in_no_records_hash_is_now(pages):
     assert "clipkit.dense.metrics.mean_iou" in pages["trident"]
     assert {"clipkit.robust.clipn.clipn_loss", "clipkit.lab.seeds.seed_everything"} <= pages["clipn"]
-    assert any(name.endswith(".fit_no_tower") for name in pages["clipn"])
+    assert any(name.endswith(".train_no_tower") for name in pages["clipn"])
     methods = {name.rpartition(".")[2] for name in pages["few_shot_shootout"]}
     assert {"TipAdapter", "GDA", "PrototypeBlend"} <= methods
 

@@ -77,9 +77,10 @@ def test_alternative_text_is_required(long_form):
 
 
 def test_style_can_be_taken_back():
-    with lab.style():
-        assert matplotlib.rcParams["axes.titlelocation"] == "left"
-    assert matplotlib.rcParams["axes.titlelocation"] == "center"
+    with matplotlib.rc_context({"axes.titlelocation": "center"}):
+        with lab.style():
+            assert matplotlib.rcParams["axes.titlelocation"] == "left"
+        assert matplotlib.rcParams["axes.titlelocation"] == "center"
 
 
 def test_same_png_for_the_same_drawing(shown):

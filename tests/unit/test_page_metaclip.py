@@ -95,7 +95,7 @@ def test_shards_hold_every_caption_once(tmp_path):
 def test_figures_show_one_of_each_kind(study, monkeypatch):
     said = []
     monkeypatch.setattr(lab, "image_grid", lambda images, texts, **options: said.append((images, texts)))
-    study.show(study.keep_probability(study.threshold(share=0.06)))
+    module.show_pairs(study, study.keep_probability(study.threshold(share=0.06)))
     images, texts = said[0]
     assert images.shape == (len(texts), 64, 64, 3) and len(texts) == 8
     assert all(text.endswith(": 0.00") for text in texts[:2]) and all(text.endswith(": 1.00") for text in texts[-2:])

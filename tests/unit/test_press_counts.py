@@ -116,9 +116,7 @@ def test_the_ledger_says_the_counts():
     for name, paper in (("The papers", True), ("Our own pages", False)):
         total = counts.count(counts.whose(ROWS, paper))
         line = next(line for line in text.splitlines() if line.startswith(f"**{name}**"))
-        assert (
-            f"{total['claims']} claims, {total['tested']} tested, {total['not testable here']} not testable here, {total['not run']} not run."
-            in line
-        )
+        told = [f"{total[name]} {name}" for name in ("claims", "tested", "not testable here", "not run")]
+        assert f"{', '.join(told)}." in line
     cells = [int(number) for number in re.findall(r"<td>(\d+)</td>", text)]
     assert cells.count(len(counts.whose(ROWS, True))) >= 1 and cells[-1] == len(counts.whose(ROWS, False))
