@@ -1,4 +1,8 @@
-"""Coverage by simulation: the same intervals as for one experiment, and the coverage that theory gives."""
+"""The study of the page on judging claims.
+
+Coverage by simulation is that of the same intervals for one experiment, and what theory gives; the picture of the rule shows
+every verdict, and the ones it names.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,19 @@ from scipy import stats
 
 from clipkit.errors import ClipkitError
 from clipkit.lab import t_interval
-from clipkit.studies.judging_claims_coverage import INTERVALS, SHAPES, coverage, coverage_by_shape
+from clipkit.studies.judging_claims import (
+    BETTER,
+    EQUIVALENT,
+    INTERVALS,
+    NO_WORSE,
+    SHAPES,
+    chances_picture,
+    coverage,
+    coverage_by_shape,
+    held_table,
+    verdict_picture,
+    verdicts,
+)
 
 NORMAL = np.random.default_rng(0).normal(3.0, 2.0, (20_000, 3))
 
@@ -83,3 +99,26 @@ def test_coverage_by_shape_tells_normal_from_skewed_numbers():
     assert rows["skewed (exponential)"]["Student's t"] < 92 < rows["even"]["Student's t"]
     for name, (draw, truth) in SHAPES.items():
         assert draw(np.random.default_rng(1), 200_000).mean() == pytest.approx(truth, abs=0.02), name
+
+
+def test_verdicts_as_the_labels_say():
+    found = dict(zip(BETTER, verdicts("better", BETTER), strict=True))
+    assert found["clear gain"] == found["gain of unsure size"] == "holds"
+    assert (found["real, but too small"], found["nothing there"], found["harm"]) == ("weaker", "no effect", "reversed")
+    assert found["gain, or luck?"] == found["real, but large enough?"] == found["too noisy"] == "open"
+    assert verdicts("no_worse", NO_WORSE) == ["holds", "holds", "open", "reversed"]
+    assert verdicts("equivalent", EQUIVALENT) == ["holds", "open", "above", "open"]
+
+
+def test_it_is_drawn_with_its_words(capsys):
+    verdict_picture()
+    said = capsys.readouterr().out
+    assert "clear gain: holds" in said and "different: above" in said
+
+
+def test_the_table_and_the_figure_of_the_rule_are_its_own_simulation(capsys):
+    held = held_table(500)
+    assert held.shape == (6, 5) and held.loc["8 seeds, scatter 0.25 δ", "effect 2 δ"] == 100
+    assert held.loc["5 seeds, scatter 0.25 δ", "effect 0 δ"] == 0
+    chances_picture(200)
+    assert "The chance of each verdict against the true effect" in capsys.readouterr().out
