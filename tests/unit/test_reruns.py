@@ -14,7 +14,7 @@ import pytest
 
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.press import hashing, notebooks
+from clipkit.press import hashing, notebooks, pages
 from clipkit.press import record as press_record
 from clipkit.press.cli import main
 from clipkit.press.ledger import to_text
@@ -247,3 +247,19 @@ def test_a_second_grid_adds_its_axes(monkeypatch, tmp_path):
     monkeypatch.setattr("clipkit.press.sweep.overview", lambda *_: "")
     main(["sweep", "gda_adapter", "--grid", "seed=0,1", "--grid", "n_test=32,48", "--out", str(tmp_path)])
     assert [(job.parameters["seed"], job.parameters["n_test"]) for job in seen] == [(0, 32), (0, 48), (1, 32), (1, 48)]
+
+
+def test_the_site_shows_own_records_apart_and_counts_none(own_data):
+    registry = load_registry()
+    book = next(one for one in load_records("gda_adapter") if one.book)
+    own = replace(book, book=False, parameters={**book.parameters, "seed": 9})
+    rows = judged(registry.entry("gda_adapter"), [own, book])
+    table = pages.fill("<!-- clipkit:ledger -->", registry, rows, set(), {})
+    counted, _, apart = table.partition("rows of your own records, which are not counted")
+    mine = [row.row_id for row in rows if row.own]
+    assert mine and all(f'id="{name}"' in apart and f'id="{name}"' not in counted for name in mine)
+    for marker in ("counts", "transfer", "gallery", "part few_shot", "ledger_counts"):
+        text = f"<!-- clipkit:{marker} -->"
+        assert pages.fill(text, registry, rows, set(), {}) == pages.fill(
+            text, registry, judged(registry.entry("gda_adapter"), [book]), set(), {}
+        )
