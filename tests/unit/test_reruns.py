@@ -14,10 +14,10 @@ import pytest
 
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.press import hashing, notebooks
+from clipkit.press import hashing, notebooks, pages
 from clipkit.press import record as press_record
 from clipkit.press.cli import main
-from clipkit.press.ledger import counts
+from clipkit.press.ledger import to_text
 from clipkit.registry.outcomes import counting, judged
 from clipkit.registry.papers import load_registry
 from clipkit.registry.records import Record, load_records, said_model
@@ -123,14 +123,14 @@ def test_every_model_a_parameter_names_takes_weights(slug):
 
 def test_a_run_on_other_data_has_a_row_and_an_outcome_of_its_own(own_data):
     record(3.0).write()
-    world = start().report(runs_of(-3)).rows
-    assert len(world) == 1 and world[0]["verdict"] == "✓ holds" and world[0]["live"].startswith("\N{MINUS SIGN}2.8")
+    (world,) = start().report(runs_of(-3)).cards
+    assert [row.outcome for row in world.strips] == ["holds"] and world.on(world.rows[0]).outcome == "reversed"
     for other in ({"dataset": "folder:/a/flowers"}, {"model": "lite"}, {"pretrained": "random"}):
         uses = [Data(other["dataset"])] if "dataset" in other else []
-        rows = start(uses=uses, **other).report(runs_of(-3)).rows
-        assert [row["verdict"] for row in rows] == ["✓ holds", "⇄ reversed"]
-        assert not rows[0]["live"] and rows[0]["recorded"] and rows[0]["scale"].startswith("world: world, nano")
-        assert rows[1]["live"] and rows[1]["recorded"] == "–" and rows[1]["scale"] == "this run" and "reversed" in rows[1]["verdict"]
+        (card,) = start(uses=uses, **other).report(runs_of(-3)).cards
+        assert [(row.outcome, row.record.model) for row in card.strips] == [("holds", "nano")]
+        assert card.twin is None and card.live.outcome == "reversed" and card.on(card.rows[0]) is None
+        assert "⇄ reversed" in card.text.partition("this run")[2] and "✓ holds, world" in card.text.partition("this run")[0]
 
 
 def test_random_weights_are_called_untrained(own_data):
@@ -175,12 +175,13 @@ def test_own_records_never_take_the_place_of_the_books(own_data):
     entry = load_registry().entry("gda_adapter").model_copy(update={"slug": "page", "claims": _claims()})
     rows = judged(entry, [own, book])
     assert [(row.own, row.outcome) for row in rows] == [(False, "holds"), (True, "reversed")]
-    assert len({row.row_id for row in rows}) == 2 and counts(rows)["holds"] == 1 and counts(rows)["reversed"] == 0
+    assert len({row.row_id for row in rows}) == 2 and "(your record)" in to_text(rows)
     assert [(row.own, row.outcome) for row in judged(entry, [own])] == [(False, "not run"), (True, "reversed")]
     for one in (book, own):
         one.write()
-    told = start().report(runs_of(3)).rows
-    assert [row["scale"].startswith("your record, ") for row in told] == [False, True]
+    (card,) = start().report(runs_of(3)).cards
+    assert [row.own for row in card.strips] == [False, True] and card.twin is card.rows[0]
+    assert card.text.count("your record") == 1
 
 
 def _claims():
@@ -246,3 +247,19 @@ def test_a_second_grid_adds_its_axes(monkeypatch, tmp_path):
     monkeypatch.setattr("clipkit.press.sweep.overview", lambda *_: "")
     main(["sweep", "gda_adapter", "--grid", "seed=0,1", "--grid", "n_test=32,48", "--out", str(tmp_path)])
     assert [(job.parameters["seed"], job.parameters["n_test"]) for job in seen] == [(0, 32), (0, 48), (1, 32), (1, 48)]
+
+
+def test_the_site_shows_own_records_apart_and_counts_none(own_data):
+    registry = load_registry()
+    book = next(one for one in load_records("gda_adapter") if one.book)
+    own = replace(book, book=False, parameters={**book.parameters, "seed": 9})
+    rows = judged(registry.entry("gda_adapter"), [own, book])
+    table = pages.fill("<!-- clipkit:ledger -->", registry, rows, set(), {})
+    counted, _, apart = table.partition("rows of your own records, which are not counted")
+    mine = [row.row_id for row in rows if row.own]
+    assert mine and all(f'id="{name}"' in apart and f'id="{name}"' not in counted for name in mine)
+    for marker in ("counts", "transfer", "gallery", "part few_shot", "ledger_counts"):
+        text = f"<!-- clipkit:{marker} -->"
+        assert pages.fill(text, registry, rows, set(), {}) == pages.fill(
+            text, registry, judged(registry.entry("gda_adapter"), [book]), set(), {}
+        )
