@@ -6,6 +6,7 @@ Letters in shapes: N pictures, M tokens a picture, D dimensions of the image–t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from clipkit.errors import ClipkitError
 from clipkit.language.transformer import TextDecoder
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.models.parts import load_part
-from clipkit.train import train
+from clipkit.train import shuffled, train
 
 
 @torch.no_grad()
@@ -144,11 +145,8 @@ def reference_batches(pictures: Tensor, references: Sequence[Sequence[str]], voc
     if len(pictures) != len(references) or not len(pictures):
         raise ClipkitError(f"{len(pictures)} pictures but references for {len(references)}: give at least one reference for each")
     encoded = [vocabulary.encode(list(rows)) for rows in references]
-    generator, order = torch.Generator().manual_seed(seed), torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
-        while len(order) < batch:
-            order = torch.cat([order, torch.randperm(len(pictures), generator=generator)])
-        rows, order = order[:batch], order[batch:]
+    generator = torch.Generator().manual_seed(seed)
+    for rows in islice(shuffled(len(pictures), batch, generator, rest="carry"), steps):
         chosen = [encoded[i][int(torch.randint(len(encoded[i]), (1,), generator=generator))] for i in rows.tolist()]
         yield pictures[rows], nn.utils.rnn.pad_sequence(chosen, batch_first=True, padding_value=vocabulary.pad)
 

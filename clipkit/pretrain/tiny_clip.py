@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
+from clipkit.train import shuffled
 
 SIDE, EMBED_DIM, CONTEXT = 32, 64, 12  # pixels; joint dimensions; tokens: a short caption has at most 12
 
@@ -79,9 +80,5 @@ def caption_batches(model, dataset, batch: int, seed: int) -> Iterator[tuple[Ten
     images = [dataset.images[i] for i in range(len(dataset))] if dataset.array is None else dataset.array
     pixels = model.preprocess_batch(images).to(model.device)
     tokens = model.tokenize([captions[0] for captions in dataset.captions]).to(model.device)
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(len(pixels), generator=generator)
-        for start in range(0, len(order) - batch + 1, batch):
-            rows = order[start : start + batch]
-            yield pixels[rows], tokens[rows]
+    for rows in shuffled(len(pixels), batch, torch.Generator().manual_seed(seed), rest="drop"):
+        yield pixels[rows], tokens[rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
@@ -10,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clipkit.errors import ClipkitError
+from clipkit.kept import kept
 from clipkit.models import load_model
-from clipkit.paths import cache_dir
 from clipkit.recipes.vqa_lessons import LESSON_WORLD, lesson_questions, lesson_scenes, question_vocabulary
-from clipkit.score.eyes import LAYERS, patch_tokens
+from clipkit.score.eyes import patch_tokens
 from clipkit.score.nano_vqa import ANSWERS, NanoVQA, load_vqa
 from clipkit.score.regions import learn_regions, region_accuracy, region_labels
 from clipkit.train import train
@@ -32,20 +30,18 @@ Lessons = Sequence[tuple[Sequence[str], int]]  # (mixes of questions, batches of
 
 
 def lesson_pictures(model, n: int, seed: int, **world) -> tuple:
-    """Scenes (n) of `lesson_scenes`, their patch tokens (n, M, D) and region labels (n, M, 3); many of them wait in the cache."""
+    """Scenes (n) of `lesson_scenes`, their patch tokens (n, M, D) and region labels (n, M, 3); many of them are kept."""
     scenes = lesson_scenes(n, seed, **world)
     if n < 2 * CHUNK:
         return scenes, *_looked_at(model, scenes)
-    key = hashlib.sha256(repr((model.fingerprint, LESSON_WORLD, sorted(world.items()), LAYERS, n, seed)).encode()).hexdigest()[:16]
-    path = cache_dir("pretrain") / f"patches-{key}.safetensors"
-    if not path.exists():
-        parts = [_looked_at(model, scenes[i : i + CHUNK]) for i in range(0, n, CHUNK)]
-        tokens, labels = (torch.cat(some) for some in zip(*parts, strict=True))
-        half = path.with_suffix(".half")
-        save_file({"tokens": tokens, "labels": labels}, half)
-        half.replace(path)
-    kept = load_file(path)
-    return scenes, kept["tokens"].clone(), kept["labels"].clone()  # read once; a mapped file is slow to pick rows from
+    tokens, labels = kept("patches", _looked_at_in_chunks, model, n, seed, world)
+    return scenes, tokens.clone(), labels.clone()  # read once; a mapped file is slow to pick rows from
+
+
+def _looked_at_in_chunks(model, n: int, seed: int, world: dict) -> tuple[Tensor, Tensor]:
+    scenes = lesson_scenes(n, seed, **world)
+    parts = [_looked_at(model, scenes[i : i + CHUNK]) for i in range(0, n, CHUNK)]
+    return tuple(torch.cat(some) for some in zip(*parts, strict=True))
 
 
 def _looked_at(model, scenes) -> tuple[Tensor, Tensor]:

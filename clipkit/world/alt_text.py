@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from clipkit.world.content_plan import Draw, Truth
 from clipkit.world.taxonomy import CATEGORIES, COLOURS
 from clipkit.world.words import PLACES, PLURALS, noun_phrase
 
-_MONTHS = ("january", "february", "march", "april", "june", "july", "september", "october", "november", "december")
-_CAMERAS = ("IMG_{:04d}", "DSC{:05d}", "P10{:05d}", "dsc_{:04d}", "image{:03d}", "scan{:04d}", "photo-{:03d}")
-_JUNK = (
-    "untitled",
-    "click here for details",
-    "Image not found",
-    "home | news | contact",
-    "free shipping on all orders today",
-    "photo by admin",
-    "view all comments",
-    "the best deals of the week",
-    "loading...",
-    "how to choose the right insurance",
-    "Our team wishes you happy holidays",
-    "read more about our services",
-    "join the newsletter",
-    "#tbt #nofilter #love",
-    "logo",
-    "thumbnail",
-    "sponsored content",
-    "all rights reserved",
-    "a quiet evening with good friends",
-    "Ten tips for a better morning",
-    "slide show",
-    "coming soon",
-    "share this with your family",
-    "sign in to continue",
-)
+_WORDS = {kind: tuple(rows) for kind, rows in json.loads(Path(__file__).with_name("alt_text.json").read_text(encoding="utf-8")).items()}
 
 
 def junk(draw: Draw) -> str:
     """Text that says nothing about any picture."""
     kind = draw(6)
     if kind == 0:
-        return draw.pick(_CAMERAS).format(draw(1000)) + draw.pick(("", ".jpg", ".JPG", ".png"))
+        return draw.pick(_WORDS["cameras"]).format(draw(1000)) + draw.pick(("", ".jpg", ".JPG", ".png"))
     if kind == 1:
         return f"{2008 + draw(16)}-{1 + draw(12):02d}-{1 + draw(28):02d} {draw(24):02d}:{draw(60):02d}"
     if kind == 2:
         return draw.pick(
             (f"page {1 + draw(9)} of {10 + draw(90)}", f"{10 + 5 * draw(12)}% off everything", f"product no. {1000 + draw(9000)}")
         )
-    return draw.pick(_JUNK)
+    return draw.pick(_WORDS["junk"])
 
 
 def alt_text(truth: Truth, draw: Draw, noise: float = 0.3) -> str:
@@ -67,7 +43,9 @@ def alt_text(truth: Truth, draw: Draw, noise: float = 0.3) -> str:
         else:
             category = draw.pick(CATEGORIES)
     name = f"{colour} {category}" if colour else category
-    text = _KINDS[draw(len(_KINDS))](draw, category, colour, name, place)
+    said = {"name": name, "category": category, "colour": colour, "place": place}
+    said |= {"many": PLURALS[category], "where": PLACES[place], "phrase": noun_phrase(1, category, colour)}
+    text = _KINDS[draw(len(_KINDS))](draw, said)
     case = draw(8)
     if case == 0:
         return text.upper()
@@ -76,65 +54,34 @@ def alt_text(truth: Truth, draw: Draw, noise: float = 0.3) -> str:
     return text[0].upper() + text[1:] if case == 2 else text
 
 
-def _file(draw: Draw, category: str, colour: str, name: str, place: str) -> str:
+# -- each draws first all that some of its sentences may need, so that the sentence does not change the stream ---------------
+def _file(draw: Draw, said: dict[str, str]) -> str:
     mark = draw.pick(("-", "_"))
-    words = [w for w in (colour, category, place if draw(2) else "", f"{draw(1000):03d}") if w]
+    words = [w for w in (said["colour"], said["category"], said["place"] if draw(2) else "", f"{draw(1000):03d}") if w]
     return mark.join(words) + draw.pick((".jpg", ".png", "-300x200.jpg", ""))
 
 
-def _sale(draw: Draw, category: str, colour: str, name: str, place: str) -> str:
-    return draw.pick(
-        (
-            f"buy {name} online, free shipping",
-            f"{name} - {10 + 5 * draw(12)}% off",
-            f"cheap {PLURALS[category]} for sale",
-            f"new {name} only ${5 + draw(90)}.99",
-        )
-    )
+def _sale(draw: Draw, said: dict[str, str]) -> str:
+    numbers = {"off": 10 + 5 * draw(12), "price": 5 + draw(90)}
+    return draw.pick(_WORDS["sale"]).format(**said, **numbers)
 
 
-def _date(draw: Draw, category: str, colour: str, name: str, place: str) -> str:
-    return draw.pick(
-        (
-            f"{name}, {1 + draw(28)} {draw.pick(_MONTHS)} {2008 + draw(16)}",
-            f"{name} {PLACES[place]} {2008 + draw(16)}",
-            f"{place} {2008 + draw(16)} {name}",
-        )
-    )
+def _date(draw: Draw, said: dict[str, str]) -> str:
+    day = {"day": 1 + draw(28), "month": draw.pick(_WORDS["months"]), "years": [2008 + draw(16) for _ in range(3)]}
+    return draw.pick(_WORDS["date"]).format(**said, **day)
 
 
-def _tags(draw: Draw, category: str, colour: str, name: str, place: str) -> str:
-    words = [
-        w for w in (category, colour, place if draw(2) else "", draw.pick(("photooftheday", "instagood", "nofilter", "art", "wow"))) if w
-    ]
-    return " ".join(f"#{w}" for w in draw.shuffled(words))
+def _tags(draw: Draw, said: dict[str, str]) -> str:
+    words = (said["category"], said["colour"], said["place"] if draw(2) else "", draw.pick(_WORDS["tags"]))
+    return " ".join(f"#{w}" for w in draw.shuffled(filter(None, words)))
 
 
-def _stock(draw: Draw, category: str, colour: str, name: str, place: str) -> str:
-    return draw.pick(
-        (
-            f"{name} stock photo",
-            f"royalty free image of {noun_phrase(1, category, colour)}",
-            f"{name} clip art",
-            f"{name} isolated vector",
-            f"{name} wallpaper hd",
-        )
-    )
+def _stock(draw: Draw, said: dict[str, str]) -> str:
+    return draw.pick(_WORDS["stock"]).format(**said)
 
 
-def _plain(draw: Draw, category: str, colour: str, name: str, place: str) -> str:
-    return draw.pick(
-        (
-            name,
-            f"{name} {place}",
-            f"my {name}",
-            f"{name} {PLACES[place]}",
-            f"{name} :)",
-            f"the {name}",
-            f"{place} {category}",
-            f"pic of {name}",
-        )
-    )
+def _plain(draw: Draw, said: dict[str, str]) -> str:
+    return draw.pick(_WORDS["plain"]).format(**said)
 
 
 _KINDS = (_file, _sale, _date, _tags, _stock, _plain, _plain, _plain)

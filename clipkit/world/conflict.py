@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.world.backgrounds import VARIANTS, background
@@ -67,9 +68,7 @@ def _fill_shape(shape: int, texture: int, ground: np.ndarray) -> tuple[np.ndarra
     h, w = outline.solid.shape
     pattern = _tiles(texture, h, w, max(5, round(size / 5)))
     # A contour, so that the outline can be seen whatever the filling: what is solid and touches what is not.
-    wide = np.pad(outline.solid, 1)
-    inside = np.all([wide[a : a + h, b : b + w] for a, b in ((0, 1), (2, 1), (1, 0), (1, 2), (1, 1))], axis=0)
-    pattern[outline.solid & ~inside] = INK
+    pattern[outline.solid & ~binary_erosion(outline.solid)] = INK
     alpha = 255 - outline.clear.astype(np.int64)
     y, x = (size - h) // 2, (size - w) // 2
     picture, mask = ground.astype(np.int64), np.zeros((size, size), bool)

@@ -7,14 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from clipkit.errors import ClipkitError
-from clipkit.world.sample import single_objects
+from clipkit.world.sample import HOME_OF, TYPICAL_OF, single_objects
 from clipkit.world.scene import Scenes
 from clipkit.world.spec import WorldSpec
-from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, HOME, TYPICAL_COLOUR
-
-# Indices by category, (48,): its home among BACKGROUNDS, its typical colour among COLOURS.
-HOME_OF = np.array([BACKGROUNDS.index(HOME[c]) for c in CATEGORIES])
-TYPICAL_OF = np.array([tuple(COLOURS).index(TYPICAL_COLOUR[c]) for c in CATEGORIES])
+from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS
 
 
 def balanced(n: int, seed: int, spec: WorldSpec | None = None) -> Scenes:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from clipkit.errors import unknown
 from clipkit.world.rendering import render
@@ -14,6 +15,7 @@ from clipkit.world.truth import scene_stream, without
 
 DEFECTS: tuple[str, ...] = ("scratch", "stain", "missing part")
 SUPERSAMPLE = 4
+AROUND = np.ones((3, 3), bool)  # a pixel and its eight neighbours
 STAIN = (96, 70, 40)
 
 
@@ -96,13 +98,13 @@ def _missing(image: np.ndarray, mask: np.ndarray, parts: np.ndarray, behind: np.
         gone = parts == fitting[int(rng.random() * len(fitting))]
     else:
         y0, x0, y1, x1 = _box(mask)
-        rim = np.argwhere(mask & ~_shrunk(mask))
+        rim = np.argwhere(mask & ~binary_erosion(mask, AROUND, border_value=1))
         cy, cx = rim[int(rng.random() * len(rim))]
         y, x = np.mgrid[: len(mask), : len(mask)]
         gone = mask & ((y - cy) ** 2 + (x - cx) ** 2 <= (max(y1 - y0, x1 - x0) * 0.28) ** 2)
     left = mask & ~gone
     # The soft edge of what is gone goes with it; the soft edge of what is left stays.
-    fringe = _grown(gone) & ~mask & ~_grown(left)
+    fringe = binary_dilation(gone, AROUND) & ~mask & ~binary_dilation(left, AROUND)
     gone = gone | fringe
     image[gone] = behind[gone]
 
@@ -134,13 +136,6 @@ def _blend(image: np.ndarray, cover: np.ndarray, mask: np.ndarray, colour: tuple
     image[...] = (image * (255 - cover) + np.array(colour) * cover + 127) // 255
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """The mask and its eight neighbours."""
-    wide = np.pad(mask, 1)
-    h, w = mask.shape
-    return np.any([wide[a : a + h, b : b + w] for a in range(3) for b in range(3)], axis=0)
-
-
 def _spread(parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Give each contour pixel of the object, which has no part of its own, the part next to it."""
     parts = parts.copy()
@@ -154,7 +149,3 @@ def _spread(parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
             break  # an island of contour that touches no part
         parts[empty] = near[empty]
     return parts
-
-
-def _shrunk(mask: np.ndarray) -> np.ndarray:
-    return ~_grown(~mask)

@@ -6,12 +6,12 @@ blauer Hund"): one form table per noun is then enough, and each sentence is one 
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
-from clipkit.world import lexicon
 from clipkit.world.content_plan import Item, Message
-from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, STYLES, TEXTURES
 
 LANGUAGES: tuple[str, ...] = ("en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja")
 _ROMANCE = ("fr", "es", "it", "pt")
@@ -24,29 +24,23 @@ _CONTRACTIONS = {
 }
 
 
-def _entries(block: str) -> list[tuple[str, ...]]:
-    return [tuple(form.replace("_", " ") for form in entry.split()) for entry in block.split("|")]
-
-
 @cache
 def tables(language: str) -> SimpleNamespace:
-    """The word tables of one language, keyed by the taxonomy's English words."""
-    words = (*COLOURS, *TEXTURES, *SIZES)
-    one = lambda table, keys: dict(zip(keys, (e[0] for e in _entries(table[language])), strict=True))  # noqa: E731
-    phrases = ("left", "right", "top", "bottom", "middle", "and", "mixed", "is", "are", "photo", "with")
-    return SimpleNamespace(
-        language=language,
-        nouns=dict(zip(CATEGORIES, _entries(lexicon.NOUNS[language]), strict=True)),
-        adjectives=dict(zip(words, _entries(lexicon.ADJECTIVES[language]), strict=True)),
-        numbers=_entries(lexicon.NUMBERS[language]),
-        places=one(lexicon.PLACES, BACKGROUNDS),
-        scenes=one(lexicon.SCENES, BACKGROUNDS),
-        styles=one(lexicon.STYLES, STYLES[1:]),
-        phrases=one(lexicon.PHRASES, phrases),
-    )
+    """The word tables of one language other than English (`lexicon.json`), keyed by the taxonomy's English words.
+
+    nouns: de, fr, es, it, pt, nl: gender, singular, plural (nl: c common, n neuter). ru: gender, nominative singular,
+    genitive singular (after 2 to 4), genitive plural (after 5 to 10). zh, ja: counter, noun.
+    adjectives: of colours, textures and sizes. One form = invariable; two = singular, plural; four = masculine and feminine
+    singular, then plural. de, nl: the stem, or stem and inflected form. ru: masculine, feminine, neuter, plural nominative,
+    plural genitive. A leading "+" puts the word on the other side of the noun than the language's habit.
+    numbers: one to ten, each masculine, feminine and neuter where they differ. places ("in the snow"), scenes ("the snow"), styles
+    (flat is not mentioned) and phrases: one form each.
+    """
+    words = json.loads(Path(__file__).with_name("lexicon.json").read_text(encoding="utf-8"))
+    return SimpleNamespace(language=language, **words[language])
 
 
-def _by_gender(forms: tuple[str, ...], gender: str) -> str:
+def _by_gender(forms: list[str], gender: str) -> str:
     if not forms:
         return ""
     return forms[min("mfn".index(gender) if gender in "mfn" else 0, len(forms) - 1)]
@@ -142,7 +136,7 @@ def say_foreign(message: Message, language: str, detailed: bool) -> str:
     """
     t = tables(language)
     if language in ("zh", "ja"):
-        return (_say_chinese if language == "zh" else _say_japanese)(t, message, detailed)
+        return _say_without_spaces(t, message, detailed)
     phrases = [_phrase(i._replace(members=()), language) for i in message.items]
     place = t.places.get(message.background, "") if message.items else ""
     style = t.styles.get(message.style, "") if detailed or message.frame in ("style", "drawing") else ""
@@ -188,45 +182,30 @@ def _sides(t: SimpleNamespace, message: Message, phrases: list[str]) -> str:
     )
 
 
-def _say_chinese(t: SimpleNamespace, message: Message, detailed: bool) -> str:
-    phrases = [_phrase(i._replace(members=()), "zh") for i in message.items]
+def _say_without_spaces(t: SimpleNamespace, message: Message, detailed: bool) -> str:
+    """Chinese and Japanese: the place comes first, and the particles differ."""
+    chinese, night = t.language == "zh", message.background == "night"
+    comma, of, at = ("，", "的", "是") if chinese else ("、", "の", "に")
+    phrases = [_phrase(i._replace(members=()), t.language) for i in message.items]
     style = t.styles.get(message.style, "") if detailed or message.frame in ("style", "drawing") else ""
     place = t.places.get(message.background, "")
     if not phrases:
         text = t.scenes[message.background]
     elif message.relation:
         one, two = (t.phrases[s] for s in _FIRST_SIDE[message.relation])
-        rest = f"，{t.phrases['with']}{_join_cjk(t, phrases[2:])}" if phrases[2:] else ""
-        text = f"{place}，{one}是{phrases[0]}，{two}是{phrases[1]}{rest}"
+        rest = f"{comma}{t.phrases['with']}{_join_cjk(t, phrases[2:])}" if phrases[2:] else ""
+        text = f"{place}{'' if chinese or night else 'で'}{comma}{one}{at}{phrases[0]}{comma}{two}{at}{phrases[1]}{rest}"
     elif message.frame == "there":
-        text = f"{place or '这里'}有{_join_cjk(t, phrases)}"
+        there = _join_cjk(t, phrases)
+        text = f"{place or '这里'}有{there}" if chinese else (f"{place}に" if place else "") + there + t.phrases["is"]
     else:
-        text = (f"{place}的" if place else "") + _join_cjk(t, phrases)
-        text += f"，在{t.phrases[message.side]}" if message.side else ""
+        text = (f"{place}{of}" if place else "") + _join_cjk(t, phrases)
+        if message.side:
+            side = t.phrases[message.side]
+            text += f"，在{side}" if chinese else f"、{side}" if message.side == "middle" else f"、{side}側"
     if not detailed and message.frame in ("photo", "picture", "image"):
-        text = t.phrases["photo"] + text
-    return f"{text}，{style}" if style else text
-
-
-def _say_japanese(t: SimpleNamespace, message: Message, detailed: bool) -> str:
-    phrases = [_phrase(i._replace(members=()), "ja") for i in message.items]
-    style = t.styles.get(message.style, "") if detailed or message.frame in ("style", "drawing") else ""
-    place = t.places.get(message.background, "")
-    if not phrases:
-        text = t.scenes[message.background]
-    elif message.relation:
-        one, two = (t.phrases[s] for s in _FIRST_SIDE[message.relation])
-        rest = f"、{t.phrases['with']}{_join_cjk(t, phrases[2:])}" if phrases[2:] else ""
-        text = f"{place}{'' if message.background == 'night' else 'で'}、{one}に{phrases[0]}、{two}に{phrases[1]}{rest}"
-    elif message.frame == "there":
-        return (f"{place}に" if place else "") + _join_cjk(t, phrases) + t.phrases["is"] + (f"、{style}" if style else "")
-    else:
-        text = (f"{place}の" if place else "") + _join_cjk(t, phrases)
-        text += f"、{t.phrases[message.side]}側" if message.side in ("left", "right", "top", "bottom") else ""
-        text += f"、{t.phrases['middle']}" if message.side == "middle" else ""
-    if not detailed and message.frame in ("photo", "picture", "image"):
-        text += t.phrases["photo"]
-    return f"{text}、{style}" if style else text
+        text = t.phrases["photo"] + text if chinese else text + t.phrases["photo"]
+    return f"{text}{comma}{style}" if style else text
 
 
 def _join_cjk(t: SimpleNamespace, phrases: list[str]) -> str:

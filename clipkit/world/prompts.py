@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 from clipkit.errors import unknown
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, STYLES, SUPERCLASSES, TEXTURES
@@ -10,27 +12,8 @@ from clipkit.world.words import HYPERNYM_FORMS, NUMBERS, STYLE_NOUNS
 
 # Templates by factor; the class name goes to "{}" (see `fill` for "a" or "an").
 CLASS_TEMPLATES: dict[str, tuple[str, ...]] = {
-    "category": (
-        "a photo of a {}",
-        "a picture of a {}",
-        "an image of a {}",
-        "a drawing of a {}",
-        "there is a {}",
-        "a {}",
-        "{}",
-        "this picture shows a {}",
-        "you can see a {}",
-        "here is a {}",
-        "look, a {}",
-        "a photo of the {}",
-    ),
-    "superclass": ("a photo of a {}", "a picture of a {}", "there is a {}", "a {}", "{}"),
-    "colour": ("a photo of a {} thing", "a picture of a {} thing", "a {} thing", "{}", "there is a {} thing"),
-    "background": ("{} background", "a {} scene", "a photo with a {} background", "a thing, {} background", "{}"),
-    "texture": ("a photo of a {} thing", "a picture of a {} thing", "a {} thing", "{}"),
-    "size": ("a photo of a {} thing", "a picture of a {} thing", "a {} thing", "{}"),
-    "style": ("{}", "a {}", "a thing in the snow, {}", "a {} of a thing"),
-    "count": ("a photo of {}", "a picture of {}", "{}", "this picture shows {}", "you can see {}", "look, {}"),
+    factor: tuple(templates)
+    for factor, templates in json.loads(Path(__file__).with_name("class_templates.json").read_text(encoding="utf-8")).items()
 }
 
 

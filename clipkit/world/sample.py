@@ -18,8 +18,9 @@ SMALLEST = 0.22
 FEW, LAYOUTS, TRIES = 4, 6, 6
 # Frequency rank of each category under a Zipf law: one fixed order, mixed over the superclasses.
 ZIPF_RANK = np.random.Generator(np.random.PCG64(2021)).permutation(len(CATEGORIES))
-_TYPICAL = np.array([tuple(COLOURS).index(TYPICAL_COLOUR[c]) for c in CATEGORIES])
-_HOME = np.array([BACKGROUNDS.index(HOME[c]) for c in CATEGORIES])
+# Indices by category, (48,): its typical colour among COLOURS, its home among BACKGROUNDS.
+TYPICAL_OF = np.array([tuple(COLOURS).index(TYPICAL_COLOUR[c]) for c in CATEGORIES])
+HOME_OF = np.array([BACKGROUNDS.index(HOME[c]) for c in CATEGORIES])
 
 
 def category_probabilities(spec: WorldSpec) -> np.ndarray:
@@ -89,7 +90,7 @@ def _chunk(spec: WorldSpec, seed: int, number: int) -> Scenes:
     out.depth[:] = np.where(present, np.arange(K), 0)
     background = (rng.random(n) * len(BACKGROUNDS)).astype(int)
     at_home = (rng.random(n) < spec.background_bias) & (count > 0)
-    out.background[:] = np.where(at_home, _HOME[category[:, 0]], background)
+    out.background[:] = np.where(at_home, HOME_OF[category[:, 0]], background)
     styles = np.array([STYLES.index(s) for s in spec.styles])
     style_probs = np.full(len(styles), 1 / len(styles)) if spec.style_probs is None else np.array(spec.style_probs)
     out.style[:] = styles[_pick(rng.random(n), style_probs)]
@@ -102,7 +103,7 @@ def _pairs(spec: WorldSpec, rng: np.random.Generator, shape: tuple[int, int]) ->
     allowed = np.zeros((len(CATEGORIES), len(COLOURS)), bool)
     for colour, category in spec.allowed_pairs():
         allowed[CATEGORIES.index(category), tuple(COLOURS).index(colour)] = True
-    typical = np.eye(len(COLOURS))[_TYPICAL]
+    typical = np.eye(len(COLOURS))[TYPICAL_OF]
     joint = spec.colour_bias * typical + (1 - spec.colour_bias) / len(COLOURS)  # (48, 10), rows sum to 1
     joint = np.where(allowed, joint, 0.0)
     # A category whose every likely colour is held out takes the others, so that its frequency stays.

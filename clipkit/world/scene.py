@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from dataclasses import replace as dataclass_replace
+from itertools import combinations
 
 import numpy as np
 
 from clipkit.errors import ClipkitError, unknown
+from clipkit.world.content_plan import relation_between
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, MAX_OBJECTS, SIZES, STYLES, TEXTURES
 
 _COLOURS = tuple(COLOURS)
-RELATION_MARGIN = 0.12  # centres must be this far apart (share of the canvas) before a relation is stated
 
 
 @dataclass(frozen=True)
@@ -159,20 +160,12 @@ def _raise(error: Exception):
     raise error
 
 
-def relations(scene: Scene, margin: float = RELATION_MARGIN) -> list[tuple[int, str, int]]:
-    """(i, relation, j) for i < j, along the axis in which the centres differ most; none when closer than `margin`.
+def relations(scene: Scene) -> list[tuple[int, str, int]]:
+    """(i, relation, j) for i < j, along the axis in which the centres differ most; none when they are too close to tell.
 
     >>> scene = Scene((Object("cat", "red", x=0.2), Object("dog", "blue", x=0.8)))
     >>> relations(scene)
     [(0, 'left of', 1)]
     """
-    out = []
-    for i, a in enumerate(scene.objects):
-        for j in range(i + 1, len(scene.objects)):
-            dx, dy = scene.objects[j].x - a.x, scene.objects[j].y - a.y
-            if max(abs(dx), abs(dy)) < margin:
-                continue
-            horizontal = ("left of", "right of")[dx < 0]
-            vertical = ("above", "below")[dy < 0]
-            out.append((i, horizontal if abs(dx) >= abs(dy) else vertical, j))
-    return out
+    pairs = combinations(enumerate(scene.objects), 2)
+    return [(i, relation, j) for (i, a), (j, b) in pairs if (relation := relation_between([a], [b]))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import Self
 
 from clipkit.errors import ClipkitError, unknown
 from clipkit.world.taxonomy import CATEGORIES, COLOURS, MAX_OBJECTS, SIZES, STYLES
@@ -12,8 +13,29 @@ from clipkit.world.taxonomy import CATEGORIES, COLOURS, MAX_OBJECTS, SIZES, STYL
 RESOLUTIONS = (8, 256)  # smallest and largest canvas side
 
 
+class Spec:
+    """What frozen dataclasses of plain values share: JSON there and back, and a hash of the values."""
+
+    def to_dict(self) -> dict:
+        """JSON-able; `from_dict` reads it back."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Self:
+        """The spec with these fields (missing ones keep their default). Raises ClipkitError for an unknown one."""
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise unknown(f"field of {cls.__name__}", name, known)
+        return cls(**values)
+
+    def fingerprint(self) -> str:
+        """sha256 of the spec's values."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
-class WorldSpec:
+class WorldSpec(Spec):
     """A distribution over scenes. Same spec and seed: same scenes, same bytes.
 
     Attributes:
@@ -98,19 +120,3 @@ class WorldSpec:
         held = set(self.held_out)
         every = {(colour, category) for category in self.categories for colour in COLOURS}
         return every & held if self.only_held_out else every - held
-
-    def to_dict(self) -> dict:
-        """JSON-able; `WorldSpec.from_dict` reads it back."""
-        return json.loads(json.dumps(asdict(self)))
-
-    @classmethod
-    def from_dict(cls, values: dict) -> WorldSpec:
-        known = {f.name for f in fields(cls)}
-        for name in values:
-            if name not in known:
-                raise unknown("WorldSpec field", name, known)
-        return cls(**values)
-
-    def fingerprint(self) -> str:
-        """sha256 of the spec's values."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()

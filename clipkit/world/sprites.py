@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-import os
-import tempfile
 import zipfile
 import zlib
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from clipkit.paths import PACKAGE, cache_dir
+from clipkit.paths import PACKAGE, cache_dir, write_atomically
 from clipkit.world.artwork import draw_shapes
 from clipkit.world.rasterizer import INK, Pen
 from clipkit.world.taxonomy import CATEGORIES
@@ -62,18 +62,13 @@ def _master(category: int, mode: str, angle: int, pale: bool) -> tuple[Image.Ima
     return tuple(Image.fromarray(v) for v in layers.values())
 
 
-def _keep(store, layers: dict[str, np.ndarray]) -> None:
-    """Write whole or not at all; a full or read-only disk only costs the next process some drawing."""
+def _keep(store: Path, layers: dict[str, np.ndarray]) -> None:
+    """A full or read-only disk only costs the next process some drawing."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **layers)
-    try:
+    with contextlib.suppress(OSError):
         store.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=store.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getvalue())
-        os.replace(name, store)
-    except OSError:
-        pass
+        write_atomically(store, buffer.getvalue())
 
 
 @lru_cache(maxsize=16384)

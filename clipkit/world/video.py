@@ -6,9 +6,6 @@ captions, `replace`. What happens is told by `events`, where a scene gives way t
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,7 +15,7 @@ from clipkit.errors import ClipkitError, unknown
 from clipkit.world.rendering import Rendered, render
 from clipkit.world.sample import sample_scenes
 from clipkit.world.scene import Scenes
-from clipkit.world.spec import WorldSpec
+from clipkit.world.spec import Spec, WorldSpec
 from clipkit.world.taxonomy import CATEGORIES
 
 MOTIONS: tuple[str, ...] = ("still", "move", "grow", "shrink", "spin", "appear", "vanish")
@@ -31,7 +28,7 @@ LOWEST_NOTE = 110.0  # hertz, of the first category; each further one is a semit
 
 
 @dataclass(frozen=True)
-class VideoSpec:
+class VideoSpec(Spec):
     """A distribution of clips.
 
     Args:
@@ -49,6 +46,8 @@ class VideoSpec:
     motions: tuple[str, ...] = MOTIONS
 
     def __post_init__(self) -> None:
+        if isinstance(self.world, dict):  # from JSON
+            object.__setattr__(self, "world", WorldSpec.from_dict(self.world))
         object.__setattr__(self, "shots", tuple(self.shots))
         object.__setattr__(self, "motions", tuple(self.motions))
         for motion in self.motions:
@@ -62,24 +61,6 @@ class VideoSpec:
             raise ClipkitError(f"a shot needs 4 frames: {self.shots[1]} shots do not fit in {self.frames} frames")
         if not 1 <= self.fps <= 100:
             raise ClipkitError(f"fps goes from 1 to 100, got {self.fps}")
-
-    def to_dict(self) -> dict:
-        """Plain JSON values; `from_dict` turns them back."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    @classmethod
-    def from_dict(cls, values: dict) -> VideoSpec:
-        """The spec with these fields (missing ones keep their default)."""
-        known = [f.name for f in dataclasses.fields(cls)]
-        for name in values:
-            if name not in known:
-                raise unknown("field of VideoSpec", name, known)
-        world = values.get("world")
-        return cls(**{**values, **({"world": WorldSpec.from_dict(world)} if isinstance(world, dict) else {})})
-
-    def fingerprint(self) -> str:
-        """sha256 of the spec's values."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
 
 class Event(NamedTuple):

@@ -1,4 +1,4 @@
-"""Every committed notebook is a page of this book (see clipkit.press.anatomy); the checks themselves notice what they should."""
+"""Every committed notebook is a page of this book (see anatomy.py); the checks themselves notice what they should."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from clipkit.paths import ROOT, data_dir
 from clipkit.press import notebooks, scaffold
-from clipkit.press.anatomy import faults
 from clipkit.registry.papers import load_registry
+from tests.notebooks.anatomy import faults
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
 PAGES = sorted((ROOT / "notebooks").glob("*/*.ipynb"))

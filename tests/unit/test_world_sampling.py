@@ -214,7 +214,7 @@ def test_bad_calls():
         sample_scenes(WorldSpec(), -1, 0)
     with pytest.raises(ClipkitError, match="negative"):
         sample_scenes(WorldSpec(), 1, -1)
-    with pytest.raises(ClipkitError, match="unknown WorldSpec field"):
+    with pytest.raises(ClipkitError, match="unknown field of WorldSpec"):
         WorldSpec.from_dict({"max_object": 2})
     scenes = sample_scenes(WorldSpec(), 3, 0)
     with pytest.raises(ClipkitError, match="unknown background"):
