@@ -33,10 +33,10 @@
       const text = words.length ? row.textContent.toLowerCase() : "";
       row.hidden = !(wanted.every(([name, want]) => !want || row.dataset[name] === want) && words.every((word) => text.includes(word)));
       shown += !row.hidden;
-      waiting += !row.hidden && row.closest(".ck-waiting") !== null;
+      waiting += !row.hidden && row.closest("#not-run") !== null;
     });
     // What was not run is folded away until a filter finds it.
-    const fold = document.querySelector(".ck-waiting");
+    const fold = document.getElementById("not-run");
     if (fold) fold.open = waiting > 0 && (words.length > 0 || wanted.some(([, want]) => want));
     form.querySelector("output").textContent = `${shown} rows shown` + (waiting && fold && !fold.open ? `, ${waiting} of them folded below` : "");
   }

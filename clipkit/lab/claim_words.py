@@ -81,9 +81,9 @@ def _against_null(test: ClaimTest) -> str:
 
 
 def seeds(row: Row) -> str:
-    """ "5 seeds, pictures vary"."""
+    """ "5 seeds, pictures vary"; of one seed nothing varies."""
     count = f"{row.n} seed{'s' * (row.n != 1)}"
-    return f"{count}, {VARY[row.seeds_vary]}" if row.seeds_vary else count
+    return f"{count}, {VARY[row.seeds_vary]}" if row.seeds_vary and row.n > 1 else count
 
 
 def question(row: Row) -> str:

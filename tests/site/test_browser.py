@@ -136,7 +136,7 @@ def test_gallery_filter(visit):
 def test_ledger_filter_and_order(visit):
     page = visit("ledger.html?verdict=open")
     shown = page.locator("table.ck-ledger tbody tr:visible")
-    waiting = page.locator(".ck-waiting tbody tr").count()
+    waiting = page.locator("#not-run tbody tr").count()
     assert shown.count() == page.locator("table.ck-ledger tbody tr[data-verdict=open]").count() > 0
     page.select_option("[data-ck-filter=ledger] select[name=verdict]", "")
     assert shown.count() == page.locator("table.ck-ledger tbody tr").count() - waiting  # what was not run is folded
