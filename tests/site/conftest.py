@@ -33,7 +33,7 @@ def site(tmp_path_factory):
             runner.job_for(entry, {"preset": "quick"}),
         ]
         results = runner.run_jobs(jobs[:1], progress=False)
-        record.make_record(entry, read(results[0].output), runner.read_status(results[0].output)).write()
+        record.make_record(entry, read(results[0].output), runner.read_status(results[0].output), book=True).write()
         assert runner.run_jobs(jobs[1:], progress=False)[0].ok
         yield build(registry)
 
