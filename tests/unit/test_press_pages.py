@@ -72,7 +72,8 @@ def hostile_registry(text: str) -> tuple[Registry, list[books.Row], dict]:
     }
     entries = (Paper(slug="done", claims=claims, **facts), Paper(slug="later", claims=[], **facts))
     record = Record.__new__(Record)
-    for name, value in {"model": text, "dataset": {"name": text}, "preset": "full", "date": "2024-01-01"}.items():
+    said = {"model": text, "pretrained": None, "dataset": {"name": text}, "preset": "full", "date": "2024-01-01", "book": True}
+    for name, value in said.items():
         object.__setattr__(record, name, value)
     first, second = entries[0].claims
     measured = books.Row(entries[0], first, "holds", text, "photographs", record, first.test, 1.5, 1.0, 2.0, 5, stale=True)
