@@ -155,12 +155,12 @@ class TunedTower(VisualPrompts):
 
     def __init__(
         self, model, text_weights: Tensor, n: int = 8, norms: bool = True, head: bool = True, normalise: bool = True,
-        std: float = 0.02, seed: int = 0, start: Tensor | None = None,
+        seed: int = 0, start: Tensor | None = None,
     ):  # fmt: skip
         w = checks.features(text_weights, "text weights", model.embed_dim).detach()
         model = copy.copy(model)
         model.module = copy.deepcopy(model.module).requires_grad_(False)
-        super().__init__(model, n, std=std, seed=seed, start=start)
+        super().__init__(model, n, seed=seed, start=start)
         self.normalise, self.scale = normalise, float(model.logit_scale) if normalise else 1.0
         self.weight = w.to(self.prompts).clone().requires_grad_(head)
         tower = model.module.visual

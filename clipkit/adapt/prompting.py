@@ -32,7 +32,6 @@ class PromptLearner:
         n_ctx: M, vectors a context; the template's own number of tokens when a template is given.
         template: None for a random start, or a prompt with words before its {}.
         class_specific: one context a class (CSC), else one for all.
-        suffix: what stands behind the name at a random start; a template brings its own.
         std, seed: of the random start. chunk: classes encoded at once; with more, each chunk is computed again for its
             gradient, so that memory does not grow with the number of classes.
 
@@ -53,14 +52,13 @@ class PromptLearner:
         n_ctx: int = 16,
         template: str | None = None,
         class_specific: bool = False,
-        suffix: str = ".",
         std: float = 0.02,
         seed: int = 0,
         chunk: int = 256,
     ):
         checks.at_least(1, n_ctx=n_ctx, chunk=chunk)
         self.model, self.classnames, self.chunk = model, list(classnames), chunk
-        prompts = [row[0] for row in fill_templates(self.classnames, ["{}" + suffix if template is None else template])]
+        prompts = [row[0] for row in fill_templates(self.classnames, ["{}." if template is None else template])]
         start = _shared(model.tokenize(["cat", "photo", "the"]))  # tokens every text begins with: 1 for CLIP, 0 for T5
         if template is None:
             self.tokens, self._at = _with_slots(model, self.classnames, prompts, n_ctx, start), start

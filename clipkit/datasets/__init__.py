@@ -17,6 +17,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "leaks": ["shared_images", "warn_of_shared"],
         "loading": ["dataset_names", "load_dataset"],
         "suite": ["Task", "suite_of", "world_suite"],
-        "templates": ["fill_templates", "openai_templates", "simple_templates"],
+        "templates": ["fill_templates", "openai_templates"],
     },
 )

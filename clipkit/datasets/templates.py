@@ -39,18 +39,9 @@ DIGITS: tuple[str, ...] = (
 
 def openai_templates() -> list[str]:
     """The eighty templates of the CLIP authors' ImageNet notebook, as open_clip ships them (imported here, not copied)."""
-    return _from_open_clip("OPENAI_IMAGENET_TEMPLATES")
-
-
-def simple_templates() -> list[str]:
-    """The seven templates that the CLIP authors found to do nearly as well as all eighty, as open_clip ships them."""
-    return _from_open_clip("SIMPLE_IMAGENET_TEMPLATES")
-
-
-def _from_open_clip(name: str) -> list[str]:
     from clipkit.compat import import_open_clip
 
-    return [template("{}") for template in getattr(import_open_clip(), name)]  # open_clip keeps them as functions
+    return [template("{}") for template in import_open_clip().OPENAI_IMAGENET_TEMPLATES]  # open_clip keeps them as functions
 
 
 def fill_templates(classnames: Sequence[str], templates: Sequence[str]) -> list[list[str]]:

@@ -6,11 +6,9 @@ Five special tokens come first and keep their numbers in every vocabulary:
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -113,19 +111,3 @@ class WordVocabulary:
                     words.append(self.tokens[i])
             texts.append(_CLOSING.sub("", " ".join(words)))
         return texts
-
-    def save(self, path: str | Path) -> Path:
-        """Write the words as JSON; returns the path."""
-        path = Path(path)
-        path.write_text(json.dumps({"words": self.words}, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-        return path
-
-    @classmethod
-    def load(cls, path: str | Path) -> WordVocabulary:
-        """Read what `save` wrote. Raises ClipkitError when it is something else."""
-        try:
-            return cls(json.loads(Path(path).read_text(encoding="utf-8"))["words"])
-        except FileNotFoundError as error:
-            raise ClipkitError(f"no vocabulary at {path}; write one with WordVocabulary.save") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise ClipkitError(f"{path} is not a vocabulary; write one with WordVocabulary.save") from error

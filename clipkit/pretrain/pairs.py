@@ -10,6 +10,8 @@ from torch import Tensor
 
 from clipkit.errors import ClipkitError
 
+REUSE = 2
+
 
 def pair_batches(
     model,
@@ -18,7 +20,6 @@ def pair_batches(
     batch: int,
     seed: int,
     chunk: int = 4096,
-    reuse: int = 2,
     hard: float = 0.0,
     language: str = "en",
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -29,7 +30,7 @@ def pair_batches(
         specs: (WorldSpec, weight) pairs; each chunk holds every spec in proportion.
         registers: caption register -> probability. One batch keeps to one register, so that the register itself
             never tells a pair from the others, and short captions stay short.
-        chunk: scenes rendered at a time. reuse: times a scene is shown, each time with a new caption.
+        chunk: scenes rendered at a time; each is shown REUSE times, with a new caption each time.
         hard: share of the passes whose batches gather scenes of one background, or of one colour, in turn. Among random
             scenes these two tell nearly every pair from the others, and nothing asks for the category.
 
@@ -53,7 +54,7 @@ def pair_batches(
         images = np.concatenate([p for _, p in parts])
         colour = np.concatenate([s.colour[:, 0] for s, _ in parts])
         background = np.concatenate([s.background for s, _ in parts])
-        for turn in range(reuse):
+        for turn in range(REUSE):
             captions: dict[str, list[str]] = {}
             order = rng.permutation(len(images))
             if rng.random() < hard:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from clipkit.language.vocabulary import split_words
 from clipkit.world.caption_negatives import absent_category
-from clipkit.world.content_plan import Draw, Truth, groups, relation_between
+from clipkit.world.content_plan import Draw, Truth, groups, related_pairs
 from clipkit.world.pairs import swap
 from clipkit.world.propositions import false_facts, plural, true_facts
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, HELD_OUT_PAIRS, TEXTURES
@@ -117,13 +117,7 @@ def _texture(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None:
 
 
 def _pair(kinds: dict, draw: Draw):
-    single = draw.shuffled(members[0] for members in kinds.values() if len(members) == 1)
-    for i, a in enumerate(single):
-        for b in single[i + 1 :]:
-            related = relation_between([a], [b])
-            if related:
-                return a, related, b
-    return None
+    return next(related_pairs(draw.shuffled(members[0] for members in kinds.values() if len(members) == 1)), None)
 
 
 def _relation(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None:

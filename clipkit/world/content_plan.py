@@ -8,7 +8,8 @@ the register and the caller's seed.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -175,6 +176,11 @@ def relation_between(first, second) -> str:
                 return ""
             found = relation
     return found
+
+
+def related_pairs(things: Iterable[Thing]) -> Iterator[tuple[Thing, str, Thing]]:
+    """(a, relation of a to b, b) of every two objects that have one, in order."""
+    return ((a, relation, b) for a, b in combinations(things, 2) if (relation := relation_between([a], [b])))
 
 
 def side_of(thing: Thing) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from clipkit.world.content_plan import Item, Message
+from clipkit.world.words import join
 
 LANGUAGES: tuple[str, ...] = ("en", "de", "fr", "es", "it", "pt", "nl", "ru", "zh", "ja")
 _ROMANCE = ("fr", "es", "it", "pt")
@@ -150,7 +151,7 @@ def say_foreign(message: Message, language: str, detailed: bool) -> str:
         if photo and language in _ROMANCE:  # each noun takes the preposition: "une photo d'une pomme et de deux poires"
             *_, of = t.phrases["photo"].split()
             phrases = [_contract(f"{of} {p}", language) for p in phrases]
-        text = _join(t, phrases)
+        text = join(phrases, t.phrases["and"])
         text = f"{text} {place}" if place else text
     if photo:
         lead = t.phrases["photo"]
@@ -159,10 +160,6 @@ def say_foreign(message: Message, language: str, detailed: bool) -> str:
         several = len(message.items) > 1 or message.items[0].count > 1
         text = f"{t.phrases['are' if several else 'is']} {text}"
     return f"{text}, {style}" if style else text
-
-
-def _join(t: SimpleNamespace, phrases: list[str]) -> str:
-    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} {t.phrases['and']} {phrases[-1]}"
 
 
 def _contract(text: str, language: str) -> str:
@@ -177,9 +174,10 @@ _FIRST_SIDE = {"left of": ("left", "right"), "right of": ("right", "left"), "abo
 
 def _sides(t: SimpleNamespace, message: Message, phrases: list[str]) -> str:
     one, two = (t.phrases[s] for s in _FIRST_SIDE[message.relation])
-    return ", ".join(
-        [f"{one} {phrases[0]}", f"{two} {phrases[1]}", *([f"{t.phrases['with']} {_join(t, phrases[2:])}"] if phrases[2:] else [])]
-    )
+    parts = [f"{one} {phrases[0]}", f"{two} {phrases[1]}"]
+    if phrases[2:]:
+        parts.append(f"{t.phrases['with']} {join(phrases[2:], t.phrases['and'])}")
+    return ", ".join(parts)
 
 
 def _say_without_spaces(t: SimpleNamespace, message: Message, detailed: bool) -> str:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from clipkit.errors import ClipkitError
 from clipkit.world.caption_negatives import absent_category
-from clipkit.world.content_plan import Draw, Truth, groups, relation_between, seeds_of, states, truths
+from clipkit.world.content_plan import Draw, Truth, groups, related_pairs, seeds_of, states, truths
 from clipkit.world.taxonomy import BACKGROUNDS, COLOURS, SIZES, TEXTURES
 from clipkit.world.words import NUMBERS, OPPOSITE, PLACES, PLURALS, RELATION_WORDS, noun_phrase
 
@@ -48,11 +48,7 @@ def true_facts(truth: Truth) -> list[Fact]:
                 words.insert(0, ("colour", thing.colour))
             found += [Fact(f"{noun_phrase(1, category, lead='the')} is {word}", kind) for kind, word in words]
     single = [members[0] for members in kinds.values() if len(members) == 1]
-    for i, a in enumerate(single):
-        for b in single[i + 1 :]:
-            relation = relation_between([a], [b])
-            if relation:
-                found.append(Fact(_related(a.category, relation, b.category), "relation"))
+    found += [Fact(_related(a.category, relation, b.category), "relation") for a, relation, b in related_pairs(single)]
     found.append(Fact(f"the scene is {PLACES[truth.background]}", "background"))
     return found
 
@@ -78,11 +74,7 @@ def false_facts(truth: Truth, draw: Draw) -> list[Fact]:
             wrong = draw.pick([n for n in range(2, len(NUMBERS)) if n != len(members)])
             found.append(Fact(_there(wrong, category), "count", False))
     single = [members[0] for members in kinds.values() if len(members) == 1]
-    for i, a in enumerate(single):
-        for b in single[i + 1 :]:
-            relation = relation_between([a], [b])
-            if relation:
-                found.append(Fact(_related(a.category, OPPOSITE[relation], b.category), "relation", False))
+    found += [Fact(_related(a.category, OPPOSITE[it], b.category), "relation", False) for a, it, b in related_pairs(single)]
     elsewhere = draw.pick([b for b in BACKGROUNDS if b != truth.background])
     return [*found, Fact(f"the scene is {PLACES[elsewhere]}", "background", False)]
 

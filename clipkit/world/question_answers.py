@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 from clipkit.errors import unknown
 from clipkit.world.caption_negatives import absent_category
-from clipkit.world.content_plan import Draw, Truth, groups, relation_between, seeds_of, short_message, states, truths
+from clipkit.world.content_plan import Draw, Truth, groups, related_pairs, seeds_of, short_message, states, truths
 from clipkit.world.english import say_short
 from clipkit.world.pairs import one_word, swap
 from clipkit.world.propositions import entities, false_facts, plural, true_facts
@@ -108,12 +109,9 @@ def _count(truth: Truth, draw: Draw):
 
 def _relation(truth: Truth, draw: Draw):
     found, yes = _single(truth, draw), draw(2)
-    for i, a in enumerate(found):
-        for b in found[i + 1 :]:
-            relation = relation_between([a], [b])
-            if relation:
-                said = relation if yes else OPPOSITE[relation]
-                return f"is {_the(a.category)} {RELATION_WORDS[said]} {_the(b.category)}?", _yes(yes)
+    for a, relation, b in related_pairs(found):
+        said = relation if yes else OPPOSITE[relation]
+        return f"is {_the(a.category)} {RELATION_WORDS[said]} {_the(b.category)}?", _yes(yes)
     return None
 
 
@@ -123,11 +121,9 @@ def _background(truth: Truth, draw: Draw):
 
 def _comparison(truth: Truth, draw: Draw):
     counts = {category: len(members) for (category, _), members in groups(truth.things, False).items()}
-    order = draw.shuffled(counts)
-    for i, a in enumerate(order):
-        for b in order[i + 1 :]:
-            if counts[a] != counts[b]:  # the order is random, so yes and no are equally likely
-                return f"are there more {plural(a)} than {plural(b)}?", _yes(counts[a] > counts[b])
+    for a, b in combinations(draw.shuffled(counts), 2):
+        if counts[a] != counts[b]:  # the order is random, so yes and no are equally likely
+            return f"are there more {plural(a)} than {plural(b)}?", _yes(counts[a] > counts[b])
     return None
 
 

@@ -76,7 +76,6 @@ SIZES: tuple[str, ...] = ("small", "medium", "large")
 STYLES: tuple[str, ...] = ("flat", "shaded", "sketch", "pixel", "pastel", "blueprint", "negative")
 # Styles in which an object's colour cannot be seen (captions then leave it out).
 COLOURLESS_STYLES: frozenset[str] = frozenset({"blueprint", "negative"})
-RELATIONS: tuple[str, ...] = ("left of", "right of", "above", "below")
 MAX_OBJECTS = 10
 # (colour, category) pairs for tests of composition, which no lesson of the question answerer shows or says. The categories of one
 # class (of five) lack the same two colours: a red and a blue thing can exchange colours and both stay unseen.

@@ -53,14 +53,14 @@ def number_word(n: int, noun: str) -> str:
     return f"{article(noun)} {noun}" if n == 1 else f"{NUMBERS[n]} {noun}"
 
 
-def join(phrases: Iterable[str]) -> str:
-    """Phrases as a list in prose.
+def join(phrases: Iterable[str], last: str = "and") -> str:
+    """Phrases as a list in prose; `last` stands before the last.
 
     >>> join(["a cat", "a dog", "two cups"])
     'a cat, a dog and two cups'
     """
     phrases = list(phrases)
-    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} {last} {phrases[-1]}"
 
 
 @cache

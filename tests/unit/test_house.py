@@ -113,12 +113,11 @@ def test_a_leading_underscore_stays_in_its_file():
 
 PROTOCOL = {"load"}  # what every loader of `datasets` is called, chosen by the table of names
 INSIDE = {"studies", "recipes", "press"}  # nobody imports these from outside: their names are their own
-# (drawings, `world.art_*`, are called by what they draw)
 
 
 def test_one_public_name_in_one_place():
     homes = defaultdict(list)
-    for path in (path for path in size.modules() if size.room(path) not in INSIDE and not path.stem.startswith("art_")):
+    for path in (path for path in size.modules() if size.room(path) not in INSIDE):
         for name in size.public_names(path) - PROTOCOL:
             homes[name].append(dotted(path))
     twice = [f"{name}: {', '.join(found)}" for name, found in sorted(homes.items()) if len(found) > 1]
@@ -167,10 +166,8 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
 PARAMETERS = {
     "clipkit.adapt.amu.__init__": 12,
     "clipkit.adapt.cross_modal.__init__": 9,
-    "clipkit.adapt.nola.__init__": 9,
     "clipkit.adapt.nola.fit": 11,
     "clipkit.adapt.prompting.tune": 10,
-    "clipkit.adapt.prompting.__init__": 9,
     "clipkit.adapt.prompting.fit": 11,
     "clipkit.adapt.pseudolabels.pseudolabel_rounds": 9,
     "clipkit.adapt.visual_prompts.fit": 12,
@@ -180,7 +177,6 @@ PARAMETERS = {
     "clipkit.language.transformer.generate": 11,
     "clipkit.press.cli.sweep": 10,  # options of a command
     "clipkit.pretrain.fixed_budget.budget_clip": 12,
-    "clipkit.pretrain.pairs.pair_batches": 9,
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
 }

@@ -55,16 +55,6 @@ def test_words_of_texts_are_sorted_and_rare_ones_left_out():
     assert WordVocabulary.from_texts(["b a", "c"]).words == ["a", "b", "c"]
 
 
-def test_a_file_gives_the_same_vocabulary(tmp_path):
-    words = WordVocabulary(["kätzchen", "red"])
-    assert WordVocabulary.load(words.save(tmp_path / "v.json")) == words
-    (tmp_path / "other.json").write_text("[1, 2]")
-    with pytest.raises(ClipkitError, match="not a vocabulary"):
-        WordVocabulary.load(tmp_path / "other.json")
-    with pytest.raises(ClipkitError, match="no vocabulary"):
-        WordVocabulary.load(tmp_path / "missing.json")
-
-
 def test_what_is_refused():
     with pytest.raises(ClipkitError, match="'a' twice"):
         WordVocabulary(["a", "b", "a"])
