@@ -156,12 +156,11 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "caps_adapter": 210,
     "pseudolabel_prompts": 197,
     "vqascore": 180,
-    "the_world": 179,
-    "trident": 174,
+    "trident": 175,
     "neglected_tails": 171,
     "clipn": 163,
-    "llm_descriptions": 158,
-    "nola": 157,
+    "nola": 159,
+    "amu_tuning": 151,
 }
 PARAMETERS = {
     "clipkit.adapt.amu.__init__": 12,
@@ -180,7 +179,7 @@ PARAMETERS = {
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
 }
-PACKAGE_TODAY = 37_200  # over its budget: may only shrink, but for what a new page brings
+PACKAGE_TODAY = 36_300  # over its budget: may only shrink, but for what a new page brings
 
 
 def test_the_package_is_small():
