@@ -15,7 +15,7 @@ from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import split_words
 from clipkit.world.caption_parser import Reading, ancestors, matching, parse
-from clipkit.world.content_plan import Truth, groups, relation_between, truths
+from clipkit.world.content_plan import SceneFacts, groups, relation_between, truths
 
 SLOTS = ("object", "colour", "count", "background", "relation")
 
@@ -35,17 +35,17 @@ class Chair(NamedTuple):
     per_caption: float
 
 
-def _pairs(truths_: Sequence[Truth], texts: Sequence[str]) -> Iterable[tuple[Truth, Reading]]:
+def _pairs(truths_: Sequence[SceneFacts], texts: Sequence[str]) -> Iterable[tuple[SceneFacts, Reading]]:
     if len(truths_) != len(texts):
         raise ClipkitError(f"{len(texts)} captions but {len(truths_)} scenes: give one caption for each")
     return zip(truths_, map(parse, texts), strict=True)
 
 
-def _truths(scenes) -> list[Truth]:
+def _truths(scenes) -> list[SceneFacts]:
     return list(scenes) if isinstance(scenes, list) else list(truths(scenes))
 
 
-def statements(truth: Truth, reading: Reading) -> dict[str, tuple[int, int, int, int]]:
+def statements(truth: SceneFacts, reading: Reading) -> dict[str, tuple[int, int, int, int]]:
     """For each slot (right, said, found, there): statements that are true, statements made, facts that were told, facts there are.
 
     object: a noun that some object has (a hypernym is right, but tells no fact). colour: a noun with its colour. count: a number
@@ -86,7 +86,7 @@ def attribute_prf(scenes, texts: Sequence[str]) -> dict[str, Prf]:
     """Precision, recall and F1 of each slot over all captions together (every statement and every fact weighs the same).
 
     Args:
-        scenes: Scenes, or a list of Truth. texts: one caption for each.
+        scenes: Scenes, or a list of SceneFacts. texts: one caption for each.
 
     A slot about which nothing is said has precision 0; one without a fact (relations in scenes of one object), recall 0.
     Raises: ClipkitError for another number of captions.
@@ -161,7 +161,7 @@ def listener_scores(scenes, texts: Sequence[str]) -> np.ndarray:
     model's taste enters. Counted are nouns, nouns with their colour, places and relations; numbers are not.
 
     Args:
-        scenes: M Scenes, or a list of Truth. texts: N of them; N and M may differ.
+        scenes: M Scenes, or a list of SceneFacts. texts: N of them; N and M may differ.
     """
     truths_ = _truths(scenes)
     m = len(truths_)

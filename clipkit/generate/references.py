@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import WordVocabulary
-from clipkit.world.content_plan import Draw, Item, Truth, groups, relation_between, seeds_of, states, truths
+from clipkit.world.content_plan import HashRandom, Item, SceneFacts, groups, relation_between, seeds_of, states, truths
 from clipkit.world.english import phrase
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES
 from clipkit.world.words import MEASURES, NUMBERS, PLACES, PLURALS, RELATION_WORDS, SCENES, SINGULARS, join
@@ -13,7 +13,7 @@ COLOUR, PLACE, RELATED = 5, 10, 4  # one reference in so many tells colours; the
 NAMED = (1, 1, 1, 1, 1, 2, 2, 2, 3, 3)  # how many kinds of things a reference names, each entry equally often
 
 
-def brief(truth: Truth, draw: Draw) -> str:
+def brief(truth: SceneFacts, draw: HashRandom) -> str:
     """One reference: the largest things first, at most three kinds."""
     n, with_colour, with_place, related = NAMED[draw(len(NAMED))], draw(COLOUR) == 0, draw(PLACE) == 0, draw(RELATED) == 0
     if not truth.things:
@@ -34,7 +34,7 @@ def brief_references(scenes, k: int = 5, seed: int = 0) -> list[list[str]]:
     if k < 1:
         raise ClipkitError(f"a scene needs at least one reference, got k={k}")
     streams = [states(seeds_of(scenes), f"brief/{i}", seed) for i in range(k)]
-    return [[brief(truth, Draw(row[n])) for row in streams] for n, truth in enumerate(truths(scenes))]
+    return [[brief(truth, HashRandom(row[n])) for row in streams] for n, truth in enumerate(truths(scenes))]
 
 
 def full_captions(scenes) -> list[str]:

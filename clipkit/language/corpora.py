@@ -12,7 +12,7 @@ import numpy as np
 from clipkit.errors import unknown
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.world import WorldSpec, caption_batch, sample_scenes
-from clipkit.world.content_plan import Draw, seeds_of, short_message, states, truths
+from clipkit.world.content_plan import HashRandom, seeds_of, short_message, states, truths
 from clipkit.world.english import say_short
 
 TASKS = ("denoise", "summarise", "paraphrase")
@@ -39,7 +39,7 @@ def reworded(scenes, seed: int = 0) -> tuple[list[str], list[str]]:
     """Two wordings of the same facts of each scene: another frame, the things in another order."""
     first, second = [], []
     for truth, state in zip(truths(scenes), states(seeds_of(scenes), "reworded", seed), strict=True):
-        draw = Draw(state)
+        draw = HashRandom(state)
         message = short_message(truth, draw)
         frames = draw.shuffled(f for f in _FRAMES if f != "background" or message.background)
         first.append(say_short(message._replace(frame=frames[0])))

@@ -19,7 +19,7 @@ from clipkit.language.vocabulary import split_words
 from clipkit.language.word_noise import corrupt_caption
 from clipkit.world.caption_negatives import absent_category
 from clipkit.world.caption_parser import fidelity
-from clipkit.world.content_plan import Draw, Item, Truth, groups, states, truths
+from clipkit.world.content_plan import HashRandom, Item, SceneFacts, groups, states, truths
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS
 from clipkit.world.words import PLACES, noun_phrase
 
@@ -53,7 +53,7 @@ class Graded(NamedTuple):
         return (self.f1 + self.fluency) / 2
 
 
-def corrupt_text(text: str, kind: str, scene, rate: float = 0.5, seed: int | Draw = 0) -> Graded | None:
+def corrupt_text(text: str, kind: str, scene, rate: float = 0.5, seed: int | HashRandom = 0) -> Graded | None:
     """A caption made worse (or only different) in one way, graded against its scene; None where the kind is impossible.
 
     Args:
@@ -71,8 +71,10 @@ def corrupt_text(text: str, kind: str, scene, rate: float = 0.5, seed: int | Dra
         raise unknown("kind of corruption", kind, KINDS)
     if not 0 < rate <= 1:
         raise ClipkitError(f"rate is a share above 0 and at most 1, got {rate}")
-    truth = scene if isinstance(scene, Truth) else next(truths(scene))
-    draw = seed if isinstance(seed, Draw) else Draw(states(np.array([zlib.crc32(text.encode())], dtype=np.uint64), kind, seed)[0])
+    truth = scene if isinstance(scene, SceneFacts) else next(truths(scene))
+    draw = (
+        seed if isinstance(seed, HashRandom) else HashRandom(states(np.array([zlib.crc32(text.encode())], dtype=np.uint64), kind, seed)[0])
+    )
     if kind in FLUENCY:
         if len(text.split()) < 2:
             return None
@@ -109,7 +111,7 @@ def word_distance(a: Sequence[str], b: Sequence[str]) -> int:
     return row[-1]
 
 
-def _spoil(text: str, kind: str, rate: float, draw: Draw) -> str:
+def _spoil(text: str, kind: str, rate: float, draw: HashRandom) -> str:
     words = text.split()
     n = max(1, round(rate * len(words)))
     if kind == "truncated":
@@ -129,7 +131,7 @@ def _spoil(text: str, kind: str, rate: float, draw: Draw) -> str:
     return " ".join(out)
 
 
-def _change(telling: Telling, kind: str, truth: Truth, rate: float, draw: Draw) -> str | None:
+def _change(telling: Telling, kind: str, truth: SceneFacts, rate: float, draw: HashRandom) -> str | None:
     items, present = list(telling.items), {t.category for t in truth.things}
     hits = draw.shuffled(range(len(items)))[: max(1, round(rate * len(items)))]
     counts = {category: len(same) for (category, _), same in groups(truth.things, False).items()}
@@ -170,7 +172,7 @@ def _change(telling: Telling, kind: str, truth: Truth, rate: float, draw: Draw) 
     return telling.with_items(items).text if items != list(telling.items) else None
 
 
-def _false_item(item: Item, kind: str, truth: Truth, present: set[str], draw: Draw) -> Item:
+def _false_item(item: Item, kind: str, truth: SceneFacts, present: set[str], draw: HashRandom) -> Item:
     if kind == "wrong_colour":
         shown = {t.colour for t in truth.things if t.category == item.category}
         return item._replace(colour=draw.pick([c for c in COLOURS if c not in shown and c != item.colour]))
@@ -179,7 +181,7 @@ def _false_item(item: Item, kind: str, truth: Truth, present: set[str], draw: Dr
     return item._replace(count=draw.pick([n for n in range(1, 6) if n != item.count]))
 
 
-def _paraphrase(telling: Telling, draw: Draw) -> str | None:
+def _paraphrase(telling: Telling, draw: HashRandom) -> str | None:
     """The same facts in another frame, the things in another order; None where no place is named."""
     place = telling.place
     if not place:

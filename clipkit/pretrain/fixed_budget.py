@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.frozen_clip import TwoHeads, feature_batches
+from clipkit.pretrain.frozen_clip import ProjectionHeads, feature_batches
 from clipkit.pretrain.losses import info_nce
 from clipkit.train import train
 
@@ -44,7 +44,7 @@ def budget_clip(
     Args:
         images: (N, F) cached features, or pixels for a module of one's own. N may be smaller than a batch only with `draws`.
         tokens: (N, L) int64, or (N, K, L) for K texts a picture: each visit draws one of them, by `mix` (K,) or evenly.
-        module: anything with encode_image, encode_text and logit_scale: a `TwoHeads`, a DualEncoder. None: new `TwoHeads`
+        module: anything with encode_image, encode_text and logit_scale: a `ProjectionHeads`, a DualEncoder. None: new `TwoHeads`
             from `seed` for these features, with a learnt temperature. It is trained in place.
         vocabulary: of new heads; None: the tokens seen here, so that no other can be asked about later.
         seed: of new weights, of the order, of the texts drawn.
@@ -62,7 +62,7 @@ def budget_clip(
     if module is None:
         if images.ndim != 2:
             raise ClipkitError(f"images of shape {tuple(images.shape)} are no features; give a module that encodes them: small_clip(seed)")
-        module = TwoHeads(images.shape[1], vocabulary or int(tokens.max()) + 1, seed, learnt=True).to(images.device)
+        module = ProjectionHeads(images.shape[1], vocabulary or int(tokens.max()) + 1, seed, learnt=True).to(images.device)
     relative = None if weights is None else weights / weights.mean()
 
     def objective(_: nn.Module, rows_and_texts: tuple[Tensor, Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ from clipkit.train import shuffled
 EMBED_DIM, WIDTH = 64, 256  # joint dimensions; hidden units
 
 
-class TwoHeads(nn.Module):
+class ProjectionHeads(nn.Module):
     """An MLP on image features (B, F), and one on the mean of a caption's word vectors; both end on the unit sphere.
 
     Args:
@@ -79,7 +79,7 @@ def feature_batches(features: Tensor, tokens: Tensor, batch: int, seed: int) -> 
 
 
 @torch.no_grad()
-def class_weights(heads: TwoHeads, tokenize, names: Sequence[str], templates: Sequence[str]) -> Tensor:
+def class_weights(heads: ProjectionHeads, tokenize, names: Sequence[str], templates: Sequence[str]) -> Tensor:
     """(C, D) unit-norm classifier: the mean of each name's prompts, as for any CLIP.
 
     Args: tokenize: texts -> (N, L) int64.

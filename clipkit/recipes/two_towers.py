@@ -19,7 +19,7 @@ from clipkit.score.regions import learn_regions
 from clipkit.score.two_towers import TwoTowers, hard_negative_loss
 from clipkit.score.winoground_tasks import quadruples, winoground
 from clipkit.train import train
-from clipkit.world.content_plan import Draw, seeds_of, states, truths
+from clipkit.world.content_plan import HashRandom, seeds_of, states, truths
 
 
 def caption_pair_batches(scenes, tokens: Tensor, vocabulary, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -29,7 +29,7 @@ def caption_pair_batches(scenes, tokens: Tensor, vocabulary, batch: int, seed: i
         draws = states(seeds_of(scenes), "two towers", 1000 * seed + round_)
         order = rng.permutation(len(known))
         for at in range(0, len(order) - batch + 1, batch):
-            rows = [(i, caption_pair(known[i], Draw(draws[i]))) for i in order[at : at + batch]]
+            rows = [(i, caption_pair(known[i], HashRandom(draws[i]))) for i in order[at : at + batch]]
             rows = [(i, pair) for i, pair in rows if pair]
             true, false = (vocabulary.encode([pair[k] for _, pair in rows]) for k in (0, 1))
             yield tokens[torch.tensor([i for i, _ in rows])], true, false

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from clipkit.language.vocabulary import split_words
 from clipkit.world.caption_negatives import absent_category
-from clipkit.world.content_plan import Draw, Truth, groups, related_pairs
+from clipkit.world.content_plan import HashRandom, SceneFacts, groups, related_pairs
 from clipkit.world.pairs import swap
 from clipkit.world.propositions import false_facts, plural, true_facts
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, HELD_OUT_PAIRS, TEXTURES
@@ -37,7 +37,7 @@ class Phrase(NamedTuple):
     subject: str
 
 
-def atomic(truth: Truth, draw: Draw) -> TrueOrFalse:
+def atomic(truth: SceneFacts, draw: HashRandom) -> TrueOrFalse:
     """One fact as a phrase ("a red cat") or a statement ("the cat is red")."""
     yes = bool(draw(2))
     if draw(5) < 2:
@@ -49,14 +49,14 @@ def atomic(truth: Truth, draw: Draw) -> TrueOrFalse:
     return (made.text, yes) if made else None
 
 
-def relation(truth: Truth, draw: Draw) -> TrueOrFalse:
+def relation(truth: SceneFacts, draw: HashRandom) -> TrueOrFalse:
     """Two things and on which side of the other the one is."""
     yes = bool(draw(2))
     made = _relation(truth, groups(truth.things, False), draw, yes)
     return (made.text, yes) if made else None
 
 
-def which_side(truth: Truth, draw: Draw) -> tuple[str, str] | None:
+def which_side(truth: SceneFacts, draw: HashRandom) -> tuple[str, str] | None:
     """On which side of one thing is the other? An open question teaches relations; yes and no alone hardly do."""
     found = _pair(groups(truth.things, False), draw)
     if not found:
@@ -66,7 +66,7 @@ def which_side(truth: Truth, draw: Draw) -> tuple[str, str] | None:
     return f"on which side of {two} is {one}?", related.removesuffix(" of")
 
 
-def _phrase(truth: Truth, draw: Draw, yes: bool, without: str = "") -> Phrase | None:
+def _phrase(truth: SceneFacts, draw: HashRandom, yes: bool, without: str = "") -> Phrase | None:
     """A phrase about one thing, one number, one relation or the place; about no category that the text `without` names."""
     kinds = groups(truth.things, False)
     for make in draw.shuffled((_existence, _count, _texture, _place, _colour, _colour) + 4 * (_relation,)):
@@ -76,7 +76,7 @@ def _phrase(truth: Truth, draw: Draw, yes: bool, without: str = "") -> Phrase | 
     return None
 
 
-def _existence(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None:
+def _existence(truth: SceneFacts, kinds: dict, draw: HashRandom, yes: bool) -> Phrase | None:
     single = [c for (c, _), members in kinds.items() if len(members) == 1]
     if not single:
         return None
@@ -84,13 +84,13 @@ def _existence(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | Non
     return Phrase(noun_phrase(1, category), category)
 
 
-def _count(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase:
+def _count(truth: SceneFacts, kinds: dict, draw: HashRandom, yes: bool) -> Phrase:
     (category, _), members = draw.pick(list(kinds.items()))
     wrong = draw.pick([k for k in range(1, 5) if k != len(members)])
     return Phrase(noun_phrase(len(members) if yes else wrong, category), category)
 
 
-def _colour(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None:
+def _colour(truth: SceneFacts, kinds: dict, draw: HashRandom, yes: bool) -> Phrase | None:
     found = [(c, members) for (c, _), members in kinds.items() if len({m.colour for m in members}) == 1]
     if not found:
         return None
@@ -107,7 +107,7 @@ def _other_colours(thing) -> list[str]:
     return [c for c in COLOURS if c != thing.colour and (c, thing.category) not in _HELD]
 
 
-def _texture(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None:
+def _texture(truth: SceneFacts, kinds: dict, draw: HashRandom, yes: bool) -> Phrase | None:
     found = [members[0] for members in kinds.values() if len(members) == 1 and (not yes or members[0].texture != "plain")]
     if not found:
         return None
@@ -116,11 +116,11 @@ def _texture(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None:
     return Phrase(noun_phrase(1, thing.category, texture=texture), thing.category)
 
 
-def _pair(kinds: dict, draw: Draw):
+def _pair(kinds: dict, draw: HashRandom):
     return next(related_pairs(draw.shuffled(members[0] for members in kinds.values() if len(members) == 1)), None)
 
 
-def _relation(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None:
+def _relation(truth: SceneFacts, kinds: dict, draw: HashRandom, yes: bool) -> Phrase | None:
     found = _pair(kinds, draw)
     if not found:
         return None
@@ -129,12 +129,12 @@ def _relation(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase | None
     return Phrase(f"{noun_phrase(1, a.category)} {said} {noun_phrase(1, b.category)}", a.category)
 
 
-def _place(truth: Truth, kinds: dict, draw: Draw, yes: bool) -> Phrase:
+def _place(truth: SceneFacts, kinds: dict, draw: HashRandom, yes: bool) -> Phrase:
     place = truth.background if yes else draw.pick([b for b in BACKGROUNDS if b != truth.background])
     return Phrase(f"a picture {PLACES[place]}", "")
 
 
-def conjunction(truth: Truth, draw: Draw) -> TrueOrFalse:
+def conjunction(truth: SceneFacts, draw: HashRandom) -> TrueOrFalse:
     """Two facts in one text; false: exactly one of them. Colours with a relation, two phrases, or two statements."""
     yes, first = bool(draw(2)), bool(draw(2))  # first: whether the first fact is the false one
     one, two = yes or not first, yes or first
@@ -159,14 +159,14 @@ def conjunction(truth: Truth, draw: Draw) -> TrueOrFalse:
     return (f"{a.text} and {b.text}" if b.subject else f"{a.text} {b.text.removeprefix('a picture ')}"), yes
 
 
-def one_caption(truth: Truth, draw: Draw) -> TrueOrFalse:
+def one_caption(truth: SceneFacts, draw: HashRandom) -> TrueOrFalse:
     """A caption of two kinds of things, or the same with colours, numbers, textures or sides exchanged."""
     yes = bool(draw(2))
     pair = caption_pair(truth, draw)
     return (pair[not yes], yes) if pair else None
 
 
-def caption_pair(truth: Truth, draw: Draw) -> tuple[str, str] | None:
+def caption_pair(truth: SceneFacts, draw: HashRandom) -> tuple[str, str] | None:
     """(true, false) by exchange; where nothing can be exchanged, two facts of which one is made false. No held-out pair of words."""
     for what in draw.shuffled(("colour", "colour", "relation", "relation", "count", "texture")):
         pair = swap(truth, what, draw)

@@ -18,7 +18,7 @@ import numpy as np
 from clipkit.errors import unknown
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.recipes.vqa_facts import atomic, conjunction, names_held_out, one_caption, relation, which_side
-from clipkit.world.content_plan import Draw, seeds_of, states, truths
+from clipkit.world.content_plan import HashRandom, seeds_of, states, truths
 from clipkit.world.propositions import plural
 from clipkit.world.question_answers import QUESTION_KINDS, batch_questions, figure_question
 from clipkit.world.sample import sample_scenes
@@ -77,7 +77,7 @@ def lesson_questions(scenes: Scenes, mix: str, seed: int) -> list[Asked]:
         raise unknown("mix of questions", mix, MIXES)
     out: list[Asked] = []
     for i, (truth, state) in enumerate(zip(truths(scenes), states(seeds_of(scenes), f"lesson {mix}", seed), strict=True)):
-        draw = Draw(state)
+        draw = HashRandom(state)
         for _ in range(4 if mix in _YES_OR_NO else 0):
             made = _YES_OR_NO[mix](truth, draw)
             if made:

@@ -22,7 +22,7 @@ from clipkit.score.bartscore import BARTScore, PromptedScorer
 from clipkit.score.overlap import chrf, embedding_match, rouge
 from clipkit.world import caption_batch
 from clipkit.world.caption_parser import check
-from clipkit.world.content_plan import Draw, Truth, seeds_of, states, truths
+from clipkit.world.content_plan import HashRandom, SceneFacts, seeds_of, states, truths
 from clipkit.world.pairs import differing_words
 
 DIRECTIONS = ("source_to_text", "reference_to_text", "text_to_reference", "both")
@@ -44,7 +44,7 @@ class JudgedTexts:
     texts: list[str]
     graded: list[Graded]
     document: np.ndarray
-    truths: list[Truth]
+    truths: list[SceneFacts]
 
     def axis(self, name: str) -> np.ndarray:
         """True values (N,): "precision", "recall", "fluency", "f1" or "quality"."""
@@ -80,13 +80,13 @@ def make_judged_texts(n: int, seed: int, hypotheses: int = 8, references: int = 
     scenes = documents(n, seed)
     known = list(truths(scenes))
     captions = [caption_batch(scenes, "short", seed=seed + 7919 * (k + 1)) for k in range(references + hypotheses)]
-    by_document, draws = list(zip(*captions, strict=True)), [Draw(state) for state in states(seeds_of(scenes), "hypotheses", seed)]
+    by_document, draws = list(zip(*captions, strict=True)), [HashRandom(state) for state in states(seeds_of(scenes), "hypotheses", seed)]
     graded = [_hypothesis(text, known[d], draws[d], reworded) for d in range(n) for text in by_document[d][references:]]
     shown, owner = [list(row[:references]) for row in by_document], np.repeat(np.arange(n), hypotheses)
     return JudgedTexts(caption_batch(scenes, "dense", seed=seed), shown, [g.text for g in graded], graded, owner, known)
 
 
-def _hypothesis(text: str, truth: Truth, draw: Draw, reworded: int) -> Graded:
+def _hypothesis(text: str, truth: SceneFacts, draw: HashRandom, reworded: int) -> Graded:
     """False facts in two of five, an omission in two of five, other words in `reworded` of five, damaged wording in half of them."""
     for often, kinds, shares in ((2, FALSE, (0.1, 0.6)), (2, OMISSIONS, (0.1, 0.6)), (reworded, ("paraphrase",), (1.0,))):
         if draw(5) < often:

@@ -25,7 +25,7 @@ from clipkit.errors import ClipkitError, unknown
 from clipkit.metrics import percent, percent_right
 from clipkit.models import load_tokenizer
 from clipkit.paths import shipped
-from clipkit.pretrain.frozen_clip import TwoHeads, class_weights, feature_batches
+from clipkit.pretrain.frozen_clip import ProjectionHeads, class_weights, feature_batches
 from clipkit.pretrain.geometry import effective_dimension
 from clipkit.pretrain.gradient_saturation import saturation
 from clipkit.pretrain.hopfield import retrieval_weights, retrieve
@@ -137,13 +137,13 @@ def load_splits(tower, n_train: int, n_test: int, seed: int, split: str = "test"
 class TrainedHeads(NamedTuple):
     """Heads after a training, and a row for every measurement on the way (see `train_heads`)."""
 
-    heads: TwoHeads
+    heads: ProjectionHeads
     log: list[dict[str, float]]
 
 
-def new_heads(train_split: SceneSplit, seed: int, **options) -> TwoHeads:
+def new_heads(train_split: SceneSplit, seed: int, **options) -> ProjectionHeads:
     """Untrained heads for the features and the vocabulary of these scenes."""
-    return TwoHeads(train_split.features.shape[1], caption_tokenizer().vocab_size, seed, **options).to(train_split.features.device)
+    return ProjectionHeads(train_split.features.shape[1], caption_tokenizer().vocab_size, seed, **options).to(train_split.features.device)
 
 
 def train_heads(splits: Mapping, setting: LossSetting, steps: int, seed: int, batch: int = 256, every: int | None = None) -> TrainedHeads:
@@ -158,10 +158,10 @@ def train_heads(splits: Mapping, setting: LossSetting, steps: int, seed: int, ba
     watched, log = (features[:WATCHED], tokens[:WATCHED]), []
     heads = new_heads(splits["train"], seed, logit_scale=setting.scale, learnt=setting.learnt)
 
-    def loss(module: TwoHeads, pairs: tuple[Tensor, Tensor]) -> Tensor:
+    def loss(module: ProjectionHeads, pairs: tuple[Tensor, Tensor]) -> Tensor:
         return setting.objective(*module(*pairs), module.logit_scale, false_negatives=equal_texts(pairs[1]))
 
-    def measure(step: int, module: TwoHeads, value: float) -> None:
+    def measure(step: int, module: ProjectionHeads, value: float) -> None:
         if step + 1 != steps and step % (every or max(1, steps // 20)):
             return
         with torch.no_grad():
@@ -178,7 +178,7 @@ def train_heads(splits: Mapping, setting: LossSetting, steps: int, seed: int, ba
 
 
 @torch.no_grad()
-def evaluate_heads(splits: Mapping[str, SceneSplit], heads: TwoHeads, probes: bool = True) -> dict[str, float]:
+def evaluate_heads(splits: Mapping[str, SceneSplit], heads: ProjectionHeads, probes: bool = True) -> dict[str, float]:
     """Percent right: zero-shot on independent scenes ("zero_shot") and on the training world's ("biased"), R@1 both ways, probes.
 
     Retrieval is among the biased scenes; a caption equal to the right one counts. Probes are logistic regressions on the

@@ -18,7 +18,7 @@ from clipkit.features.crawls import Crawl
 from clipkit.metrics import percent
 from clipkit.pretrain.curation import count_matches, gini, hash_sample, keep_probability, threshold_for_size, threshold_for_tail
 from clipkit.pretrain.fixed_budget import balanced_rows, budget_clip, by_thirds, rarity_weights
-from clipkit.pretrain.frozen_clip import TwoHeads, class_weights
+from clipkit.pretrain.frozen_clip import ProjectionHeads, class_weights
 from clipkit.pretrain.matching import SubstringMatcher
 from clipkit.pretrain.metadata import NUMBERS, bound_pairs, frequent_words, metadata_list
 from clipkit.robust.per_class import class_accuracy
@@ -165,8 +165,7 @@ class CurationStudy:
     def features(self, rows: np.ndarray) -> Tensor:
         """(R, F) frozen image features; each picture is drawn and encoded once, when first asked for."""
         rows = np.ascontiguousarray(rows)
-        new = rows[~self._known[rows]]
-        if len(new):
+        if len(new := rows[~self._known[rows]]):
             self._features[new] = self.pool.pictures(self._tower, new).cpu()
             self._known[new] = True
         return self._features[rows]
@@ -177,17 +176,19 @@ class CurationStudy:
         tokens = self._reader.tokenize(self.pool.captions)
         return tokens[:, : int((tokens > 0).sum(1).max())]
 
-    def train(self, rows: np.ndarray, steps: int, setting: tuple[float, float], batch: int = 256, draws: Tensor | None = None) -> TwoHeads:
+    def train(
+        self, rows: np.ndarray, steps: int, setting: tuple[float, float], batch: int = 256, draws: Tensor | None = None
+    ) -> ProjectionHeads:
         """A small CLIP trained on these rows; the same initial weights for every subset.
 
         Args: setting: learning rate and weight decay. batch: smaller where there are fewer rows. draws: see `budget_clip`.
         """
-        heads = TwoHeads(self._tower.embed_dim, self._reader.config["text_cfg"]["vocab_size"], self.seed, learnt=True)
+        heads = ProjectionHeads(self._tower.embed_dim, self._reader.config["text_cfg"]["vocab_size"], self.seed, learnt=True)
         options = {"steps": steps, "lr": setting[0], "weight_decay": setting[1], "batch": min(batch, len(rows)), "draws": draws}
         return budget_clip(self.features(rows), self.tokens[rows], heads, seed=self.seed, **options)
 
     @torch.no_grad()
-    def evaluate(self, heads: TwoHeads) -> dict[str, float]:
+    def evaluate(self, heads: ProjectionHeads) -> dict[str, float]:
         """Zero-shot accuracy in percent: "mean" over the classes, and over their thirds by frequency, "head", "middle" and "tail"."""
         classifier = class_weights(heads, self._reader.tokenize, self._test.classnames, self._test.templates)
         if self._test_features is None:
@@ -196,7 +197,7 @@ class CurationStudy:
         return by_thirds(class_accuracy(logits, torch.as_tensor(self._test.labels)), self.frequency)
 
     @torch.no_grad()
-    def retrieve_own_text(self, heads: TwoHeads, rows: np.ndarray, batch: int = 64) -> float:
+    def retrieve_own_text(self, heads: ProjectionHeads, rows: np.ndarray, batch: int = 64) -> float:
         """Percentage of pictures that choose their own text among `batch`; equal texts count as right. High for seen pairs and low
         for unseen ones of the same kind: learnt by heart.
         """
@@ -243,8 +244,7 @@ def show_pairs(study: CurationStudy, keep: np.ndarray) -> None:
     from clipkit import lab
 
     good = study.visual & study.matched
-    kinds = ~study.matched, study.matched & ~study.visual, good & (keep < 0.5), good & (keep == 1)
+    kinds = (~study.matched, study.matched & ~study.visual, good & (keep < 0.5), good & (keep == 1))
     rows = np.concatenate([np.flatnonzero(kind)[:2] for kind in kinds])
     said = [f"{study.pool.captions[n]}: {keep[n]:.2f}" for n in rows]
-    pictures = render(study.pool._source[rows], size=64).images
-    lab.image_grid(pictures, said, columns=4, title="A small web, and what balancing makes of it")
+    lab.image_grid(render(study.pool._source[rows], size=64).images, said, columns=4, title="A small web, and what balancing makes of it")

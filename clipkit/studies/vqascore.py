@@ -24,7 +24,7 @@ from clipkit.score.regions import learn_regions
 from clipkit.train import train
 from clipkit.world import BACKGROUNDS, COLOURS, render
 from clipkit.world.caption_negatives import absent_category
-from clipkit.world.content_plan import Draw, groups, relation_between, seeds_of, states, truths
+from clipkit.world.content_plan import HashRandom, groups, relation_between, seeds_of, states, truths
 from clipkit.world.pairs import swap
 from clipkit.world.propositions import false_facts, true_facts
 from clipkit.world.words import OPPOSITE, PLACES, RELATION_WORDS, noun_phrase
@@ -119,7 +119,7 @@ def graded_texts(n: int, seed: int, n_facts: int = 4, levels: Sequence[int] | No
     scenes = lesson_scenes(4 * n, seed, min_objects=2, count_probs=None)
     rows, picture, texts, truth = [], [], [], []
     for i, (known, state) in enumerate(zip(truths(scenes), states(seeds_of(scenes), f"partly true {n_facts}", seed), strict=True)):
-        draw = Draw(state)
+        draw = HashRandom(state)
         pairs = [p for p in zip(true_facts(known), false_facts(known, draw), strict=True) if p[0].kind in FACTS]
         if len(pairs) < n_facts or len(rows) == n:
             continue
@@ -159,7 +159,7 @@ def error_pairs(n: int, seed: int) -> tuple[np.ndarray, dict[str, tuple[list[int
     scenes = lesson_scenes(n, seed, min_objects=2, count_probs=None)
     found: dict[str, list[tuple[int, str, str]]] = {kind: [] for kind in ERRORS}
     for i, (truth, state) in enumerate(zip(truths(scenes), states(seeds_of(scenes), "error pair", seed), strict=True)):
-        for kind, pair in _errors(truth, Draw(state)):
+        for kind, pair in _errors(truth, HashRandom(state)):
             found[kind].append((i, *pair))
     missing = [kind for kind, rows in found.items() if not rows]
     if missing:
@@ -167,7 +167,7 @@ def error_pairs(n: int, seed: int) -> tuple[np.ndarray, dict[str, tuple[list[int
     return render(scenes).images, {kind: tuple(map(list, zip(*rows, strict=True))) for kind, rows in found.items()}
 
 
-def _errors(truth, draw: Draw):
+def _errors(truth, draw: HashRandom):
     """(kind, (true text, false text)) of a picture, as many kinds as it allows."""
     kinds = draw.shuffled(groups(truth.things, False).values())
     single, several = [m[0] for m in kinds if len(m) == 1], [m for m in kinds if len(m) > 1]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from clipkit.world.content_plan import Draw, Truth
+from clipkit.world.content_plan import HashRandom, SceneFacts
 from clipkit.world.taxonomy import CATEGORIES, COLOURS
 from clipkit.world.words import PLACES, PLURALS, noun_phrase
 
 _WORDS = {kind: tuple(rows) for kind, rows in json.loads(Path(__file__).with_name("alt_text.json").read_text(encoding="utf-8")).items()}
 
 
-def junk(draw: Draw) -> str:
+def junk(draw: HashRandom) -> str:
     """Text that says nothing about any picture."""
     kind = draw(6)
     if kind == 0:
@@ -26,7 +26,7 @@ def junk(draw: Draw) -> str:
     return draw.pick(_WORDS["junk"])
 
 
-def alt_text(truth: Truth, draw: Draw, noise: float = 0.3) -> str:
+def alt_text(truth: SceneFacts, draw: HashRandom, noise: float = 0.3) -> str:
     """A web-like caption of one scene.
 
     Args:
@@ -55,32 +55,32 @@ def alt_text(truth: Truth, draw: Draw, noise: float = 0.3) -> str:
 
 
 # -- each draws first all that some of its sentences may need, so that the sentence does not change the stream ---------------
-def _file(draw: Draw, said: dict[str, str]) -> str:
+def _file(draw: HashRandom, said: dict[str, str]) -> str:
     mark = draw.pick(("-", "_"))
     words = [w for w in (said["colour"], said["category"], said["place"] if draw(2) else "", f"{draw(1000):03d}") if w]
     return mark.join(words) + draw.pick((".jpg", ".png", "-300x200.jpg", ""))
 
 
-def _sale(draw: Draw, said: dict[str, str]) -> str:
+def _sale(draw: HashRandom, said: dict[str, str]) -> str:
     numbers = {"off": 10 + 5 * draw(12), "price": 5 + draw(90)}
     return draw.pick(_WORDS["sale"]).format(**said, **numbers)
 
 
-def _date(draw: Draw, said: dict[str, str]) -> str:
+def _date(draw: HashRandom, said: dict[str, str]) -> str:
     day = {"day": 1 + draw(28), "month": draw.pick(_WORDS["months"]), "years": [2008 + draw(16) for _ in range(3)]}
     return draw.pick(_WORDS["date"]).format(**said, **day)
 
 
-def _tags(draw: Draw, said: dict[str, str]) -> str:
+def _tags(draw: HashRandom, said: dict[str, str]) -> str:
     words = (said["category"], said["colour"], said["place"] if draw(2) else "", draw.pick(_WORDS["tags"]))
     return " ".join(f"#{w}" for w in draw.shuffled(filter(None, words)))
 
 
-def _stock(draw: Draw, said: dict[str, str]) -> str:
+def _stock(draw: HashRandom, said: dict[str, str]) -> str:
     return draw.pick(_WORDS["stock"]).format(**said)
 
 
-def _plain(draw: Draw, said: dict[str, str]) -> str:
+def _plain(draw: HashRandom, said: dict[str, str]) -> str:
     return draw.pick(_WORDS["plain"]).format(**said)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from clipkit.world.content_plan import Draw, Message, Truth, groups
+from clipkit.world.content_plan import HashRandom, Message, SceneFacts, groups
 from clipkit.world.taxonomy import CATEGORIES, COLOURS, SUPERCLASS_OF, SUPERCLASSES
 from clipkit.world.words import PLACES, PLURALS, SCENES, SINGULARS, noun_phrase
 
 
-def absent_category(truth: Truth, draw: Draw) -> str:
+def absent_category(truth: SceneFacts, draw: HashRandom) -> str:
     """A category that is not in the picture; half of the time of the superclass of one that is."""
     present = {t.category for t in truth.things}
     if truth.things and draw(2):
@@ -17,7 +17,7 @@ def absent_category(truth: Truth, draw: Draw) -> str:
     return draw.pick([c for c in CATEGORIES if c not in present])
 
 
-def _deny(truth: Truth, draw: Draw, category: str, others: list) -> str:
+def _deny(truth: SceneFacts, draw: HashRandom, category: str, others: list) -> str:
     """A sentence that denies `category`; `others` are groups that may be affirmed beside it."""
     kind = draw(7 if others else 5)
     name = category if category in ("grapes", "corn", "broccoli") else SINGULARS[category]
@@ -35,7 +35,7 @@ def _deny(truth: Truth, draw: Draw, category: str, others: list) -> str:
     return f"{'a photo of ' if kind == 5 else ''}{noun_phrase(len(members), other, colour)} but no {name}"
 
 
-def negation(truth: Truth, draw: Draw) -> str:
+def negation(truth: SceneFacts, draw: HashRandom) -> str:
     """A true negation: "a photo with no cat", "a beach without any keys", "a red apple but no pear", "a cat that is not red"."""
     found = groups(truth.things, truth.coloured)
     if found and truth.coloured and draw(6) == 0:
@@ -47,7 +47,7 @@ def negation(truth: Truth, draw: Draw) -> str:
     return _deny(truth, draw, absent_category(truth, draw), list(found.items()))
 
 
-def false_negation(truth: Truth, draw: Draw) -> str:
+def false_negation(truth: SceneFacts, draw: HashRandom) -> str:
     """A negation that the picture contradicts: it denies a category that is there. Without objects: denies the place."""
     if not truth.things:
         return f"a photo that is not {PLACES[truth.background]}"
@@ -56,7 +56,7 @@ def false_negation(truth: Truth, draw: Draw) -> str:
     return _deny(truth, draw, category, [(key, members) for key, members in found.items() if key[0] != category])
 
 
-def wrong_count(message: Message, draw: Draw) -> Message:
+def wrong_count(message: Message, draw: HashRandom) -> Message:
     """The message with one number replaced by another from two to ten (it has to have an item)."""
     at = draw(len(message.items))
     item = message.items[at]

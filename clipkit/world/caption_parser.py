@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-from clipkit.world.content_plan import Thing, Truth, groups, relation_between, side_of, truths
+from clipkit.world.content_plan import SceneFacts, Thing, groups, relation_between, side_of, truths
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, HYPERNYMS, SIZES, TEXTURES
 from clipkit.world.words import (
     HYPERNYM_FORMS,
@@ -173,7 +173,7 @@ def parse(text: str) -> Reading:
     return found
 
 
-def matching(truth: Truth, item: Stated) -> list[Thing]:
+def matching(truth: SceneFacts, item: Stated) -> list[Thing]:
     """The objects of a scene that fit a stated noun and its attributes."""
     return [
         t
@@ -194,16 +194,16 @@ def _words(item: Stated) -> str:
 
 
 def check(scene, text: str, exact: bool = True) -> Checked:
-    """Which statements of `text` hold in `scene` (a Scene, or a Truth).
+    """Which statements of `text` hold in `scene` (a Scene, or SceneFacts).
 
     Args:
         exact: a stated number, "a" included, means exactly that many; False: at least that many.
 
-    >>> from clipkit.world.content_plan import Thing, Truth
-    >>> check(Truth([Thing("cat", "red", "plain", "small", 0.2, 0.5)], "snow", "flat"), "a blue cat in the snow")
+    >>> from clipkit.world.content_plan import SceneFacts, Thing
+    >>> check(SceneFacts([Thing("cat", "red", "plain", "small", 0.2, 0.5)], "snow", "flat"), "a blue cat in the snow")
     Checked(true=['in: snow'], false=['one blue cat'])
     """
-    truth = scene if isinstance(scene, Truth) else next(truths(scene))
+    truth = scene if isinstance(scene, SceneFacts) else next(truths(scene))
     reading = parse(text)
     sorted_: tuple[list[str], list[str]] = ([], [])  # false, true
     matches = [matching(truth, item) for item in reading.items]
@@ -235,7 +235,7 @@ def check(scene, text: str, exact: bool = True) -> Checked:
 def fidelity(scene, text: str) -> dict[str, float]:
     """How well a text fits a scene: `precision` (share of its statements that are true) and `recall` (share of the
     scene's kinds of objects, their colours and the background that it states truly)."""
-    truth = scene if isinstance(scene, Truth) else next(truths(scene))
+    truth = scene if isinstance(scene, SceneFacts) else next(truths(scene))
     reading, said = parse(text), 0
     wanted = 1 + len(groups(truth.things, False)) + (len(groups(truth.things)) if truth.coloured else 0)
     held = [i for i in reading.items if not i.denied and matching(truth, i)]

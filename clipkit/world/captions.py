@@ -11,29 +11,40 @@ from clipkit.errors import ClipkitError, unknown
 from clipkit.world import caption_negatives as foils
 from clipkit.world import pairs
 from clipkit.world.alt_text import alt_text, junk
-from clipkit.world.content_plan import Draw, Item, Message, Truth, detailed_message, full_items, seeds_of, short_message, states, truths
+from clipkit.world.content_plan import (
+    HashRandom,
+    Item,
+    Message,
+    SceneFacts,
+    detailed_message,
+    full_items,
+    seeds_of,
+    short_message,
+    states,
+    truths,
+)
 from clipkit.world.english import be, phrase, say_detailed, say_short
 from clipkit.world.languages import LANGUAGES, foreign_name, say_foreign
 from clipkit.world.regions import dense_text
 from clipkit.world.taxonomy import HYPERNYMS
 from clipkit.world.words import PLACES, SCENES, SYNONYM_PLACES, SYNONYMS, hypernym_phrase, join, noun_phrase, synonym_phrase
 
-Speaker = Callable[[Truth, Draw], str]
+Speaker = Callable[[SceneFacts, HashRandom], str]
 
 
-def _name(truth: Truth, draw: Draw) -> str:
+def _name(truth: SceneFacts, draw: HashRandom) -> str:
     return draw.pick(truth.things).category if truth.things else truth.background
 
 
-def _short(truth: Truth, draw: Draw) -> str:
+def _short(truth: SceneFacts, draw: HashRandom) -> str:
     return say_short(short_message(truth, draw))
 
 
-def _detailed(truth: Truth, draw: Draw) -> str:
+def _detailed(truth: SceneFacts, draw: HashRandom) -> str:
     return say_detailed(detailed_message(truth, draw))
 
 
-def _rewrite(truth: Truth, draw: Draw) -> str:
+def _rewrite(truth: SceneFacts, draw: HashRandom) -> str:
     """The same facts in other sentences: patterns that put place, things and colour in different order."""
     place, background = PLACES[truth.background], truth.background
     if not truth.things:
@@ -67,7 +78,7 @@ def _pair(item: Item) -> str:
     return "a pair of " + noun_phrase(2, item.category, item.colour, item.texture, item.size, lead="")
 
 
-def _synonym(truth: Truth, draw: Draw) -> str:
+def _synonym(truth: SceneFacts, draw: HashRandom) -> str:
     """A short caption in words that no other register uses: "a photo of a crimson kitten in the ocean"."""
     message = short_message(truth, draw)
     place = SYNONYM_PLACES[truth.background].format(draw.pick(SYNONYMS[truth.background]))
@@ -81,7 +92,7 @@ def _synonym(truth: Truth, draw: Draw) -> str:
     return draw.pick(("", "", "a photo of ", "a picture of ")) + body
 
 
-def _hypernym(truth: Truth, draw: Draw) -> str:
+def _hypernym(truth: SceneFacts, draw: HashRandom) -> str:
     """Things by the name of their kind: "a red animal in the snow"; sometimes one or two steps higher: "two living things"."""
     frame, place, level, with_colour = draw(4), draw(8) < 5, draw(8), draw(4) > 0
     if not truth.things:
@@ -100,7 +111,7 @@ def _hypernym(truth: Truth, draw: Draw) -> str:
     return ("", "a photo of ", "a picture of ", f"there {'is' if counts[0][1] == 1 else 'are'} ")[frame] + body
 
 
-def _wrong_count(truth: Truth, draw: Draw) -> str:
+def _wrong_count(truth: SceneFacts, draw: HashRandom) -> str:
     message = short_message(truth, draw)
     if not message.items:  # nothing to miscount: two things that are not there
         return f"{noun_phrase(2, foils.absent_category(truth, draw))} {PLACES[truth.background]}"
@@ -123,7 +134,7 @@ _ENGLISH: dict[str, Speaker] = {
 }
 REGISTERS: tuple[str, ...] = tuple(_ENGLISH)
 # Registers of every language, and what makes the message of each.
-_MESSAGES: dict[str, Callable[[Truth, Draw], Message]] = {"short": short_message, "detailed": detailed_message}
+_MESSAGES: dict[str, Callable[[SceneFacts, HashRandom], Message]] = {"short": short_message, "detailed": detailed_message}
 # wrong_count is the short caption of the same seed with one number changed, so it draws the same facts.
 _STREAM = {"wrong_count": "short"}
 _MASK = 0x5851F42D4C957F2D
@@ -150,8 +161,8 @@ def _speaker(register: str, language: str, noise: float | None) -> Speaker:
     return lambda truth, draw: say_foreign(_MESSAGES[register](truth, draw), language, register == "detailed")
 
 
-def _maybe_junk(speak: Speaker, truth: Truth, draw: Draw, noise: float) -> str:
-    coin = Draw(draw.state ^ _MASK)  # a stream of its own: captions that stay are the ones that no noise gives
+def _maybe_junk(speak: Speaker, truth: SceneFacts, draw: HashRandom, noise: float) -> str:
+    coin = HashRandom(draw.state ^ _MASK)  # a stream of its own: captions that stay are the ones that no noise gives
     return junk(coin) if coin(1000) < 1000 * noise else speak(truth, draw)
 
 
@@ -174,7 +185,7 @@ def caption_batch(
     if isinstance(register, str):
         speak = _speaker(register, language, noise)
         streams = states(seeds, _STREAM.get(register, register), seed)
-        return [speak(truth, Draw(state)) for truth, state in zip(truths(scenes), streams, strict=True)]
+        return [speak(truth, HashRandom(state)) for truth, state in zip(truths(scenes), streams, strict=True)]
     names, total = list(register), float(sum(register.values()))
     if total <= 0 or min(register.values()) < 0:
         raise ClipkitError(f"register weights must be non-negative and not all zero, got {dict(register)}")
@@ -186,7 +197,7 @@ def caption_batch(
         while chosen < len(names) - 1 and left >= register[names[chosen]]:
             left -= register[names[chosen]]
             chosen += 1
-        texts.append(speakers[chosen](truth, Draw(columns[chosen][row])))
+        texts.append(speakers[chosen](truth, HashRandom(columns[chosen][row])))
     return texts
 
 

@@ -32,7 +32,7 @@ class Thing(NamedTuple):
     y: float
 
 
-class Truth(NamedTuple):
+class SceneFacts(NamedTuple):
     """All that a caption may say about a scene."""
 
     things: list[Thing]
@@ -68,7 +68,7 @@ class Message(NamedTuple):
     frame: str = ""
 
 
-class Draw:
+class HashRandom:
     """A stream of small random integers: `draw(n)` is in 0..n-1 (Knuth's MMIX congruential generator, upper bits)."""
 
     __slots__ = ("state",)
@@ -106,11 +106,11 @@ def _names(index: np.ndarray, names) -> list:
     return np.array([*names, ""], dtype=object)[index].tolist()  # -1, an empty slot, gives ""
 
 
-def truths(scenes) -> Iterator[Truth]:
+def truths(scenes) -> Iterator[SceneFacts]:
     """The truth of each of `scenes` (Scenes, or one Scene), without building Scene objects."""
     if hasattr(scenes, "objects"):
         things = [Thing(o.category, o.colour, o.texture, o.size, float(o.x), float(o.y)) for o in scenes.objects]
-        yield Truth(things, scenes.background, scenes.style)
+        yield SceneFacts(things, scenes.background, scenes.style)
         return
     columns = (
         _names(scenes.category, CATEGORIES),
@@ -122,7 +122,7 @@ def truths(scenes) -> Iterator[Truth]:
     )
     places, styles = _names(scenes.background, BACKGROUNDS), _names(scenes.style, STYLES)
     for *rows, background, style in zip(*columns, places, styles, strict=True):
-        yield Truth([Thing(*values) for values in zip(*rows, strict=True) if values[0]], background, style)
+        yield SceneFacts([Thing(*values) for values in zip(*rows, strict=True) if values[0]], background, style)
 
 
 def seeds_of(scenes) -> np.ndarray:
@@ -138,7 +138,7 @@ def groups(things: list[Thing], colour: bool = True) -> dict[tuple[str, str], li
     return found
 
 
-def full_items(truth: Truth) -> list[Item]:
+def full_items(truth: SceneFacts) -> list[Item]:
     """Every object, with size and texture where they are not the usual ones.
 
     Unequal objects of one category and colour are told apart ("a plain red cat and a striped red cat") when there are
@@ -193,7 +193,7 @@ def side_of(thing: Thing) -> str:
     return "" if abs(dy) < 0.14 else ("top" if dy < 0 else "bottom")
 
 
-def short_message(truth: Truth, draw: Draw) -> Message:
+def short_message(truth: SceneFacts, draw: HashRandom) -> Message:
     """At most three kinds of objects, usually with colour, often with the place, in one of several frames."""
     pick, with_colour, with_place, narrow, with_texture = draw(16), draw(4) > 0, draw(8) < 5, draw(4) == 0, draw(2) == 0
     if not truth.things:
@@ -216,7 +216,7 @@ def short_message(truth: Truth, draw: Draw) -> Message:
 _FRAMES = ("bare",) * 5 + ("photo",) * 5 + ("picture", "image", "there", "drawing", "style", "background")
 
 
-def detailed_message(truth: Truth, draw: Draw) -> Message:
+def detailed_message(truth: SceneFacts, draw: HashRandom) -> Message:
     """Every object with its attributes, one relation or the side of a lone object, the place, and an unusual style."""
     items = full_items(truth)
     if len(items) > 1:

@@ -18,7 +18,7 @@ import numpy as np
 from clipkit.errors import ClipkitError, unknown
 from clipkit.world.alt_text import junk
 from clipkit.world.captions import caption_batch
-from clipkit.world.content_plan import Draw
+from clipkit.world.content_plan import HashRandom
 from clipkit.world.taxonomy import CATEGORIES
 from clipkit.world.words import PLURALS, SYNONYM_PLURALS, SYNONYMS, article
 
@@ -101,7 +101,7 @@ def crawl(
             rows = rows if half is None else rows[half::2]
             captions[i], spoken[i] = _dress(rows[rng.integers(len(rows))], rng), -1
         elif coin[i] < other + noise:
-            captions[i], spoken[i] = junk(Draw(int(rng.integers(2**62)))), -1
+            captions[i], spoken[i] = junk(HashRandom(int(rng.integers(2**62)))), -1
         else:
             own = CATEGORIES[first[i]]
             captions[i] = rename(caption, own, str(rng.choice(list(usage[own]), p=list(usage[own].values()))))

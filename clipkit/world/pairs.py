@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from clipkit.errors import ClipkitError, unknown
-from clipkit.world.content_plan import Draw, Item, Message, Truth, detailed_message, groups, relation_between, seeds_of, states, truths
+from clipkit.world.content_plan import (
+    HashRandom,
+    Item,
+    Message,
+    SceneFacts,
+    detailed_message,
+    groups,
+    relation_between,
+    seeds_of,
+    states,
+    truths,
+)
 from clipkit.world.english import phrase, say_detailed
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, TEXTURES
 from clipkit.world.words import NUMBERS, OPPOSITE, PLACES, RELATION_WORDS, noun_phrase
@@ -31,16 +42,18 @@ def minimal_pairs(scenes, kind: str, seed: int = 0) -> list[tuple[str, str] | No
     # One-word foils stand on the detailed caption of the same seed; which word is changed has a stream of its own.
     base = states(seeds_of(scenes), "detailed", seed)
     own = states(seeds_of(scenes), f"pair {kind}", seed)
-    return [_pair(truth, kind, Draw(b), Draw(o)) for truth, b, o in zip(truths(scenes), base, own, strict=True)]
+    return [_pair(truth, kind, HashRandom(b), HashRandom(o)) for truth, b, o in zip(truths(scenes), base, own, strict=True)]
 
 
-def _pair(truth: Truth, kind: str, base: Draw, draw: Draw) -> tuple[str, str] | None:
+def _pair(truth: SceneFacts, kind: str, base: HashRandom, draw: HashRandom) -> tuple[str, str] | None:
     if kind in ONE_WORD:
         return one_word(truth, detailed_message(truth, base), kind, draw)
     return swap(truth, kind.removeprefix("swap_"), draw)
 
 
-def one_word(truth: Truth, message: Message, kind: str, draw: Draw, say: Callable[[Message], str] = say_detailed) -> tuple[str, str] | None:
+def one_word(
+    truth: SceneFacts, message: Message, kind: str, draw: HashRandom, say: Callable[[Message], str] = say_detailed
+) -> tuple[str, str] | None:
     """A message in words, and the same with one word made wrong; None where there is no such word."""
     true = say(message)
     for other in _changed(truth, message, kind, draw):
@@ -60,7 +73,7 @@ def differing_words(a: str, b: str) -> int:
     return sum(x != y for x, y in zip(one, two, strict=True)) if len(one) == len(two) else -1
 
 
-def _changed(truth: Truth, message: Message, kind: str, draw: Draw) -> Iterable[Message]:
+def _changed(truth: SceneFacts, message: Message, kind: str, draw: HashRandom) -> Iterable[Message]:
     """Messages that are wrong in one fact of `kind`, in random order."""
     if kind == "background":
         if message.background:
@@ -86,7 +99,7 @@ def _changed(truth: Truth, message: Message, kind: str, draw: Draw) -> Iterable[
         yield message._replace(items=[*message.items[:at], item, *message.items[at + 1 :]])
 
 
-def swap(truth: Truth, what: str, draw: Draw) -> tuple[str, str] | None:
+def swap(truth: SceneFacts, what: str, draw: HashRandom) -> tuple[str, str] | None:
     """Two kinds of objects, and the same sentence with colours, textures, counts or the two sides of a relation exchanged."""
     if what == "colour" and not truth.coloured:
         return None
@@ -120,7 +133,7 @@ def swap(truth: Truth, what: str, draw: Draw) -> tuple[str, str] | None:
     return None
 
 
-def swapped(truth: Truth, draw: Draw) -> str:
+def swapped(truth: SceneFacts, draw: HashRandom) -> str:
     """A false caption by exchange: colours, sides of a relation, textures or counts, whichever is possible, at random.
 
     Where none is (one object, or equal ones) one word of the detailed caption is made wrong instead: a colour, or the
@@ -147,11 +160,11 @@ def count_captions(scene, numbers: Iterable[int] = range(2, 11)) -> list[str]:
 
     Raises: ClipkitError for a scene without objects.
 
-    >>> from clipkit.world.content_plan import Thing, Truth
-    >>> count_captions(Truth([Thing("cat", "red", "plain", "small", 0.2, 0.2)] * 3, "snow", "flat"), (2, 3))
+    >>> from clipkit.world.content_plan import SceneFacts, Thing
+    >>> count_captions(SceneFacts([Thing("cat", "red", "plain", "small", 0.2, 0.2)] * 3, "snow", "flat"), (2, 3))
     ['a photo of two red cats', 'a photo of three red cats']
     """
-    truth = scene if isinstance(scene, Truth) else next(truths(scene))
+    truth = scene if isinstance(scene, SceneFacts) else next(truths(scene))
     if not truth.things:
         raise ClipkitError("this scene has no object to count; take scenes with min_objects >= 1")
     found = groups(truth.things, truth.coloured)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from clipkit.errors import ClipkitError
 from clipkit.world.caption_negatives import absent_category
-from clipkit.world.content_plan import Draw, Truth, groups, related_pairs, seeds_of, states, truths
+from clipkit.world.content_plan import HashRandom, SceneFacts, groups, related_pairs, seeds_of, states, truths
 from clipkit.world.taxonomy import BACKGROUNDS, COLOURS, SIZES, TEXTURES
 from clipkit.world.words import NUMBERS, OPPOSITE, PLACES, PLURALS, RELATION_WORDS, noun_phrase
 
@@ -36,7 +36,7 @@ def _there(n: int, category: str) -> str:
     return f"there {'is' if n == 1 else 'are'} {noun_phrase(n, category)}"
 
 
-def true_facts(truth: Truth) -> list[Fact]:
+def true_facts(truth: SceneFacts) -> list[Fact]:
     """Every atomic fact of a scene, in the order of its objects; adjectives only of the one object of a category."""
     found, kinds = [], groups(truth.things, False)
     for (category, _), members in kinds.items():
@@ -57,7 +57,7 @@ def _related(one: str, relation: str, two: str) -> str:
     return f"{noun_phrase(1, one, lead='the')} is {RELATION_WORDS[relation]} {noun_phrase(1, two, lead='the')}"
 
 
-def false_facts(truth: Truth, draw: Draw) -> list[Fact]:
+def false_facts(truth: SceneFacts, draw: HashRandom) -> list[Fact]:
     """As many statements as `true_facts`, each the true one made wrong in one word (an absent category for existence)."""
     found, kinds = [], groups(truth.things, False)
     for (category, _), members in kinds.items():
@@ -95,7 +95,7 @@ def graded(scene, n_true: int, n_false: int, seed: int = 0) -> GradedText:
     Raises: ClipkitError when the scene has too few facts, or nothing is asked for.
     """
     truth = next(truths(scene))
-    draw = Draw(states(seeds_of(scene), f"graded {n_true} {n_false}", seed)[0])
+    draw = HashRandom(states(seeds_of(scene), f"graded {n_true} {n_false}", seed)[0])
     right, wrong = draw.shuffled(true_facts(truth)), draw.shuffled(false_facts(truth, draw))
     if min(n_true, n_false) < 0 or n_true + n_false < 1 or n_true > len(right) or n_false > len(wrong):
         raise ClipkitError(

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from clipkit.errors import unknown
 from clipkit.world.caption_negatives import absent_category
-from clipkit.world.content_plan import Draw, Truth, groups, related_pairs, seeds_of, short_message, states, truths
+from clipkit.world.content_plan import HashRandom, SceneFacts, groups, related_pairs, seeds_of, short_message, states, truths
 from clipkit.world.english import say_short
 from clipkit.world.pairs import one_word, swap
 from clipkit.world.propositions import entities, false_facts, plural, true_facts
@@ -68,7 +68,7 @@ def batch_questions(scenes, seed: int = 0, kinds: tuple[str, ...] = QUESTION_KIN
     for row, truth in enumerate(truths(scenes)):
         found = []
         for kind, column in zip(kinds, columns, strict=True):
-            asked = _ASK[kind](truth, Draw(column[row]))
+            asked = _ASK[kind](truth, HashRandom(column[row]))
             if asked:
                 found.append(Question(*asked, kind))
         out.append(found)
@@ -79,7 +79,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _single(truth: Truth, draw: Draw) -> list:
+def _single(truth: SceneFacts, draw: HashRandom) -> list:
     """The objects that are the only one of their category, shuffled: "the cat" then has one meaning."""
     return draw.shuffled(members[0] for members in groups(truth.things, False).values() if len(members) == 1)
 
@@ -88,18 +88,18 @@ def _the(category: str) -> str:
     return noun_phrase(1, category, lead="the")
 
 
-def _existence(truth: Truth, draw: Draw):
+def _existence(truth: SceneFacts, draw: HashRandom):
     yes = bool(draw(2)) if truth.things else False
     category = draw.pick(truth.things).category if yes else absent_category(truth, draw)
     return f"is there {noun_phrase(1, category)}?", _yes(yes)
 
 
-def _colour(truth: Truth, draw: Draw):
+def _colour(truth: SceneFacts, draw: HashRandom):
     found = _single(truth, draw)
     return (f"what colour is {_the(found[0].category)}?", found[0].colour) if found and truth.coloured else None
 
 
-def _count(truth: Truth, draw: Draw):
+def _count(truth: SceneFacts, draw: HashRandom):
     found = list(groups(truth.things, False).items())
     if not found:
         return None
@@ -107,7 +107,7 @@ def _count(truth: Truth, draw: Draw):
     return f"how many {plural(category)} are there?", NUMBERS[len(members)]
 
 
-def _relation(truth: Truth, draw: Draw):
+def _relation(truth: SceneFacts, draw: HashRandom):
     found, yes = _single(truth, draw), draw(2)
     for a, relation, b in related_pairs(found):
         said = relation if yes else OPPOSITE[relation]
@@ -115,11 +115,11 @@ def _relation(truth: Truth, draw: Draw):
     return None
 
 
-def _background(truth: Truth, draw: Draw):
+def _background(truth: SceneFacts, draw: HashRandom):
     return "where is this?", truth.background
 
 
-def _comparison(truth: Truth, draw: Draw):
+def _comparison(truth: SceneFacts, draw: HashRandom):
     counts = {category: len(members) for (category, _), members in groups(truth.things, False).items()}
     for a, b in combinations(draw.shuffled(counts), 2):
         if counts[a] != counts[b]:  # the order is random, so yes and no are equally likely
@@ -127,7 +127,7 @@ def _comparison(truth: Truth, draw: Draw):
     return None
 
 
-def _attribute(truth: Truth, draw: Draw):
+def _attribute(truth: SceneFacts, draw: HashRandom):
     found, yes, kind = _single(truth, draw), draw(2), draw(3)
     if not found:
         return None
@@ -139,19 +139,19 @@ def _attribute(truth: Truth, draw: Draw):
     return f"is {_the(thing.category)} {said}?", _yes(yes)
 
 
-def _place(truth: Truth, draw: Draw):
+def _place(truth: SceneFacts, draw: HashRandom):
     yes = draw(2)
     said = truth.background if yes else draw.pick([b for b in BACKGROUNDS if b != truth.background])
     return f"is this {PLACES[said]}?", _yes(yes)
 
 
-def _statement(truth: Truth, draw: Draw):
+def _statement(truth: SceneFacts, draw: HashRandom):
     yes = draw(2)
     fact = draw.pick(true_facts(truth) if yes else false_facts(truth, draw))
     return f"is it true that {fact.text}?", _yes(yes)
 
 
-def _figure(truth: Truth, draw: Draw):
+def _figure(truth: SceneFacts, draw: HashRandom):
     # True and false texts come from the same two makers, so that the text alone does not tell the answer.
     yes, exchange = draw(2), draw(2)
     pair = swap(truth, draw.pick(("colour", "relation", "count", "texture")), draw) if exchange else None

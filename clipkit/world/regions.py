@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clipkit.world.content_plan import Draw, Item, Thing, Truth, side_of, truths
+from clipkit.world.content_plan import HashRandom, Item, SceneFacts, Thing, side_of, truths
 from clipkit.world.english import phrase
 from clipkit.world.taxonomy import STUFF
 from clipkit.world.words import SIDES
@@ -44,7 +44,7 @@ def object_phrase(thing: Thing, coloured: bool = True, side: bool = True) -> str
     return f"{phrase(item)} {where}" if where else phrase(item)
 
 
-def dense_text(truth: Truth, draw: Draw) -> str:
+def dense_text(truth: SceneFacts, draw: HashRandom) -> str:
     """All phrases of a dense caption in one line: "a red cat on the left; a blue cup; sky; grass"."""
     return "; ".join([object_phrase(t, truth.coloured) for t in truth.things] + list(BACKGROUND_STUFF[truth.background]))
 

@@ -13,7 +13,7 @@ from clipkit.errors import ClipkitError
 from clipkit.world import captions as C
 from clipkit.world.alt_text import alt_text, junk
 from clipkit.world.caption_parser import check, fidelity, parse
-from clipkit.world.content_plan import Draw, Item, Message, Thing, Truth, relation_between, short_message, states
+from clipkit.world.content_plan import HashRandom, Item, Message, SceneFacts, Thing, relation_between, short_message, states
 from clipkit.world.english import say_detailed, say_short
 from clipkit.world.pairs import ONE_WORD, PAIR_KINDS, count_captions, differing_words, minimal_pairs
 from clipkit.world.prompts import CLASS_TEMPLATES, classnames, fill
@@ -303,13 +303,13 @@ def test_rewrites_have_many_shapes_and_the_same_facts():
 
 
 def test_alt_text_noise():
-    truth = Truth([Thing("cat", "red", "plain", "medium", 0.5, 0.5)], "snow", "flat")
-    texts = {noise: [alt_text(truth, Draw(k), noise) for k in states(np.arange(2000), "t", 0)] for noise in (0.0, 0.3, 1.0)}
+    truth = SceneFacts([Thing("cat", "red", "plain", "medium", 0.5, 0.5)], "snow", "flat")
+    texts = {noise: [alt_text(truth, HashRandom(k), noise) for k in states(np.arange(2000), "t", 0)] for noise in (0.0, 0.3, 1.0)}
     names = {noise: np.mean(["cat" in t.lower() for t in many]) for noise, many in texts.items()}
     assert names[0.0] == 1.0 and names[1.0] == 0.0 and abs(names[0.3] - 0.7) < 0.06
     assert len(set(texts[0.0])) > 300
     assert any(t.endswith(".jpg") for t in texts[0.0]) and any(t.startswith("#") for t in texts[0.0])
-    assert not any(re.search(rf"\b({'|'.join(CATEGORIES)})\b", junk(Draw(k)).lower()) for k in range(2000))
+    assert not any(re.search(rf"\b({'|'.join(CATEGORIES)})\b", junk(HashRandom(k)).lower()) for k in range(2000))
 
 
 def test_noise_replaces_other_registers_by_junk():
@@ -381,5 +381,5 @@ def test_bad_input():
 
 
 def test_short_message_keeps_to_three_kinds():
-    truth = Truth([Thing(c, "red", "plain", "medium", 0.5, 0.5) for c in CATEGORIES[:9]], "sea", "flat")
-    assert {len(short_message(truth, Draw(k)).items) for k in states(np.arange(200), "t", 0)} == {1, 2, 3}
+    truth = SceneFacts([Thing(c, "red", "plain", "medium", 0.5, 0.5) for c in CATEGORIES[:9]], "sea", "flat")
+    assert {len(short_message(truth, HashRandom(k)).items) for k in states(np.arange(200), "t", 0)} == {1, 2, 3}

@@ -19,11 +19,11 @@ from clipkit.generate import (
     retrieval_recall,
 )
 from clipkit.world import STYLES, WorldSpec, caption_batch, sample_scenes
-from clipkit.world.content_plan import Thing, Truth
+from clipkit.world.content_plan import SceneFacts, Thing
 
 CAT, DOG = Thing("cat", "red", "plain", "small", 0.2, 0.5), Thing("dog", "blue", "plain", "large", 0.8, 0.5)
-SCENE = Truth([CAT, DOG], "snow", "flat")
-ALONE = Truth([CAT], "sea", "flat")
+SCENE = SceneFacts([CAT, DOG], "snow", "flat")
+ALONE = SceneFacts([CAT], "sea", "flat")
 scenes = sample_scenes(WorldSpec(max_objects=4, min_objects=0, styles=STYLES, same_category=0.2), 400, 3)
 
 

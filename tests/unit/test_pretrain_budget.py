@@ -18,7 +18,7 @@ from clipkit.pretrain import (
     rarity_weights,
     weighted_info_nce,
 )
-from clipkit.pretrain.frozen_clip import TwoHeads, class_weights
+from clipkit.pretrain.frozen_clip import ProjectionHeads, class_weights
 from clipkit.pretrain.tiny_clip import small_clip
 
 
@@ -33,7 +33,7 @@ def task(n=600, classes=6, seed=0, noise=0.3):
 
 
 def heads(seed=0):
-    return TwoHeads(16, 32, seed, learnt=True)
+    return ProjectionHeads(16, 32, seed, learnt=True)
 
 
 def accuracy(trained, classes=6):

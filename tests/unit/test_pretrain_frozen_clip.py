@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from clipkit import ClipkitError
-from clipkit.pretrain.frozen_clip import EMBED_DIM, TwoHeads, class_weights, feature_batches
+from clipkit.pretrain.frozen_clip import EMBED_DIM, ProjectionHeads, class_weights, feature_batches
 
 
 def test_heads_end_on_the_sphere_and_ignore_padding():
-    heads = TwoHeads(10, 30)
+    heads = ProjectionHeads(10, 30)
     tokens = torch.tensor([[3, 4, 0, 0], [4, 3, 0, 0], [3, 4, 5, 0]])
     x, y = heads(torch.randn(3, 10), tokens)
     assert x.shape == y.shape == (3, EMBED_DIM)
@@ -26,11 +26,17 @@ def test_the_seed_alone_decides_the_start():
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
-    one, again, other = TwoHeads(4, 9, seed=1), TwoHeads(4, 9, seed=1, logit_scale=50.0, learnt=True), TwoHeads(4, 9, seed=2)
+    one, again, other = (
+        ProjectionHeads(4, 9, seed=1),
+        ProjectionHeads(4, 9, seed=1, logit_scale=50.0, learnt=True),
+        ProjectionHeads(4, 9, seed=2),
+    )
     assert torch.equal(torch.rand(2), expected), "the caller's random numbers are left alone"
     assert torch.equal(one.image[0].weight, again.image[0].weight) and not torch.equal(one.image[0].weight, other.image[0].weight)
     assert again.log_scale.requires_grad and not one.log_scale.requires_grad
-    assert again.logit_scale.item() == pytest.approx(50) and TwoHeads(4, 9, logit_scale=500.0).logit_scale.item() == pytest.approx(100)
+    assert again.logit_scale.item() == pytest.approx(50) and ProjectionHeads(4, 9, logit_scale=500.0).logit_scale.item() == pytest.approx(
+        100
+    )
 
 
 def test_batches_keep_pairs_and_show_each_once_a_pass():
@@ -43,7 +49,7 @@ def test_batches_keep_pairs_and_show_each_once_a_pass():
 
 
 def test_class_weights_are_the_mean_prompt():
-    heads, table = TwoHeads(4, 9), {"a cat": [1, 2], "cat": [2, 0], "a dog": [1, 3], "dog": [3, 0]}
+    heads, table = ProjectionHeads(4, 9), {"a cat": [1, 2], "cat": [2, 0], "a dog": [1, 3], "dog": [3, 0]}
     weights = class_weights(heads, lambda texts: torch.tensor([table[t] for t in texts]), ["cat", "dog"], ["a {}", "{}"])
     rows = heads.encode_text(torch.tensor([[1, 3], [3, 0]])).mean(0)
     torch.testing.assert_close(weights[1], rows / rows.norm())
@@ -51,7 +57,7 @@ def test_class_weights_are_the_mean_prompt():
 
 def test_clear_words():
     with pytest.raises(ClipkitError, match="logit_scale must"):
-        TwoHeads(4, 9, logit_scale=0.0)
+        ProjectionHeads(4, 9, logit_scale=0.0)
     with pytest.raises(ClipkitError, match="no pairs"):
         next(feature_batches(torch.ones(3, 2), torch.ones(4, 2, dtype=torch.int64), 2, 0))
     with pytest.raises(ClipkitError, match="do not fill"):

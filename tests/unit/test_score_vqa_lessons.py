@@ -16,7 +16,7 @@ from clipkit.recipes.vqa_facts import caption_pair, conjunction
 from clipkit.recipes.vqa_lessons import MIXES, WORDINGS, lesson_questions, lesson_scenes, question_vocabulary
 from clipkit.score.nano_vqa import ANSWERS
 from clipkit.world.caption_parser import check, parse
-from clipkit.world.content_plan import Draw, seeds_of, states, truths
+from clipkit.world.content_plan import HashRandom, seeds_of, states, truths
 from clipkit.world.taxonomy import CATEGORIES, COLOURS, HELD_OUT_PAIRS
 
 N = 150
@@ -72,7 +72,7 @@ def test_a_false_pair_of_facts_has_one_false_fact(scenes):
     wrong = Counter()
     for seed in range(4):
         for truth, state in zip(truths(scenes), states(seeds_of(scenes), "test", seed), strict=True):
-            made = conjunction(truth, Draw(state))
+            made = conjunction(truth, HashRandom(state))
             if made and not made[1]:
                 wrong[false_parts(truth, made[0])] += 1
     assert set(wrong) == {1} or wrong[1] > 0.9 * sum(wrong.values()), wrong
@@ -81,7 +81,7 @@ def test_a_false_pair_of_facts_has_one_false_fact(scenes):
 def test_a_caption_pair_is_one_true_and_one_false_text(scenes):
     same_words = 0
     for truth, state in zip(truths(scenes), states(seeds_of(scenes), "test", 1), strict=True):
-        pair = caption_pair(truth, Draw(state))
+        pair = caption_pair(truth, HashRandom(state))
         if pair:
             assert holds(truth, pair[0]) and not holds(truth, pair[1]), pair
             same_words += sorted(pair[0].replace("an ", "a ").split()) == sorted(pair[1].replace("an ", "a ").split())
