@@ -57,7 +57,7 @@ class Card:
 
         lines.append(textwrap.fill(f"{claim.id}  ({claim.origin}) {claim.text}", 110, subsequent_indent="    "))
         for row in self.strips:
-            add("", claim_words.badge_words(row.shown, row.scale) + (f" ({claim_words.place(row)})" if row.record else ""))
+            add("", claim_words.badge_words(row.outcome, row.scale) + (f" ({claim_words.place(row)})" if row.record else ""))
             add("recorded", _found(row))
             add("", row.note)
             add("this run", _found(self.on(row)) if self.on(row) else "")

@@ -102,11 +102,6 @@ class Row:
         return self.record is not None and not self.record.book
 
     @property
-    def shown(self) -> str:
-        """The outcome, or that it is stale."""
-        return "stale" if self.stale else self.outcome
-
-    @property
     def row_id(self) -> str:
         """Where the row stands in the site's ledger: ledger.html#row_id."""
         data = self.record.dataset["name"] if self.record and self.record.dataset["name"] not in (None, "world") else None

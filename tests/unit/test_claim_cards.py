@@ -95,8 +95,8 @@ def card(row: Row, **more) -> str:
 @pytest.mark.parametrize("row", MEASURED, ids=lambda row: row.row_id)
 def test_a_card_says_what_the_row_says(row):
     made = card(row)
-    assert texts(made, "ck-badge") == [claim_words.badge_words(row.shown, row.scale)]
-    assert row.shown in texts(made, "ck-badge")[0] and row.scale in texts(made, "ck-badge")[0]
+    assert texts(made, "ck-badge") == [claim_words.badge_words(row.outcome, row.scale)]
+    assert row.outcome in texts(made, "ck-badge")[0] and row.scale in texts(made, "ck-badge")[0]
     (found,) = texts(made, "ck-found")
     estimate, low, high = re.search(rf"({NUMBER}) \[({NUMBER}), ({NUMBER})\]", found).groups()
     for shown, true in ((estimate, row.estimate), (low, row.low), (high, row.high)):
@@ -218,14 +218,14 @@ def test_every_badge_of_the_book_says_its_scale_in_a_few_words(marker):
     assert badges
     for badge in badges:
         assert badge.endswith(SCALES) and len(badge.split()) <= 8, badge
-        assert any(f" {word}, " in f" {badge}" for word in (*OUTCOMES, "stale"))
+        assert any(f" {word}, " in f" {badge}" for word in OUTCOMES)
 
 
 def test_the_head_of_a_page_has_a_badge_a_row_and_no_more():
     entry = REGISTRY.entry("gda_adapter")
     mine = [row for row in ROWS if row.entry.slug == entry.slug]
     badges = texts(header_card(entry, mine, Site("T", "A", None, "main"), None), "ck-badge")
-    assert badges == [f"{row.claim.id} {claim_words.SYMBOL[row.shown]} {row.shown}, {row.scale}" for row in mine]
+    assert badges == [f"{row.claim.id} {claim_words.SYMBOL[row.outcome]} {row.outcome}, {row.scale}" for row in mine]
 
 
 # ---- colours

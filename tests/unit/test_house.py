@@ -157,7 +157,7 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "pseudolabel_prompts": 197,
     "vqascore": 180,
     "trident": 175,
-    "neglected_tails": 171,
+    "neglected_tails": 158,
     "clipn": 163,
     "nola": 159,
     "amu_tuning": 151,
