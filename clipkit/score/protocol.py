@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,7 +26,7 @@ class Scorer(Protocol):
         """(M, N) float32: every picture with every text."""
 
 
-class PairScorer:
+class PairScorer(ABC):
     """A scorer that looks at one pair at a time: a subclass brings `see` and `_pairs`, and gets the rest.
 
     `seen_dims`: number of dimensions of what `see` returns, by which it is told from pictures (uint8, four dimensions).
@@ -33,11 +34,13 @@ class PairScorer:
 
     seen_dims = 3
 
+    @abstractmethod
     def see(self, images: Any) -> Tensor:
-        raise NotImplementedError
+        """What is kept of pictures, as for `Scorer`."""
 
+    @abstractmethod
     def _pairs(self, seen: Any, texts: Sequence[str]) -> Tensor:
-        raise NotImplementedError
+        """(K,) scores of as many seen pictures and texts, at least one of each."""
 
     def _seen(self, images: Any) -> Any:
         known = isinstance(images, Tensor) and images.ndim == self.seen_dims
