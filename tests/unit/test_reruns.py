@@ -12,9 +12,10 @@ import nbformat
 import pandas as pd
 import pytest
 
+from builder import pages
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.press import hashing, notebooks, pages
+from clipkit.press import hashing, notebooks
 from clipkit.press import record as press_record
 from clipkit.press.cli import main
 from clipkit.press.ledger import to_text
