@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clipkit.dealing import deal_among
 from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
 from clipkit.lab import notebook
@@ -94,7 +95,7 @@ class Run:
 
     def over_seeds(self, experiment: Experiment, progress: bool = True, resume: bool = True) -> pandas.DataFrame | Scores:
         """`experiment(seed)` -> Scores or {arm: number} for every seed of the run; see `seedloop.run_seeds`."""
-        store = store_path(self.slug, self.params, experiment, self.used) if resume else None
+        store = store_path(self.slug, self.params, experiment, [self.used, self.seeds]) if resume else None
         return run_seeds(experiment, self.seeds, store, progress)
 
     def report(self, runs: object, skip: Mapping[str, str] | None = None) -> Report:
@@ -185,6 +186,7 @@ def start(
     device = "cpu" if params.get("device", "cpu") == "cpu" else str(resolve_device(params["device"]))  # no torch for a page without
     seed_everything(params["seed"], torch=True if "device" in params else None)
     seeds = list(range(params["seed"], params["seed"] + n_seeds))
+    deal_among(seeds)
     if threads is not None:
         limit_threads(threads)
     new_page(arm for claim in claims_of(entry) for arm in claim.arms)
