@@ -210,9 +210,9 @@ def start(
         limit_threads(threads)
     new_page(arm for claim in claims_of(entry) for arm in claim.arms)
     if notebook.kernel() is not None:
-        from clipkit.lab.figures import style
+        from clipkit.lab.figures import use_style
 
-        style()
+        use_style()
     return Run(slug, params, seeds, device, entry, datasets=tuple(datasets), asked=asked)
 
 

@@ -33,7 +33,7 @@ for position, technique in enumerate(size.TECHNIQUES):  # techniques import each
 ALLOWED["recipes"] = BELOW | set(size.TECHNIQUES)
 ALLOWED["studies"] = ALLOWED["recipes"] | {"recipes", "lab", "registry"}
 ALLOWED["press"] = BELOW | {"recipes", "lab", "registry"}
-ALLOWED["builder"] = {"press", "lab", "registry"}  # book/builder: outside the package, imported by nobody in it
+ALLOWED["builder"] = BELOW | {"press", "lab", "registry"}  # book/builder: outside the package, imported by nobody in it
 
 
 def files() -> list[Path]:
@@ -180,7 +180,8 @@ PARAMETERS = {
     "clipkit.adapt.pseudolabels.pseudolabel_rounds": 9,
     "clipkit.adapt.visual_prompts.fit": 12,
     "clipkit.datasets.world.load": 12,
-    "clipkit.lab.plots.curves": 11,
+    "clipkit.lab.plots.bars": 9,
+    "clipkit.lab.plots.curves": 12,
     "clipkit.lab.plots.heatmap": 9,
     "clipkit.language.transformer.generate": 11,
     "clipkit.press.cli.sweep": 10,  # options of a command
@@ -188,7 +189,7 @@ PARAMETERS = {
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
 }
-PACKAGE_TODAY = 35_000  # over its budget: may only shrink, but for what a new page brings
+PACKAGE_TODAY = 34_600  # over its budget: may only shrink, but for what a new page brings
 
 
 def test_the_package_is_small():
