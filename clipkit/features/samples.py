@@ -1,9 +1,8 @@
 """Which pictures one seed sees of a data set: features for few-shot learning, pixels, a test set, an unlabelled collection.
 
-One rule. The world makes new scenes for every seed. Any other data set has only the pictures it has: the seed chooses among
-them, by `numpy.random.default_rng(seed)`; and where features are computed, the pictures looked at are the same for every
-seed, so that this is done once. Test pictures of another data set are a bootstrap sample (with replacement) where features
-are drawn, and a plain one where pixels are.
+One rule. The world makes new scenes for every seed. Any other data set has only the pictures it has: they are dealt out among
+the seeds of the run (`clipkit.dealing`), so that no two seeds test on the same picture; training pictures are dealt out too
+where there are enough of them, and shared, with a notice, where there are not.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from clipkit import checks
 from clipkit.datasets import Dataset, Task, choose, load_dataset, warn_of_shared
+from clipkit.dealing import dealt, hand_of
 from clipkit.errors import ClipkitError
 from clipkit.features.extraction import Features, extract
 from clipkit.features.few_shot import FewShot, Rows, turns
@@ -62,8 +62,8 @@ def draw_task(model, task: Task, seed: int, shots: int, n_val: int, n_test: int,
 def draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root=None, **options) -> FewShot:
     """Draw training shots, validation and test pictures of a data set, as features.
 
-    In the world training and validation have the same number of each class. Of any other data set at most twice `n_test`
-    test pictures and four times the training pictures asked for are looked at.
+    In the world training and validation have the same number of each class. Of any other data set the seed has its own test
+    pictures, at most n_test, and its own training pictures where every class has enough for all seeds.
 
     Args:
         model: a DualEncoder. name, root: see `load_dataset`; needs labels and the splits "train" and "test".
@@ -80,17 +80,18 @@ def draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root=
     """
     checks.at_least(1, shots=shots, n_val=n_val, n_test=n_test)
     make = _draw if name in SAME_ALWAYS else _draw.__wrapped__
-    return make(model, name, seed, shots, n_val, n_test, None if name == FRESH else root, options)
+    return make(model, name, (seed, *hand_of(seed)), shots, n_val, n_test, None if name == FRESH else root, options)
 
 
 @remembered(KEPT)
-def _draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root, options: dict) -> FewShot:
-    fresh, rng = name == FRESH, np.random.default_rng(seed)
+def _draw(model, name: str, hand: tuple[int, int, int], shots: int, n_val: int, n_test: int, root, options: dict) -> FewShot:
+    seed, fresh = hand[0], name == FRESH  # the rest of the hand is there to tell kept draws of other runs apart
+    rng = np.random.default_rng(seed)
     train = _split(name, "train", seed, root, options, False, per_class=shots + n_val)
     test = _split(name, "test", seed, root, options, False, n=n_test)
     if not fresh:
-        train, test = _some(train, 4 * len(train.classnames) * (shots + n_val)), _some(test, 2 * n_test)
         warn_of_shared(train, test)
+        train, test = _own_training(train, shots + n_val, seed), _own(test, n_test, seed)
     found, held_out = extract(model, train, batch=BATCH), extract(model, test, batch=BATCH)
     order = rng.permutation(len(found))
     labels = np.asarray(found.labels)[order]
@@ -110,9 +111,8 @@ def _draw(model, name: str, seed: int, shots: int, n_val: int, n_test: int, root
             f"{name}: up to {shots} shots a class are asked, but {few} of {len(size)} classes have too few training pictures for that "
             f"beside validation; {train.classnames[least]!r} has {size[least]}, of which {left[least]} stand for any larger number"
         )
-    rows = np.arange(len(held_out)) if fresh else _bootstrap(name, rng, len(held_out), n_test)
     return FewShot(
-        pool=_rows(found, order[~is_val]), turn=turns(labels[~is_val]), val=_rows(found, order[is_val]), test=_rows(held_out, rows),
+        pool=_rows(found, order[~is_val]), turn=turns(labels[~is_val]), val=_rows(found, order[is_val]), test=_rows(held_out),
         classnames=list(test.classnames), templates=list(test.templates),
     )  # fmt: skip
 
@@ -130,11 +130,10 @@ def draw_pictures(model, task: Task, seed: int, per_class: int, n_test: int, roo
     test = _split(task.dataset, "test", seed, root, task.options, n=n_test)
     if task.dataset != FRESH:
         warn_of_shared(train, test)
+        train, test = _own_training(train, per_class, seed), _own(test, n_test, seed)
         fewest = np.bincount(train.labels, minlength=len(train.classnames)).min()
         if fewest < per_class:
             notice(f"{task.dataset}: {per_class} training pictures a class asked, some class has {fewest} and gives those")
-        if len(test) < n_test:
-            notice(f"{task.dataset}: {n_test} test pictures asked, all {len(test)} are taken")
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(train))
     rows = rows[turns(train.labels[rows]) < per_class]
@@ -146,7 +145,7 @@ def draw_pictures(model, task: Task, seed: int, per_class: int, n_test: int, roo
 def test_pictures(model, task: Task, n: int, seed: int) -> tuple[Tensor, Tensor, Dataset]:
     """Where nothing is trained: features (N, D), labels (N,) and the data set they are from (with the scenes, in order, for the world).
 
-    Of another data set than the world at most 2 n pictures of the split "test" are looked at.
+    Of another data set than the world they are the seed's own of the split "test", at most n.
 
     Raises ClipkitError: n below 1, a data set without labels.
     """
@@ -154,9 +153,9 @@ def test_pictures(model, task: Task, n: int, seed: int) -> tuple[Tensor, Tensor,
     data = _split(task.dataset, "test", seed, None, task.options, False, n=n)
     if task.dataset == FRESH:
         return extract(model, data).image, torch.as_tensor(data.labels), data
-    data = data.subset(choose(data.labels, len(data), min(len(data), 2 * n), 0, data.name))
+    data = _own(data, n, seed)
     found = extract(model, data)
-    return *_rows(found, _bootstrap(task.dataset, np.random.default_rng(seed), len(found), n)), data
+    return *_rows(found), data.subset(found.index.numpy())
 
 
 test_pictures.__test__ = False  # pytest takes what begins with "test_" for a test
@@ -167,22 +166,29 @@ def collection(name: str, seed: int, n_pool: int, n_val: int, n_test: int, root=
 
     Unlike `draw`, nothing is balanced by label in the world: an unlabelled collection is as it comes.
 
-    Where there are fewer pictures than asked for, validation keeps its number and the pool is what is left; a notice says so.
+    Where a seed has fewer pictures than asked for, validation keeps its number and the pool is what is left; a notice says so.
 
     Raises ClipkitError: a number below 1, no picture left for the pool, no labels to test with.
     """
     checks.at_least(1, n_pool=n_pool, n_val=n_val, n_test=n_test)
-    both = _labelled(load_dataset(name, "train", root, n=n_pool + n_val, seed=seed, **options))
-    test = _labelled(load_dataset(name, "test", root, n=n_test, seed=seed, **options))
+    both = _labelled(own_pictures(name, "train", n_pool + n_val, seed, root, **options))
+    test = _labelled(own_pictures(name, "test", n_test, seed, root, **options))
     if len(both) <= n_val:
         raise ClipkitError(f"{name} has {len(both)} training pictures; n_val = {n_val} of them leave none for the pool, so lower n_val")
-    if len(both) < n_pool + n_val:
-        left = len(both) - n_val
-        notice(f"{name}: n_pool = {n_pool} and n_val = {n_val} asked of {len(both)} training pictures; the pool has {left}")
     if name != FRESH:
         warn_of_shared(both, test)
     order = np.random.default_rng(seed).permutation(len(both))
     return Part(both.subset(order[n_val:])), Part(both.subset(order[:n_val])), Part(test)
+
+
+def own_pictures(name: str, split: str, n: int, seed: int, root=None, **options) -> Dataset:
+    """The pictures of a seed: n new scenes of the world, or at most n of another data set that no other seed of the run has.
+
+    A notice says so where they are fewer than n.
+    """
+    if name == FRESH:
+        return load_dataset(name, split, root, n=n, seed=seed, **options)
+    return _own(load_dataset(name, split, root, **options), n, seed)
 
 
 def some_rows(available: int, n: int, seed: int) -> np.ndarray:
@@ -199,10 +205,25 @@ def _split(name: str, split: str, seed: int, root, options: dict, readable: bool
     return _labelled(load_dataset(name, split, root, **{**options, **more}))
 
 
-def _bootstrap(name: str, rng: np.random.Generator, there: int, asked: int) -> np.ndarray:
-    if there < asked:
-        notice(f"{name}: {asked} test pictures asked, {there} are there; each seed draws {there} of them with replacement")
-    return rng.integers(there, size=min(asked, there))
+def _own(data: Dataset, n: int, seed: int) -> Dataset:
+    """At most n pictures that no other seed of the run has."""
+    own = data.subset(dealt(len(data) if data.labels is None else data.labels, seed))
+    if len(own) < n:
+        hands = hand_of(seed)[1]
+        those = f"each of the {hands} seeds has {len(own)} of its own" if hands > 1 else f"all {len(own)} are taken"
+        notice(f"{data.name}: {n} {data.split} pictures a seed asked of {len(data)}; {those}")
+    return own.subset(choose(own.labels, len(own), min(len(own), n), 0, own.name))
+
+
+def _own_training(train: Dataset, per_class: int, seed: int) -> Dataset:
+    """`per_class` training pictures of each class that no other seed has; four times as many, shared, where they do not go round."""
+    hands = hand_of(seed)[1]
+    if np.bincount(train.labels, minlength=len(train.classnames)).min() >= hands * per_class:
+        train = train.subset(dealt(train.labels, seed))
+    elif hands > 1:
+        notice(f"{train.name}: too few training pictures for {hands} seeds with {per_class} a class each: they share some")
+    most = 4 * len(train.classnames) * per_class
+    return train if len(train) <= most else train.subset(choose(train.labels, len(train), most, 0, train.name))
 
 
 def _labelled(data: Dataset) -> Dataset:
@@ -211,10 +232,5 @@ def _labelled(data: Dataset) -> Dataset:
     return data
 
 
-def _some(dataset: Dataset, most: int) -> Dataset:
-    """At most `most` pictures, balanced over classes, the same for every seed."""
-    return dataset if len(dataset) <= most else dataset.subset(choose(dataset.labels, len(dataset), most, 0, dataset.name))
-
-
-def _rows(found: Features, rows: np.ndarray) -> Rows:
+def _rows(found: Features, rows: np.ndarray | slice = slice(None)) -> Rows:
     return found.image[rows], torch.as_tensor(np.asarray(found.labels)[rows])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+THIN, THIN_BARS = "thin lines: this run", "diamonds: this run"
+
+
 def curves(
     df: pandas.DataFrame,
     x: str,
@@ -31,6 +34,7 @@ def curves(
     xlabel: str | None = None,
     ylabel: str | None = None,
     xscale: str = "linear",
+    live: pandas.DataFrame | None = None,
 ) -> str | None:
     """y against x, one line for each value of `by`, its name at the line's end, a band over the repeats.
 
@@ -40,6 +44,7 @@ def curves(
             "t" from five repeats on, "range" below.
         ax: draw there; without it a figure is made and shown, and `alt` is required.
         xscale: "linear", "log" or "log2"; with "log2" the ticks are the x values themselves.
+        live: the same of the run at hand, a thin line where `df` is of a record.
 
     Returns, with `ax`, what the band is in words ("" for none); else the words stand under the figure.
     """
@@ -52,6 +57,7 @@ def curves(
     def draw(axes: Axes) -> str:
         groups = {str(name): part for name, part in df.groupby(by, sort=False)} if by else {y: df}
         repeats = min(int(part.groupby(x)[y].count().min()) for part in groups.values())
+        marked = live is not None and not live.equals(df)
         kind = ("t" if repeats >= MIN_SEEDS else "range") if band == "auto" else band
         ends = []
         for (name, part), look in zip(groups.items(), looks(groups).values(), strict=True):
@@ -61,14 +67,19 @@ def curves(
             if kind and repeats > 1:
                 edges = [_edges(v, kind) for _, v in by_x]
                 axes.fill_between(points, *zip(*edges, strict=True), color=look.colour, alpha=0.16, linewidth=0)
+            if marked:
+                mean = (live[live[by].astype(str) == name] if by else live).groupby(x)[y].mean()
+                axes.plot(mean.index, mean, color=look.colour, linewidth=0.8, zorder=1)
             ends.append((points[-1], means[-1], label(name), look.colour))
         _scale_x(axes, xscale, sorted(df[x].unique()))
         axes.set(xlabel=x if xlabel is None else xlabel, ylabel=y if ylabel is None else ylabel)
         if by:
             _label_ends(axes, ends)
-        if not kind or repeats < 2:
-            return ""
-        return f"bands: 95 % interval of the mean, {repeats} seeds" if kind == "t" else f"bands: smallest to largest of {repeats} seeds"
+        said = [THIN] if marked else []
+        if kind and repeats > 1:
+            band_words = "95 % interval of the mean," if kind == "t" else "smallest to largest of"
+            said.insert(0, f"bands: {band_words} {repeats} seeds")
+        return "; ".join(said)
 
     return _on(ax, draw, alt, title)
 
@@ -82,6 +93,7 @@ def bars(
     xlabel: str = "accuracy, %",
     start: float = 0.0,
     digits: int = 1,
+    live: pandas.DataFrame | None = None,
 ) -> str | None:
     """Mean of each arm as a horizontal bar, each seed as a dot joined to the same seed's other dots.
 
@@ -92,6 +104,7 @@ def bars(
         runs: seeds x arms, from `run.over_seeds`.
         arms: which and in what order, top first; default best mean first.
         start: where the axis begins.
+        live: the same of the run at hand, a thin mark where `runs` is of a record; arms that it lacks have none.
 
     Returns, with `ax`, what is drawn besides the bars, in words; else the words stand under the figure.
     """
@@ -115,15 +128,20 @@ def bars(
         if 1 < len(runs) <= 20:
             for _, row in runs[order].iterrows():
                 axes.plot(row.to_numpy(), places, color="black", marker="o", markersize=3.5, linewidth=0.6, alpha=0.55)
+        marked = live is not None and not live.equals(runs)
+        if marked:
+            means = live.reindex(columns=order).mean()  # an arm that it lacks is NaN and not drawn
+            axes.plot(means, places, linestyle="", marker="d", markersize=7, markerfacecolor="none", color="black", zorder=4)
+            widest = max(widest, float(means.max()))
         axes.set_yticks(places, [label(arm) for arm in order])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
         axes.set_xlim(min(start, float(runs[order].to_numpy().min())), widest + 0.14 * (widest - start or 1))
         axes.set_xlabel(xlabel)
-        if len(runs) < 2:
-            return "one seed"
-        return f"dots: {len(runs)} seeds" + ("; whiskers: 95 % intervals" if len(runs) >= MIN_SEEDS else "")
+        said = ["one seed" if len(runs) < 2 else f"dots: {len(runs)} seeds"]
+        said += ["whiskers: 95 % intervals"] * (len(runs) >= MIN_SEEDS) + [THIN_BARS] * marked
+        return "; ".join(said)
 
     return _on(ax, draw, alt, title, (SIZE[0], max(2.2, 0.9 + 0.48 * len(order))))
 

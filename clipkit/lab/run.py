@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clipkit.dealing import deal_among
 from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
-from clipkit.lab import notebook
+from clipkit.lab import evidence, notebook
 from clipkit.lab.palette import new_page
 from clipkit.lab.report import Report, build
 from clipkit.lab.seedloop import Experiment, run_seeds, store_path
@@ -19,6 +20,7 @@ from clipkit.lab.seeds import limit_threads, seed_everything
 from clipkit.lab.settings import convert, settle
 from clipkit.notices import forget, notice, notices
 from clipkit.registry.claims import claims_of
+from clipkit.registry.contrast import scores_of
 from clipkit.registry.records import load_records, portable, portable_text, scale_of
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Run:
         started: time.time() at the start.
         used: names and fingerprints of models and data sets, from `uses`.
         datasets: the only data sets the page can take; () for any.
+        asked: the parameters that were given a value, converted; the preset chose the others.
+        shown: the parameters of the run that `evidence` shows: a sentence about its numbers takes its settings from here.
     """
 
     slug: str
@@ -50,6 +54,8 @@ class Run:
     started: float = field(default_factory=time.time)
     used: list[dict] = field(default_factory=list, repr=False)
     datasets: tuple[str, ...] = ()
+    asked: dict[str, object] = field(default_factory=dict, repr=False)
+    shown: dict[str, object] = field(default_factory=dict, repr=False)
 
     def __getattr__(self, name: str):
         params = self.__dict__.get("params", {})
@@ -94,8 +100,21 @@ class Run:
 
     def over_seeds(self, experiment: Experiment, progress: bool = True, resume: bool = True) -> pandas.DataFrame | Scores:
         """`experiment(seed)` -> Scores or {arm: number} for every seed of the run; see `seedloop.run_seeds`."""
-        store = store_path(self.slug, self.params, experiment, self.used) if resume else None
+        store = store_path(self.slug, self.params, experiment, [self.used, self.seeds]) if resume else None
         return run_seeds(experiment, self.seeds, store, progress)
+
+    def evidence(self, runs: pandas.DataFrame | Scores) -> pandas.DataFrame | Scores:
+        """The recorded runs of all seeds where they stand for this one (`lab.evidence.find_record`), else `runs`; says which.
+
+        Figures and the numbers of the text are made from what this returns, so that they agree with the outcomes;
+        `claims` still takes `runs`.
+        """
+        about = {"model": self.params.get("model"), "pretrained": self.params.get("pretrained"), "dataset": self.dataset_used()}
+        live = scores_of(runs)
+        record, why = evidence.find_record(load_records(self.slug), portable(about), self.asked, live)
+        notebook.publish(evidence.tell(record, why, live))
+        self.shown = dict(record.parameters if record else self.params, n_seeds=len(record.seeds if record else live.seeds))
+        return evidence.shown(record, runs)
 
     def report(self, runs: object, skip: Mapping[str, str] | None = None) -> Report:
         """Judge the runs against the registry's claims, beside the records, without showing anything.
@@ -127,7 +146,7 @@ class Run:
 
 
 _RESERVED = {"slug", "params", "seeds", "entry", "started", "used", "datasets", "uses", "dataset_used", "fingerprint", "over_seeds"}
-_RESERVED |= {"report", "claims"}
+_RESERVED |= {"report", "claims", "evidence", "asked", "shown"}
 
 
 def start(
@@ -174,7 +193,8 @@ def start(
     if datasets and params.get("dataset") not in (None, *datasets):
         raise ClipkitError(f"{slug} runs on {' or '.join(datasets)} only, not on {params['dataset']!r}: leave out -p dataset")
     # Cells that use the variable instead of `run.NAME` get the converted value too: papermill's -r gives texts, 1e3 a float.
-    notebook.rebind({name: params[name] for name, value in given.items() if value is not None})
+    asked = {name: params[name] for name, value in given.items() if value is not None}
+    notebook.rebind(asked)
     if entry is None:
         from clipkit.registry.papers import entry as look_up
 
@@ -185,6 +205,7 @@ def start(
     device = "cpu" if params.get("device", "cpu") == "cpu" else str(resolve_device(params["device"]))  # no torch for a page without
     seed_everything(params["seed"], torch=True if "device" in params else None)
     seeds = list(range(params["seed"], params["seed"] + n_seeds))
+    deal_among(seeds)
     if threads is not None:
         limit_threads(threads)
     new_page(arm for claim in claims_of(entry) for arm in claim.arms)
@@ -192,7 +213,7 @@ def start(
         from clipkit.lab.figures import style
 
         style()
-    return Run(slug, params, seeds, device, entry, datasets=tuple(datasets))
+    return Run(slug, params, seeds, device, entry, datasets=tuple(datasets), asked=asked)
 
 
 def peak_memory_mb() -> float:

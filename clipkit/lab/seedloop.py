@@ -99,8 +99,8 @@ def store_path(slug: str, parameters: Mapping, experiment: Callable, extra: obje
     """Where the finished seeds of exactly this experiment wait.
 
     The name holds a digest of the parameters, the notebook's cells so far (as a set: running a cell twice changes
-    nothing), the experiment's source, clipkit's files of code and data, and `extra` (fingerprints of model and data). The number of
-    seeds is left out: more seeds continue where fewer stopped.
+    nothing), the experiment's source, clipkit's files of code and data, and `extra` (fingerprints of model and
+    data, and all seeds of the run: among them the pictures are dealt out).
     """
     try:
         source = inspect.getsource(experiment)

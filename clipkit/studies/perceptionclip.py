@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from clipkit.datasets import Task, load_dataset
+from clipkit.dealing import dealt
 from clipkit.errors import ClipkitError
 from clipkit.features.samples import test_pictures
 from clipkit.features.text import pool_features
@@ -67,14 +68,13 @@ class Context:
 def known_contexts(model, dataset: str, n: int, seed: int) -> tuple[list[Context], tuple[str, ...]]:
     """Six kinds of context with their pictures, and the class names.
 
-    "world": n new scenes of one object, all values of a factor equally frequent. Any other data set: six changes to at most
-    240 of its test pictures, of which the seed draws a bootstrap sample.
+    "world": n new scenes of one object, all values of a factor equally frequent. Any other: six changes to at most MOST pictures.
     """
     if dataset == "world":
         x, y, data = test_pictures(model, Task("contexts", "world", {"styles": SEEN_STYLES, "textured": 0.75}), n, seed)
         return world_contexts(x, y, data.scenes), tuple(data.classnames)
     kinds, names = _changed_photographs(model, dataset, min(n, MOST))
-    rows = torch.as_tensor(np.random.default_rng(seed).integers(len(kinds[0].truth), size=len(kinds[0].truth)))
+    rows = torch.as_tensor(dealt(len(kinds[0].truth), seed))
     return [kind.of(rows) for kind in kinds], names
 
 

@@ -84,7 +84,7 @@ def test_a_folder_keeps_its_splits_apart(folder):
     train, test = (MeanColour().encode_image(MeanColour().preprocess_batch(load_dataset(folder, s).images)) for s in ("train", "test"))
     assert rows(d.pool[0]) | rows(d.val[0]) <= rows(train) and not rows(d.pool[0]) & rows(d.val[0])
     assert rows(d.test[0]) <= rows(test)
-    assert len(d.test[0]) == 12 and len(rows(d.test[0])) < 12  # a bootstrap sample repeats some
+    assert len(d.test[0]) == len(rows(d.test[0])) == 12  # a seed that is not of the run sees all
     assert np.bincount(d.val[1]).tolist() == [4, 1]  # three dogs: two for training, one for validation
     assert d.classnames == ["cat", "dog"]
 
@@ -138,7 +138,26 @@ def test_fewer_shots_than_asked_are_said(folder):
 def test_fewer_test_pictures_than_asked_are_said(folder):
     forget()
     assert len(draw(MeanColour(), folder, 0, shots=1, n_val=1, n_test=50).test[0]) == 12
-    assert "50 test pictures asked, 12 are there" in notices()[-1]
+    assert "50 test pictures a seed asked of 12; all 12 are taken" in notices()[-1]
+
+
+def test_seeds_of_a_run_share_no_test_picture_and_training_pictures_only_with_a_notice(folder, monkeypatch):
+    monkeypatch.setattr("clipkit.dealing._seeds", [5, 6, 7])
+    forget()
+    few = [draw(MeanColour(), folder, seed, shots=1, n_val=1, n_test=12) for seed in (5, 6, 7)]
+    assert [len(d.test[0]) for d in few] == [4, 4, 4] and len(set.union(*(rows(d.test[0]) for d in few))) == 12
+    assert any("12 test pictures a seed asked of 12; each of the 3 seeds has 4 of its own" in said for said in notices())
+    assert any("too few training pictures for 3 seeds with 2 a class" in said for said in notices())  # three dogs
+    monkeypatch.setattr("clipkit.dealing._seeds", [5])
+    assert len(draw(MeanColour(), folder, 5, shots=1, n_val=1, n_test=12).test[0]) == 12
+
+
+def test_training_pictures_are_dealt_out_where_they_go_round(folder, monkeypatch):
+    monkeypatch.setattr("clipkit.dealing._seeds", [0, 1, 2])
+    forget()
+    drawn = [draw_pictures(MeanColour(), Task("pictures", folder), seed, per_class=1, n_test=2) for seed in (0, 1, 2)]
+    assert len(set.union(*(rows(d.pool[0].flatten(1)) for d in drawn))) == 3 * 2  # cats and dogs
+    assert not any("share some" in said for said in notices())
 
 
 def test_training_pictures_among_the_test_pictures_are_said(folder):
@@ -254,8 +273,8 @@ def test_fewer_pictures_than_asked_shrink_the_pool_and_are_said(tmp_path):
     forget()
     parts = collection(f"folder:{tmp_path}", 0, 100, 4, 50)
     assert [len(p.data) for p in parts] == [8, 4, 6] and not {*parts[0].data.paths} & {*parts[1].data.paths}
-    assert any("n_pool = 100 and n_val = 4 asked of 12 training pictures; the pool has 8" in said for said in notices())
-    assert any("50 images asked" in said and "split 'test', which has 6" in said for said in notices())
+    assert any("104 train pictures a seed asked of 12; all 12 are taken" in said for said in notices())
+    assert any("50 test pictures a seed asked of 6; all 6 are taken" in said for said in notices())
     with pytest.raises(ClipkitError, match="has 12 training pictures; n_val = 12 of them leave none for the pool, so lower n_val"):
         collection(f"folder:{tmp_path}", 0, 100, 12, 5)
 
