@@ -15,12 +15,12 @@ from clipkit.notices import notice
 
 # name or prefix -> module with `load(tail, split, root, seed, **options)`; what follows the colon is the tail
 _NAMES = {"world": "world", "digits": "digits", "photos": "photos", "emoji": "emoji", "clipart": "clipart", "cifar10": "tv"}
-_PREFIXES = {"folder": "folder", "torchvision": "tv", "hf": "hub", "wds": "shards"}
+_PREFIXES = {"folder": "folder", "features": "vectors", "torchvision": "tv", "hf": "hub", "wds": "shards"}
 
 
 def dataset_names() -> list[str]:
     """What `load_dataset` understands; words in capitals stand for something of the caller's."""
-    return [*_NAMES, "folder:PATH", "torchvision:NAME", "hf:NAME", "wds:SHARDS"]
+    return [*_NAMES, "folder:PATH", "features:PATH", "torchvision:NAME", "hf:NAME", "wds:SHARDS"]
 
 
 def load_dataset(
@@ -37,7 +37,7 @@ def load_dataset(
 
     Args:
         name: one of `dataset_names()`: "world", "digits", "photos", "emoji", "clipart", "cifar10", "folder:PATH" (class folders,
-            or images with a captions.csv), "torchvision:NAME", "hf:NAME", "wds:SHARDS".
+            or images with a captions.csv), "features:PATH" (vectors), "torchvision:NAME", "hf:NAME", "wds:SHARDS".
         split: "train", "val" or "test", where the data has it. Splits share no image, unless one's own files do (`shared_images` tells).
         root: folder that relative paths, torchvision's files, and what npm or Debian brought are below.
         n: how many images: that many fresh ones from the world, a class-balanced sample of the others; all of them, with a
