@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -41,8 +40,7 @@ def load(
         raise unknown("style of emoji", style, (*STYLES, "both"))
     if label not in ("category", "subcategory"):
         raise unknown("label of emoji", label, ("category", "subcategory"))
-    home = package_folder("emoji", ("node_modules/emoji-datasource", "node_modules/emojibase-data"), COMMAND, root)
-    modules = home / "node_modules"
+    modules = package_folder("emoji", ("node_modules/emoji-datasource", "node_modules/emojibase-data"), COMMAND, root) / "node_modules"
     languages = sorted(path.parent.name for path in modules.glob("emojibase-data/*/data.json"))
     if language not in languages:
         raise unknown("language of emoji", language, languages)
@@ -50,15 +48,17 @@ def load(
         entries = [e for e in _json(modules / "emoji-datasource/emoji.json") if e["category"] != "Component"]
         told = {_bare(e["hexcode"]): e for e in _json(modules / f"emojibase-data/{language}/data.json")}
         drawn = {s: _cut(modules / f"emoji-datasource/img/{s}/sheets/{SIDE}.png", entries) for s in STYLES}
-        own = _first_of_its_look(drawn.values())
+        own = np.flatnonzero(np.all([_is_new(looks) for looks in drawn.values()], axis=0))
         entries = [entries[i] for i in own]
         codes = [e["unified"] for e in entries]
         names = [told[_bare(code)] for code in codes]
         said = [e[label].replace("&", "and").replace("-", " ").lower() for e in entries]
-        captions = [[e["label"], *([", ".join(e["tags"])] if e.get("tags") else [])] for e in names]
+        captions = [[text for text in (e["label"], ", ".join(e.get("tags", ()))) if text] for e in names]
     except (OSError, ValueError, KeyError, TypeError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
         what = f"no name for {error}" if isinstance(error, KeyError) else str(error)
-        raise ClipkitError(f"emoji: the packages in {modules} do not fit or are damaged ({what}); {COMMAND.format(home)}") from error
+        raise ClipkitError(
+            f"emoji: the packages in {modules} do not fit or are damaged ({what}); {COMMAND.format(modules.parent)}"
+        ) from error
     rows, labels, classnames = fixed_part("emoji", split, [_what_is_done(code) for code in codes], said)
     styles = STYLES if style == "both" else (style,)
     places = [f"{s}/{codes[i].lower()}" for s in styles for i in rows]
@@ -97,13 +97,7 @@ def _cut(sheet: Path, entries: list[dict]) -> np.ndarray:
     return np.stack([pixels[y : y + SIDE, x : x + SIDE] for y, x in corners])
 
 
-def _first_of_its_look(drawn) -> list[int]:
-    """Positions whose drawing no earlier one has, in any of several (N, H, W, 3)."""
-    seen: set[str] = set()
-    first = []
-    for i, looks in enumerate(zip(*drawn, strict=True)):
-        digests = {f"{k} {hashlib.sha256(look.tobytes()).hexdigest()}" for k, look in enumerate(looks)}
-        if not digests & seen:
-            first.append(i)
-        seen |= digests
-    return first
+def _is_new(drawn: np.ndarray) -> np.ndarray:
+    """(N,) bool: no earlier drawing of (N, H, W, 3) is the same."""
+    _, first, of = np.unique(drawn.reshape(len(drawn), -1), axis=0, return_index=True, return_inverse=True)
+    return first[of.ravel()] == np.arange(len(drawn))

@@ -96,6 +96,8 @@ def read_vectors(tail: str, root: str | Path | None = None) -> VectorFile:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix not in KINDS:
+        raise unknown("kind of file of vectors", path.suffix, KINDS)
     try:
         if path.suffix == ".npy":
             text = path.with_suffix(".text.npy")
@@ -106,16 +108,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             from safetensors.torch import load_file
 
             held = load_file(path)
-        elif path.suffix == ".pt":
+        else:
             import torch
 
             held = torch.load(path, map_location="cpu", weights_only=True)
             held = held if isinstance(held, dict) else {"image": held}
-        else:
-            raise unknown("kind of file of vectors", path.suffix, KINDS)
         return {key: (x.float() if x.is_floating_point() else x).numpy() for key, x in held.items()}
-    except ClipkitError:
-        raise
     except Exception as error:  # numpy, pickle, zip and safetensors have a family of errors each
         raise ClipkitError(f"{path} cannot be read ({type(error).__name__}: {str(error).partition(chr(10))[0]}); write it again") from error
 
