@@ -11,6 +11,7 @@ from torch import Tensor
 from clipkit import checks
 from clipkit.adapt.cache import ALPHAS, BETAS, CHUNK, cache_logits
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 
 GAMMAS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)  # for a logit scale of 100
 SIGNATURES, RESCALES = ("class", "feature"), ("support", "batch")
@@ -51,7 +52,7 @@ def _widest(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
     return min(lows), max(highs)
 
 
-class TipX:
+class TipX(Head):
     """logits = scale f W^T + alpha exp(-beta (1 - A)) L + gamma psi(-D) L, A cosines to the keys, D divergences.
 
     Training-free. gamma = 0 is Tip-Adapter. Because D is linear in log q, summing it over a class's keys needs only

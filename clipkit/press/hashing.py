@@ -18,8 +18,7 @@ import clipkit
 from clipkit.datasets.local_paths import candidates
 from clipkit.definitions import Reached, reached, reached_by
 from clipkit.paths import PACKAGE, shipped_files
-from clipkit.press import install
-from clipkit.press.notebooks import PRESETS
+from clipkit.press.notebooks import INSTALL, PRESETS
 from clipkit.registry.papers import Entry
 from clipkit.syntax import python_source
 
@@ -55,7 +54,7 @@ def folder_digest(folder: Path) -> str:
 
 def own_code(notebook) -> list:
     """The code cells (nbformat nodes) of a page: all but the one that installs, and parameters injected by papermill."""
-    foreign = {"injected-parameters", install.TAG}
+    foreign = {"injected-parameters", INSTALL}
     return [cell for cell in notebook.cells if cell.cell_type == "code" and not foreign & set(cell.metadata.get("tags", []))]
 
 

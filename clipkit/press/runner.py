@@ -221,5 +221,5 @@ def require_notebooks(entries: list[Entry]) -> list[Entry]:
     """`entries`, or ClipkitError naming those that have no notebook yet."""
     missing = [entry.slug for entry in entries if not entry.has_notebook]
     if missing:
-        raise ClipkitError(f"no notebook yet for {', '.join(missing)}; make one with: clipkit new {missing[0]}")
+        raise ClipkitError(f"no notebook yet for {', '.join(missing)}; start one in a clone of the book with: make new NB={missing[0]}")
     return entries

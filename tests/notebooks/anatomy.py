@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from clipkit.press import hashing, install, notebooks
+from builder import install
+from clipkit.press import hashing, notebooks
 from clipkit.registry.papers import Entry
 
 SECTIONS = (
@@ -35,7 +36,7 @@ def faults(entry: Entry, notebook, bibliography_keys: set[str]) -> list[str]:
         found.append("the first cell does not begin with the title")
     first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
     if first is None or first.source != install.SOURCE or tuple(first.metadata.get("tags", ())) != install.TAGS:
-        found.append("the first code cell is not the one that installs the package; put it in with: clipkit strip FILE")
+        found.append("the first code cell is not the one that installs the package; put it in with: make strip FILES=FILE")
     found += _parameters(notebook)
     headings = [line[3:].strip() for line in markdown.splitlines() if line.startswith("## ")]
     found += [f"section missing or out of order: {name}" for name in _missing(headings)]

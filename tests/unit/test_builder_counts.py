@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipkit.press import counts, pages
+from builder import counts, pages
 from clipkit.press.ledger import ledger, to_json
 from clipkit.registry.outcomes import Row
 from clipkit.registry.papers import load_registry

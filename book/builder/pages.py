@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from builder import counts
+from builder.markup import render
 from clipkit.errors import unknown
-from clipkit.press import counts
 from clipkit.press.ledger import WHOSE, Row
-from clipkit.press.markup import render
 from clipkit.registry.papers import Registry
 from clipkit.registry.verdict import NOT_RUN, OUTCOMES
 

@@ -14,9 +14,9 @@ import pytest
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from clipkit.press import api, cards, markup, pages, readme
+from builder import api, cards, markup, pages, readme
+from builder.settings import Site
 from clipkit.press import ledger as books
-from clipkit.press.settings import Site
 from clipkit.registry.papers import Paper, Registry
 from clipkit.registry.records import Record
 

@@ -1,4 +1,4 @@
-"""`clipkit new SLUG`: a notebook with the whole anatomy, and a small experiment that runs, for a writer to replace.
+"""`make new NB=SLUG`: a notebook with the whole anatomy, and a small experiment that runs, for a writer to replace.
 
 Its cells stand in templates/notebook.md, each behind a line `+++`, `+++ code` or `+++ code TAG`.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from builder import ROOT
+from builder.install import with_install
+from builder.markup import render
 from clipkit.errors import ClipkitError
-from clipkit.paths import checkout
-from clipkit.press.install import with_install
-from clipkit.press.markup import render
 from clipkit.registry.papers import Entry
 
 CELL = re.compile(r"^\+\+\+ ?(code)? ?(\w+)?\n(.*?)(?=^\+\+\+|\Z)", re.M | re.S)
@@ -40,7 +40,7 @@ def copy_page(source: Entry, entry: Entry) -> list[Path]:
     """
     if not source.has_notebook:
         raise ClipkitError(f"{source.slug} has no notebook to copy; take a page from `clipkit papers`")
-    tests = checkout() / "tests"
+    tests = ROOT / "tests"
     copies = {source.notebook_path: entry.notebook_path}
     for pattern in ("clipkit/studies/{}.py", "tests/unit/test_page_{}.py", "tests/calibration/test_{}.py"):
         copies[tests.parent / pattern.format(source.slug)] = tests.parent / pattern.format(entry.slug)

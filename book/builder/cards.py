@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from builder.markup import render
+from builder.settings import Site
 from clipkit.press.ledger import Row
-from clipkit.press.markup import render
-from clipkit.press.settings import Site
 from clipkit.registry.papers import Entry
 
 SHOWN = ("python", "torch", "open_clip_torch")

@@ -6,9 +6,9 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+from builder.assemble import assemble, site_dir
+from builder.site import sphinx_build
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.press.assemble import assemble, site_dir
-from clipkit.press.site import sphinx_build
 from clipkit.registry.papers import Registry
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -14,19 +14,20 @@ from pathlib import Path
 
 import yaml
 
+from builder import pages
+from builder.api import api_page
+from builder.bibliography import bibtex
+from builder.cards import header_card
+from builder.settings import BOOK, load_site
+from builder.toc import page_path, toc
 from clipkit.errors import ClipkitError
-from clipkit.paths import checkout, data_dir, writable
-from clipkit.press import hashing, notebooks, pages
-from clipkit.press.api import api_page
-from clipkit.press.bibliography import bibtex
-from clipkit.press.cards import header_card
+from clipkit.paths import data_dir, writable
+from clipkit.press import hashing, notebooks
 from clipkit.press.ledger import Row, ledger, to_csv, to_json
 from clipkit.press.runner import read_status, run_path
-from clipkit.press.settings import BOOK, load_site
-from clipkit.press.toc import page_path, toc
 from clipkit.registry.papers import Entry, Registry
 
-NOT_COPIED = ("_build", "vendor", "site.yml", "_config.yml", "_toc.yml", "references.bib")  # placed elsewhere, or made anew
+NOT_COPIED = ("_build", "builder", "vendor", "site.yml", "_config.yml", "_toc.yml", "references.bib")  # placed elsewhere, or made anew
 
 
 @dataclass
@@ -58,8 +59,6 @@ def site_dir() -> Path:
 
 def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tuple[Path, set[str]]:
     """Fill data/site/src; returns it and the slugs that have a page (a run in `preset` exists)."""
-    if book == BOOK:
-        checkout()  # or a ClipkitError: an installed package has no book
     folder = SourceFolder(writable(site_dir() / "src"))
     rows = ledger(registry)
     built: set[str] = set()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from builder.markup import render
 from clipkit.errors import ClipkitError
-from clipkit.press.markup import render
 from clipkit.registry.papers import Registry
 
 START, END = "<!-- papers:start -->", "<!-- papers:end -->"

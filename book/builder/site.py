@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from builder.assemble import assemble, site_dir
+from builder.optimise_site import optimise_site
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.press.assemble import assemble, site_dir
-from clipkit.press.optimise_site import optimise_site
 from clipkit.registry.papers import Registry
 
 WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b: ?")

@@ -1,4 +1,4 @@
-"""How large the package is, room by room and page by page, against the budgets that a test holds.
+"""How large the package and this builder are, room by room and page by page, against the budgets that a test holds.
 
 A page costs its study, its own technique (files that cite its paper and that no other page imports) and its own
 recipes (families that make a checkpoint no other page loads are counted with their room, not with a page).
@@ -19,7 +19,9 @@ from clipkit.press import notebooks
 from clipkit.registry.papers import Entry, load_registry
 
 TECHNIQUES = ("robust", "zeroshot", "video", "language", "dense", "pretrain", "generate", "score", "adapt")
-BUDGETS = {"package": 34_000, "page": 400, "study": 250, "technique": 250, "recipe": 150, "parameters": 8, "notebook": 150, "tests": 300}
+BUILDER = Path(__file__).parent
+BUDGETS = {"package": 34_000, "builder": 1_600, "page": 400, "study": 250, "technique": 250, "recipe": 150}
+BUDGETS |= {"parameters": 8, "notebook": 150, "tests": 300}
 
 
 def lines(path: Path) -> int:
@@ -27,9 +29,9 @@ def lines(path: Path) -> int:
     return path.read_text(encoding="utf-8").count("\n")
 
 
-def modules() -> Iterator[Path]:
-    """Every Python file of the package."""
-    return (path for path in sorted(PACKAGE.rglob("*.py")) if "_data" not in path.parts)
+def modules(package: Path = PACKAGE) -> Iterator[Path]:
+    """Every Python file of a package."""
+    return (path for path in sorted(package.rglob("*.py")) if "_data" not in path.parts)
 
 
 def room(path: Path) -> str:
@@ -149,6 +151,7 @@ def table() -> str:
     rooms = sorted(by_room().items(), key=lambda item: -item[1])
     out = [f"{'clipkit':32}{sum(n for _, n in rooms):>7}  of {BUDGETS['package']}"]
     out += [f"  {name:30}{n:>7}" for name, n in rooms]
+    out += [f"{'book/builder':32}{sum(map(lines, modules(BUILDER))):>7}  of {BUDGETS['builder']}"]
     out += ["", f"{'page':32}{'study':>7}{'technique':>11}{'together':>10}{'notebook':>10}"]
     for page in sorted(page_sizes(), key=lambda page: -page.package):
         over = page.package > BUDGETS["page"] or page.study > BUDGETS["study"] or page.notebook > BUDGETS["notebook"]

@@ -13,9 +13,9 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
+from builder import counts
+from builder.settings import in_repository
 from clipkit.lab.claim_cards import TEMPLATES, environment
-from clipkit.press import counts
-from clipkit.press.settings import in_repository
 from clipkit.registry.papers import Entry
 from clipkit.registry.parts import BY_ID
 from clipkit.registry.verdict import OUTCOMES

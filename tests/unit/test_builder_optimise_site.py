@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from clipkit.press import optimise_site
+from builder import optimise_site
 
 SCRIPT = 'x={sun:[512,512,[9728],"f185","M1"],"xmark":[384,512,[128473,"close","times"],"f00d","M2"],two:[1,1,[],"f1",["M3","M4"]]},y=[1,2]'
 

@@ -6,7 +6,7 @@ import re
 
 from clipkit.registry.papers import Entry, Registry
 
-HEADER = "% Generated from data/papers.yml by `clipkit bib`; do not edit. Background literature: background.bib.\n"
+HEADER = "% Generated from data/papers.yml by `make readme`; do not edit. Background literature: background.bib.\n"
 SPECIAL = str.maketrans({"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$"})
 
 

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlparse
 
 import yaml
 
+from builder import ROOT
 from clipkit.errors import ClipkitError
-from clipkit.paths import ROOT
 from clipkit.registry.papers import Entry
 
 BOOK = ROOT / "book"

@@ -8,9 +8,10 @@ import sys
 import nbformat.v4 as v4
 import pytest
 
+from builder import install
 from clipkit.errors import DISTRIBUTION
 from clipkit.paths import ROOT
-from clipkit.press import hashing, install, notebooks
+from clipkit.press import hashing, notebooks
 
 
 def page():
@@ -29,9 +30,9 @@ def test_it_is_the_first_code_once_and_hidden_from_site_and_nbval():
 def test_an_older_text_is_renewed_and_other_notebooks_are_left_alone():
     notebook = install.with_install(page())
     notebook.cells[1].source = "old"
-    assert notebooks.stripped(notebook).cells[1].source == install.SOURCE
+    assert install.stripped(notebook).cells[1].source == install.SOURCE
     plain = v4.new_notebook(cells=[v4.new_code_cell("x = 1")])
-    assert len(notebooks.stripped(plain).cells) == 1
+    assert len(install.stripped(plain).cells) == 1
 
 
 def test_no_hash_counts_it():

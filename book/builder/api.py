@@ -11,8 +11,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from builder.markup import render
 from clipkit.paths import PACKAGE
-from clipkit.press.markup import render
 
 HIDDEN = ("press", "studies", "errors", "paths", "compat", "__init__", "__main__")
 

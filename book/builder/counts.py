@@ -9,45 +9,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clipkit.press.ledger import TESTED, claims, count, standing, whose
 from clipkit.registry.outcomes import Row
 from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OUTCOMES, worst
 
-TESTED = "tested"
+__all__ = ["by_scale", "claims", "count", "headlines", "standing", "transfer", "transfer_lines", "transfer_words", "whose"]  # in templates
 NO_RECORD = "no record"
 SCALES = ("world", "digits", "text", "photographs", "full")
 REAL = ("photographs", "full")  # pictures that nobody drew for the purpose
-
-
-def claims(rows: Iterable[Row]) -> list[list[Row]]:
-    """The rows of each claim, in the order of the rows."""
-    found: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        found.setdefault((row.entry.slug, row.claim.id), []).append(row)
-    return list(found.values())
-
-
-def standing(rows: list[Row]) -> str:
-    """Of one claim: tested (a verdict on some data), else not testable here, else not run."""
-    words = {row.outcome for row in rows}
-    if words - {NOT_TESTABLE, NOT_RUN}:
-        return TESTED
-    return NOT_TESTABLE if NOT_TESTABLE in words else NOT_RUN
-
-
-def whose(rows: Iterable[Row], paper: bool) -> list[Row]:
-    """The rows of the papers' pages, or those of the book's own."""
-    return [row for row in rows if row.entry.is_paper is paper]
-
-
-def count(rows: Iterable[Row]) -> dict[str, int]:
-    """Of claims: "claims", and "tested", "not testable here", "not run", which add up to it; of rows: "stale"."""
-    rows = list(rows)
-    states = Counter(standing(group) for group in claims(rows))
-    return {
-        "claims": states.total(),
-        **{state: states[state] for state in (TESTED, NOT_TESTABLE, NOT_RUN)},
-        "stale": sum(r.stale for r in rows),
-    }
 
 
 def headlines(rows: Iterable[Row]) -> dict[str, int]:

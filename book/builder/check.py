@@ -1,4 +1,4 @@
-"""`clipkit check SLUG`: what a page's writer asks all day, in under a minute: lint, its tests, its smallest preset, its size."""
+"""`make check NB=SLUG`: what a page's writer asks all day, in under a minute: lint, its tests, its smallest preset, its size."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clipkit.paths import PACKAGE, checkout
-from clipkit.press import size
+from builder import ROOT, size
+from clipkit.paths import PACKAGE
 from clipkit.press.runner import job_for, run_jobs, summary
 from clipkit.registry.papers import Entry
 
@@ -24,7 +24,7 @@ def tests_of(entry: Entry) -> list[Path]:
     modules = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in files_of(entry) if path.suffix == ".py"]
     names = [re.escape(module) for module in modules] + [rf"studies import {entry.slug}\b"]
     asked = re.compile("|".join(names))
-    folder = checkout() / "tests"
+    folder = ROOT / "tests"
     found = [path for room in ("unit", "calibration") for path in sorted((folder / room).glob("test_*.py"))]
     return [path for path in found if path.stem == f"test_page_{entry.slug}" or asked.search(path.read_text(encoding="utf-8"))]
 
@@ -42,7 +42,7 @@ def check(entry: Entry) -> int:
             "pytest",
             "-q",
             *tests,
-            checkout() / "tests/notebooks/test_anatomy.py",
+            ROOT / "tests/notebooks/test_anatomy.py",
             "-k",
             f"test_page_{entry.slug} or {entry.slug} or not test_anatomy",
         ],
@@ -60,4 +60,4 @@ def check(entry: Entry) -> int:
 
 def _run(name: str, command: list) -> int:
     print(f"-- {name}")
-    return subprocess.run([sys.executable, "-m", *map(str, command)], cwd=checkout(), check=False).returncode
+    return subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT, check=False).returncode
