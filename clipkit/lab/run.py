@@ -180,6 +180,8 @@ def start(
     if preset == "quick" and notebook.kernel() is not None:
         preset = os.environ.get("CLIPKIT_PRESET", preset)
     forget()
+    if str(parameters.get("dataset")).startswith("features:"):  # vectors come with a model of their own
+        parameters["model"] = parameters["dataset"]
     sources = notebook.cells()
     misspelt, known = notebook.injected(sources)
     if misspelt:

@@ -211,7 +211,7 @@ def scale_of(dataset: str | None, model: str | None, pretrained: str | None = No
     kind = re.split(r"[:\-_]", dataset or "world")[0]
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite)\b", model or "") or pretrained == "random" else "full"
+    return "photographs" if re.match(r"(nano|lite|features)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:
