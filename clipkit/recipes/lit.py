@@ -3,10 +3,10 @@
     clipkit pretrain lit --data FOLDER
 
 A batch holds pictures of `flickr8k` (its part train, a caption drawn from each picture's), of `imagenet_samples` (one a
-class) and of `tiny_imagenet` (part train), the last two with the class's name in a prompt, its gloss, or one of eight sentences that
-GPT-3 wrote of it (`descriptions`); a class that is twice in a batch is no negative of itself. The towers run once; noise on their features, of `noise` standard
-deviations of each, stands for the pictures there are not. The heads start from `lite`: their first `shared` dimensions
-are the principal directions of what pictures and names resemble, the same for both.
+class) and of `tiny_imagenet` (part train), the last two with the class's name in a prompt, its gloss, or one of eight
+sentences by GPT-3 (`descriptions`). A class that is twice in a batch is no negative of itself. The towers run once;
+noise on what they pool, `noise` standard deviations of it, stands for pictures there are not. The heads start from
+`lite`: the first `shared` dimensions are the principal directions of what pictures and names resemble, for both.
 
 Sources: LiT, arXiv:2111.07991 (a locked tower); CLIP, arXiv:2103.00020 (loss, learnt temperature).
 """
@@ -54,17 +54,16 @@ def read_pairs(module: LitModule, data: Path, row: Callable[[Sequence[str]], Ten
     about, found = zip(imagenet_names(), imagenet_glosses(), described, strict=True), {}
     said = [[t.format(n) for t in TEMPLATES] + [g, f"{n}: {g}", *sentences[:8]] for n, g, sentences in about]
     wnids = sorted(p.name[:9] for p in (data / "imagenet_samples").iterdir() if p.is_dir())  # in the classifier's order
-    for number, (name, part) in enumerate(SOURCES.items()):
+    for name, part in SOURCES.items():
         dataset = load_dataset(f"folder:{(data / name).resolve()}", part)
-        pictures = pooled(module, dataset)
         if dataset.captions is not None:
-            meanings, texts = -1 - torch.arange(len(dataset)) - 1_000_000 * number, dataset.captions
+            meanings, texts = -1 - torch.arange(len(dataset)), dataset.captions
         else:
             classes = [wnids.index(Path(path).parent.name[:9]) for path in dataset.paths]
             meanings, texts = torch.tensor(classes), [said[c] for c in classes]
         widest = max(map(len, texts))
         rows = torch.stack([F.pad(row(t), (0, widest - len(t)), value=-1) for t in texts])
-        found[name] = Pairs(pictures, rows, meanings)
+        found[name] = Pairs(pooled(module, dataset), rows, meanings)
     return found
 
 
@@ -132,8 +131,7 @@ def make_lit(recipe, steps: int, device: str, tick, folder: Path) -> tuple[LitHe
         raise ClipkitError(f"lit is made from pictures that are not shipped: give --data FOLDER with {', '.join(SOURCES)}")
     module, number = LitModule(LitHeads(2280, 1384, settings["dim"])), {}
     pairs = read_pairs(module, Path(settings["data"]), lambda texts: torch.tensor([number.setdefault(t, len(number)) for t in texts]))
-    everything = torch.cat([p.pictures for p in pairs.values()])
-    mean, spread = everything.mean(0), everything.std(0)
+    mean, spread = (everything := torch.cat([p.pictures for p in pairs.values()])).mean(0), everything.std(0)
 
     @torch.no_grad()
     def parts(pictures: Tensor) -> Tensor:
