@@ -205,13 +205,13 @@ def said_model(model: str | None, pretrained: str | None = None) -> str:
 def scale_of(dataset: str | None, model: str | None, pretrained: str | None = None) -> str:
     """Which of the ledger's scales a run is of, so that a small world is never sold as a replication, nor random weights as a model.
 
-    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
+    >>> scale_of("world", "nano"), scale_of("cifar10", "lit"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
     ('world', 'photographs', 'full', 'photographs')
     """
     kind = re.split(r"[:\-_]", dataset or "world")[0]
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite|features)\b", model or "") or pretrained == "random" else "full"
+    return "photographs" if re.match(r"(nano|lite?|features)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:
