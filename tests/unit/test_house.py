@@ -146,14 +146,14 @@ RECIPES = {"clipkit.recipes.table": 199, "clipkit.recipes.segmenter": 195, "clip
 PAGES = {  # techniques of several files that no second page uses yet; the experiment is not thinned out for a number
     "trident": 782,
     "clip_reward_captioning": 677,
-    "caps_adapter": 544,
+    "caps_adapter": 473,
     "clipn": 502,
     "vqascore": 494,
     "neglected_tails": 451,
     "pseudolabel_prompts": 405,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
-    "caps_adapter": 210,
+    "caps_adapter": 209,
     "pseudolabel_prompts": 197,
     "vqascore": 180,
     "trident": 175,
