@@ -154,7 +154,7 @@ TECHNIQUES = {"clipkit.language.transformer": 351}  # two halves of one network
 RECIPES = {"clipkit.recipes.table": 199, "clipkit.recipes.segmenter": 195, "clipkit.recipes.vqa_facts": 191}
 PAGES = {  # techniques of several files that no second page uses yet; the experiment is not thinned out for a number
     "clip_reward_captioning": 652,
-    "caps_adapter": 544,
+    "caps_adapter": 473,
     "clipn": 502,
     "trident": 584,
     "vqascore": 447,
@@ -162,7 +162,7 @@ PAGES = {  # techniques of several files that no second page uses yet; the exper
     "pseudolabel_prompts": 405,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
-    "caps_adapter": 210,
+    "caps_adapter": 209,
     "pseudolabel_prompts": 197,
     "trident": 166,
     "vqascore": 168,
