@@ -150,7 +150,6 @@ PAGES = {  # techniques of several files that no second page uses yet; the exper
     "clipn": 502,
     "vqascore": 494,
     "neglected_tails": 451,
-    "pseudolabel_prompts": 405,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
     "caps_adapter": 210,
@@ -158,7 +157,7 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "vqascore": 180,
     "trident": 175,
     "neglected_tails": 158,
-    "clipn": 163,
+    "clipn": 162,
     "nola": 159,
     "amu_tuning": 151,
 }
