@@ -159,7 +159,6 @@ PAGES = {  # techniques of several files that no second page uses yet; the exper
     "trident": 584,
     "vqascore": 447,
     "neglected_tails": 452,
-    "pseudolabel_prompts": 405,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
     "caps_adapter": 209,
@@ -167,7 +166,7 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "trident": 166,
     "vqascore": 168,
     "neglected_tails": 158,
-    "clipn": 163,
+    "clipn": 162,
     "nola": 159,
     "amu_tuning": 151,
 }
