@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from clipkit.errors import ClipkitError
-from clipkit.lab import t_interval
+from clipkit.registry.stats import t_interval
 from clipkit.studies.judging_claims import (
     BETTER,
     EQUIVALENT,
