@@ -157,14 +157,14 @@ PAGES = {  # techniques of several files that no second page uses yet; the exper
     "caps_adapter": 473,
     "clipn": 502,
     "trident": 584,
-    "vqascore": 447,
+    "vqascore": 431,
     "neglected_tails": 452,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
     "caps_adapter": 209,
     "pseudolabel_prompts": 197,
     "trident": 166,
-    "vqascore": 168,
+    "vqascore": 164,
     "neglected_tails": 158,
     "clipn": 162,
     "nola": 159,
