@@ -24,7 +24,7 @@ from builder.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, s
 from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.models.lite import IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, SentenceMap, load_map, resemblance
-from clipkit.models.lite_towers import SentenceEncoder, packaged_lite0
+from clipkit.models.lite_towers import SentenceEncoder, packaged_lite
 from clipkit.paths import data_dir
 
 SETTINGS = {"bandwidth": 0.2, "ridge": 0.2}
@@ -64,7 +64,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
     described = json.loads((data / "descriptions" / "cupl_imagenet.json").read_text(encoding="utf-8"))
     descriptions = list(described.values())  # the file keeps the classifier's order
     texts = embed_texts(encode, imagenet_names(), imagenet_glosses(), descriptions)
-    model = LiteEncoder(LiteModule(packaged_lite0(), sentences, fit_map(texts, **SETTINGS), 1.0))
+    model = LiteEncoder(LiteModule(packaged_lite(0), sentences, fit_map(texts, **SETTINGS), 1.0))
 
     logits = class_logits(model, sorted((data / "imagenet_samples").glob("*/0.jpg")))
     sets = {

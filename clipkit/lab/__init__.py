@@ -9,7 +9,7 @@ import lazy_loader
 
 from clipkit.registry.outcomes import judged
 from clipkit.registry.records import load_records
-from clipkit.registry.scores import Scores
+from clipkit.registry.scores import Scores, mean_over
 from clipkit.registry.stats import rank_trends, slopes, t_interval
 from clipkit.registry.verdict import decide
 
@@ -28,4 +28,4 @@ __getattr__, __dir__, _LAZY = lazy_loader.attach(
         "tables": ["Table", "table"],
     },
 )
-__all__ = ["Scores", "decide", "judged", "load_records", "rank_trends", "slopes", "t_interval", *_LAZY]
+__all__ = ["Scores", "decide", "judged", "load_records", "mean_over", "rank_trends", "slopes", "t_interval", *_LAZY]

@@ -263,6 +263,7 @@ def pretrain(
     steps: Annotated[int | None, Option(help="other than the recipe's, for a trial")] = None,
     folder: Annotated[str | None, Option(help="where checkpoint and card go (default: data/models)")] = None,
     threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
+    data: Annotated[str, Option(help="folder of real pictures, for a recipe that learns from them")] = "",
 ) -> None:
     """Train the book's small models from their recipes."""
     from clipkit.recipes.table import RECIPES, main
@@ -271,5 +272,5 @@ def pretrain(
         for recipe in RECIPES.values():
             print(f"{recipe.name:18}{recipe.note}")
         return
-    for card in main(names, steps, folder, threads):
+    for card in main(names, steps, folder, threads, data):
         print(card["name"], card["percent"])

@@ -195,23 +195,26 @@ def load_records(slug: str, root: Path | None = None) -> list[Record]:
 def said_model(model: str | None, pretrained: str | None = None) -> str:
     """A model for people: its name, and its weights where they were chosen; random ones are called untrained.
 
-    >>> said_model("nano"), said_model("RN50", "openai"), said_model("RN50", "random")
-    ('nano', 'RN50 openai', 'RN50 untrained')
+    Of the two that read photographs it is said what they are, so that neither is taken for a CLIP.
+
+    >>> said_model("nano"), said_model("lite"), said_model("RN50", "openai"), said_model("RN50", "random")
+    ('nano', 'lite: supervised stand-in', 'RN50 openai', 'RN50 untrained')
     """
     weights = "untrained" if pretrained == "random" else pretrained
+    model = {"lit": "lit: contrastive, locked towers", "lite": "lite: supervised stand-in"}.get(model, model) if not weights else model
     return " ".join(filter(None, [model, weights]))
 
 
 def scale_of(dataset: str | None, model: str | None, pretrained: str | None = None) -> str:
     """Which of the ledger's scales a run is of, so that a small world is never sold as a replication, nor random weights as a model.
 
-    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
+    >>> scale_of("world", "nano"), scale_of("cifar10", "lit"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
     ('world', 'photographs', 'full', 'photographs')
     """
     kind = re.split(r"[:\-_]", dataset or "world")[0]
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite|features)\b", model or "") or pretrained == "random" else "full"
+    return "photographs" if re.match(r"(nano|lite?|features)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.metrics import kendall, percent
-from clipkit.recipes.vqa_lessons import lesson_questions, lesson_scenes
+from clipkit.metrics import kendall
+from clipkit.recipes.vqa_lessons import lesson_scenes
 from clipkit.score import CLIPScore, TwoTowers, VQAScore, group_correlations, pairwise_accuracy
 from clipkit.world import BACKGROUNDS, COLOURS, render
 from clipkit.world.caption_negatives import absent_category
@@ -55,12 +55,8 @@ class BlankScore(VQAScore):
     """VQAScore of an evenly grey picture in place of the real one: what the text alone is worth to the answerer."""
 
     def _pairs(self, seen: Tensor, texts: Sequence[str]) -> Tensor:
-        return super()._pairs(grey_picture(self.vqa).expand(len(seen), -1, -1), texts)
-
-
-def grey_picture(answerer) -> Tensor:
-    """(1, M, D): an evenly grey picture as the answerer sees it."""
-    return answerer.see(np.full((1, 32, 32, 3), 128, np.uint8))
+        grey = self.vqa.see(np.full((1, 32, 32, 3), 128, np.uint8))  # (1, M, D)
+        return super()._pairs(grey.expand(len(seen), -1, -1), texts)
 
 
 class TextScore:
@@ -169,18 +165,6 @@ def _errors(truth, draw: HashRandom):
     if relation:
         one, two = noun_phrase(1, a.category), noun_phrase(1, b.category)
         yield "relation", [f"{one} {RELATION_WORDS[r]} {two}" for r in (relation, OPPOSITE[relation])]
-
-
-def yes_and_right(answerer, n: int, seed: int) -> dict[str, dict[str, float]]:
-    """{"picture" or "blank": {"yes": percent of "yes" to balanced questions of one fact, "right": percent right}}."""
-    scenes = lesson_scenes(n, seed)
-    asked = [q for q in lesson_questions(scenes, "atomic", seed) if q.answer in ("yes", "no")]
-    true, found = torch.tensor([q.answer == "yes" for q in asked]), {}
-    tokens = answerer.see(render(scenes).images)[[q.picture for q in asked]]
-    for name, seen in (("picture", tokens), ("blank", grey_picture(answerer).expand(len(asked), -1, -1))):
-        yes, no = answerer.logprobs(seen, [q.text for q in asked], ["yes", "no"]).T
-        found[name] = {"yes": percent(yes > no), "right": percent((yes > no) == true)}
-    return found
 
 
 def draw_task(axes: np.ndarray, images: Sequence[np.ndarray], texts: Sequence[str], scores: Mapping[str, np.ndarray]) -> None:

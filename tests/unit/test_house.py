@@ -154,20 +154,19 @@ TECHNIQUES = {"clipkit.language.transformer": 351}  # two halves of one network
 RECIPES = {"clipkit.recipes.table": 199, "clipkit.recipes.segmenter": 195, "clipkit.recipes.vqa_facts": 191}
 PAGES = {  # techniques of several files that no second page uses yet; the experiment is not thinned out for a number
     "clip_reward_captioning": 652,
-    "caps_adapter": 544,
+    "caps_adapter": 473,
     "clipn": 502,
     "trident": 584,
-    "vqascore": 447,
+    "vqascore": 431,
     "neglected_tails": 452,
-    "pseudolabel_prompts": 405,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
-    "caps_adapter": 210,
+    "caps_adapter": 209,
     "pseudolabel_prompts": 197,
     "trident": 166,
-    "vqascore": 168,
+    "vqascore": 164,
     "neglected_tails": 158,
-    "clipn": 163,
+    "clipn": 162,
     "nola": 159,
     "amu_tuning": 151,
 }

@@ -98,9 +98,9 @@ def test_prompt_learning_has_gradients(lite):
 
 
 def test_image_tower_equals_the_package(lite):
-    from clipkit.models.lite_towers import packaged_lite0
+    from clipkit.models.lite_towers import packaged_lite
 
-    network, pixels = packaged_lite0(), torch.randn(1, 3, 192, 192, generator=torch.Generator().manual_seed(0))
+    network, pixels = packaged_lite(0), torch.randn(1, 3, 192, 192, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(lite.module.visual(pixels), network.extract_features(pixels), rtol=1e-4, atol=1e-3)
 

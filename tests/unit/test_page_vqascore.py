@@ -134,17 +134,6 @@ def test_what_looks_at_nothing():
     assert study.TextScore(lambda texts: [-len(t.split()) for t in texts]).pairs(None, texts).tolist() == [-2, -5]
 
 
-def test_yes_and_right_of_questions_about_one_fact():
-    class Yes(Reads):
-        def logprobs(self, seen, questions, answers):
-            sure = 0.9 if seen[0, 0, 0] != 128 else 0.1  # yes to every picture, no to the grey one
-            return torch.tensor([[sure if a == "yes" else 1 - sure for a in answers]] * len(questions)).log()
-
-    found = study.yes_and_right(Yes(), 40, 5)
-    assert found["picture"]["yes"] == 100 and found["blank"]["yes"] == 0
-    assert found["picture"]["right"] + found["blank"]["right"] == pytest.approx(100) and 35 < found["picture"]["right"] < 65
-
-
 def test_every_number_of_a_task_is_drawn_where_it_belongs():
     axes = new_figure((6, 5)).subplots(2, 2)
     images = np.zeros((2, 8, 8, 3), np.uint8)
