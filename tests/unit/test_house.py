@@ -179,15 +179,13 @@ PARAMETERS = {
     "clipkit.adapt.pseudolabels.pseudolabel_rounds": 9,
     "clipkit.adapt.visual_prompts.fit": 12,
     "clipkit.datasets.world.load": 12,
-    "clipkit.lab.plots.curves": 10,
-    "clipkit.lab.plots.heatmap": 9,
     "clipkit.language.transformer.generate": 11,
     "clipkit.press.cli.sweep": 10,  # options of a command
     "clipkit.pretrain.fixed_budget.budget_clip": 12,
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
 }
-PACKAGE_TODAY = 34_600  # over its budget: may only shrink, but for what a new page brings
+PACKAGE_TODAY = 35_340  # over its budget: may only shrink, but for what a new page brings
 
 
 def test_the_package_is_small():
