@@ -57,5 +57,6 @@ def second_network(name: str | None, dataset: str, pretrained: str | None = None
     """
     from clipkit.models import load_model
 
-    name = name or ("nano-dino" if dataset == "world" else "lite2")
-    return Lite2(device) if name == "lite2" else load_model(name, pretrained, device=device)
+    if name == "lite2" or (name is None and dataset != "world"):
+        return Lite2(device)
+    return load_model(name or "nano-dino", pretrained, device=device)
