@@ -59,4 +59,4 @@ def second_network(name: str | None, dataset: str, pretrained: str | None = None
 
     if name == "lite2" or (name is None and dataset != "world"):
         return Lite2(device)
-    return load_model(name or "nano-dino", pretrained, device=device)
+    return load_model(name, pretrained, device=device) if name else load_model("nano-dino", device=device)
