@@ -195,10 +195,13 @@ def load_records(slug: str, root: Path | None = None) -> list[Record]:
 def said_model(model: str | None, pretrained: str | None = None) -> str:
     """A model for people: its name, and its weights where they were chosen; random ones are called untrained.
 
-    >>> said_model("nano"), said_model("RN50", "openai"), said_model("RN50", "random")
-    ('nano', 'RN50 openai', 'RN50 untrained')
+    Of the two that read photographs it is said what they are, so that neither is taken for a CLIP.
+
+    >>> said_model("nano"), said_model("lite"), said_model("RN50", "openai"), said_model("RN50", "random")
+    ('nano', 'lite: supervised stand-in', 'RN50 openai', 'RN50 untrained')
     """
     weights = "untrained" if pretrained == "random" else pretrained
+    model = {"lit": "lit: contrastive, locked towers", "lite": "lite: supervised stand-in"}.get(model, model) if not weights else model
     return " ".join(filter(None, [model, weights]))
 
 

@@ -19,7 +19,7 @@ def test_features_are_the_pooled_maps_of_the_packaged_network():
 
     net = second_network(None, "folder:somewhere", device="cpu")
     pixels = net.preprocess_batch(PICTURES)
-    assert net.name == "lite2" and pixels.shape == (2, 3, 160, 160)
+    assert net.name == "lite2" and pixels.shape == (2, 3, 192, 192)
     with torch.no_grad():
         plain = packaged_lite(2).extract_features(pixels).mean((2, 3))  # before batch norms were folded in
     found = net.image_features(PICTURES)
