@@ -7,11 +7,12 @@ JOBS ?= 1
 PRESET ?= quick
 
 BIN := .venv/bin
+BUILDER := PYTHONPATH=book $(BIN)/python -m builder
 STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := agg
 
-.PHONY: book test page check pdf lint unit bench records clean clean-all help
+.PHONY: book test page check new size readme strip pdf lint unit bench records clean clean-all help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -29,18 +30,32 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 book: $(STAMP)  ## run every notebook in `quick`, build the site, print where to open it
-	@$(BIN)/clipkit book --preset $(PRESET) --jobs $(JOBS)
+	@$(BUILDER) book --preset $(PRESET) --jobs $(JOBS)
 
 page: $(STAMP)  ## run and rebuild one page: make page NB=zero_shot_classification
 	@test -n "$(NB)" || { echo "name the page: make page NB=<slug>"; exit 1; }
-	@$(BIN)/clipkit page $(NB) --preset $(PRESET)
+	@$(BUILDER) page $(NB) --preset $(PRESET)
 
 check: $(STAMP)  ## lint, tests, smallest preset and size of one page, in under a minute: make check NB=gda_adapter
 	@test -n "$(NB)" || { echo "name the page: make check NB=<slug>"; exit 1; }
-	@OMP_NUM_THREADS=1 $(BIN)/clipkit check $(NB)
+	@OMP_NUM_THREADS=1 $(BUILDER) check $(NB)
+
+new: $(STAMP)  ## start a page: make new NB=laclip (a bare notebook), make new NB=laclip LIKE=gda_adapter (a copy to rewrite)
+	@test -n "$(NB)" || { echo "name the page: make new NB=<slug>"; exit 1; }
+	@$(BUILDER) new $(NB) $(if $(LIKE),--like $(LIKE))
+
+size: $(STAMP)  ## lines of the package and of the builder, room by room and page by page
+	@$(BUILDER) size
+
+readme: $(STAMP)  ## rewrite what is made of the registry: the README's table, book/references.bib
+	@$(BUILDER) readme
+
+strip: $(STAMP)  ## take the outputs out of notebooks, renew their first cell: make strip FILES=notebooks/part/page.ipynb
+	@test -n "$(FILES)" || { echo "name the notebooks: make strip FILES=<path>"; exit 1; }
+	@$(BUILDER) strip $(FILES)
 
 pdf: book  ## the whole book as one PDF (needs chromium: apt install chromium)
-	@$(BIN)/clipkit pdf --preset $(PRESET)
+	@$(BUILDER) pdf --preset $(PRESET)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

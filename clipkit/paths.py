@@ -40,15 +40,6 @@ def in_checkout() -> bool:
     return shipped_dir() == ROOT / "data" and shipped_dir().is_dir()
 
 
-def checkout() -> Path:
-    """The repository's folder; ClipkitError where the package is installed without it."""
-    if not in_checkout():
-        raise ClipkitError(
-            "this needs the sources of the book, which an installed package does not have; run it in a clone of the repository"
-        )
-    return ROOT
-
-
 def data_dir() -> Path:
     """Folder of what is made: CLIPKIT_DATA, else a checkout's `data/` when it can be written to, else the user's own."""
     if named := os.environ.get("CLIPKIT_DATA"):

@@ -10,6 +10,7 @@ from clipkit import checks
 from clipkit.adapt.clip_adapter import uniform_weights
 from clipkit.adapt.fusion import KINDS, PAPER_REFERENCE, uncertainty_statistic, uncertainty_weight, zscore
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 from clipkit.metrics import class_means
 from clipkit.train import minimise, shuffled
 
@@ -26,7 +27,7 @@ def amu_loss(theta: Tensor, auxiliary: Tensor, zero_shot: Tensor, kappa: Tensor,
     return lam * F.cross_entropy(zero_shot + alpha * kappa * own, labels) + (1 - lam) * F.cross_entropy(own, labels)
 
 
-class AMU:
+class AMU(Head):
     """logits = scale F W^T + alpha kappa(x) zscore(A Theta^T), F from CLIP and A from another network.
 
     Args:

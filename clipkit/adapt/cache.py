@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 from clipkit.metrics import percent_right
 from clipkit.train import minimise, shuffled
 
@@ -63,7 +64,7 @@ def cache_logits(
     return votes / torch.where(counts > 0, counts, 1) if normalise_by_shots else votes
 
 
-class TipAdapter:
+class TipAdapter(Head):
     """logits = scale F W^T + alpha exp(-beta (1 - F K^T)) L. Training-free; `finetune` makes it Tip-Adapter-F.
 
     Args: alpha, beta: at least 0. scale: the model's logit scale. normalise_by_shots: see `cache_logits`.

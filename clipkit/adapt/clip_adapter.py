@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 from clipkit.train import minimise, shuffled
 
 
@@ -24,7 +25,7 @@ def adapt_features(features: Tensor, down: Tensor, up: Tensor, ratio: float) -> 
     return F.normalize(ratio * corrected + (1 - ratio) * features, dim=-1)
 
 
-class CLIPAdapter:
+class CLIPAdapter(Head):
     """logits = scale * adapt_features(F) W^T, trained by cross-entropy on the labelled features.
 
     Args:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import checks
+from clipkit.heads import Head
 from clipkit.train import minimise, shuffled
 
 
@@ -20,7 +21,7 @@ def wise(start: Tensor, trained: Tensor, share: float) -> Tensor:
     return (1 - share) * start + share * trained
 
 
-class CrossModalProbe:
+class CrossModalProbe(Head):
     """A linear head without bias, started at the prompts' weights, trained on image and text features side by side.
 
     Each step takes `batch` images and `batch` prompts, in a random order, the same cross-entropy for both. AdamW, learning

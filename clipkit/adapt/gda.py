@@ -9,6 +9,7 @@ from torch import Tensor
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 from clipkit.metrics import class_means
 
 SHRINKAGES = ("ks", "ledoit_wolf", "oas", "ridge", "none", "identity")
@@ -40,7 +41,7 @@ def ks_precision(covariance: Tensor, n: int) -> Tensor:
     return (len(eye) * _inverse((n - 1) * covariance.to(eye) + trace * eye)).to(covariance)
 
 
-class GDA:
+class GDA(Head):
     """Linear head from class means μ_c and a shared precision P: w_c = P μ_c, b_c = log π_c - μ_c^T P μ_c / 2.
 
     Its logits are meant to be added to zero-shot ones, `ensemble_logits(zs, head, alpha)`.

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 from clipkit import checks
 from clipkit.adapt.selection import ALPHAS, ensemble_logits, equal_spread, select_alpha
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 
 DECAYS = (1.0, 0.1, 0.01, 0.001, 0.0001)
 
 
-class LogisticHead:
+class LogisticHead(Head):
     """logits = scale F W^T + alpha (A z + a), z the features standardised by the support.
 
     A and a minimise mean cross-entropy + decay / 2 |A|² from zero (L-BFGS), for every decay in `decays`. `fit` leaves

@@ -18,6 +18,7 @@ from clipkit import checks
 from clipkit.adapt.visual_prompts import VisualPrompts
 from clipkit.datasets import fill_templates
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 from clipkit.train import minimise, shuffled
 from clipkit.zeroshot import DescriptionPool, described_prompts
 
@@ -86,7 +87,7 @@ def description_embedding(model, pool: DescriptionPool, templates: Sequence[str]
     return F.normalize(torch.stack([part.mean(0) for part in features]), dim=-1)
 
 
-class FeatureLabeller:
+class FeatureLabeller(Head):
     """A small network on frozen features of any kind: E → hidden → ReLU → C, learnt from pseudolabels.
 
     Attributes (fitted): net_, mean_, scale_.

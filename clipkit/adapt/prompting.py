@@ -14,13 +14,15 @@ from torch.utils.checkpoint import checkpoint
 from clipkit import checks
 from clipkit.datasets import fill_templates
 from clipkit.errors import ClipkitError
-from clipkit.models.prefix_packing import can_pack, encode_packed
+from clipkit.heads import Head
+from clipkit.models.prefix_packing import encode_packed
+from clipkit.models.towers import can_pack
 from clipkit.train import cosine_schedule, minimise, shuffled
 
 OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.AdamW}
 
 
-class PromptLearner:
+class PromptLearner(Head):
     """Learned context vectors in front of the class names (class name at the end).
 
     The prompt of class c is [start][v_1] … [v_M][words of the name][rest][end]; only the v are learned. They start from

@@ -6,10 +6,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import checks
+from clipkit.heads import Head
 from clipkit.metrics import class_means
 
 
-class NearestClassMean:
+class NearestClassMean(Head):
     """Cosine to the mean feature of each class: logits = scale F m^T, m the normalised means.
 
     A class without a feature falls back to its text weight, or to a logit of minus infinity when there are none.
@@ -47,7 +48,7 @@ class NearestClassMean:
         return logits if self._has_text else logits.masked_fill(self.counts_ == 0, -float("inf"))
 
 
-class PrototypeBlend:
+class PrototypeBlend(Head):
     """The cheapest strong baseline: w_c ∝ λ W_c + (1 - λ) m_c, text weight and normalised class mean.
 
     Without a given `text_share` λ = 1 / (1 + n_c / 4): at four shots text and mean weigh the same, and a class

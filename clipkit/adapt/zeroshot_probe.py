@@ -8,11 +8,12 @@ from torch.nn import functional as F
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 from clipkit.metrics import class_means
 from clipkit.train import cosine_schedule, shuffled
 
 
-class ZeroShotProbe:
+class ZeroShotProbe(Head):
     """Cosine classifier trained by cross-entropy from the zero-shot weights on.
 
     logits = scale F w^T with every w_c brought to unit length; SGD with momentum 0.9, no weight decay, one first

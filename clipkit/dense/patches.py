@@ -79,10 +79,8 @@ def project(model, maps: Tensor) -> Tensor:
     if is_vit(visual):
         cells = visual.ln_post(cells)
         cells = cells if visual.proj is None else cells @ visual.proj
-    elif hasattr(model.module, "classifier"):  # lite
-        from clipkit.models.lite import resemblance
-
-        cells = resemblance(model.module.classifier(cells).float())
+    elif hasattr(model.module, "image_head"):  # lite and lit
+        cells = model.module.image_head(cells)
     return cells.movedim(-1, 1)
 
 
@@ -151,10 +149,10 @@ def _grid(x: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _cells(model, pixels: Tensor) -> Tensor:
-    """The one map of a tower without attention: before its classifier for lite, after its projection for others."""
+    """The one map of a tower without attention: before its head for lite and lit, after its projection for others."""
     from clipkit.models.towers import dense_map
 
-    if hasattr(model.module, "classifier"):
+    if hasattr(model.module, "image_head"):
         return model.module.visual(pixels)
     return dense_map(model.module.visual, pixels).movedim(-1, 1)
 

@@ -47,7 +47,7 @@ def pooled_text(clip, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
     Gradients flow. Raises: ClipkitError for a text tower that does not pool at the end of text and then project (CLIP's does).
     """
-    from clipkit.models.prefix_packing import can_pack
+    from clipkit.models.towers import can_pack
 
     module = clip.module
     if not can_pack(module):

@@ -31,10 +31,9 @@ def curves(
     alt: str | None = None,
     title: str = "",
     ax: Axes | None = None,
-    xlabel: str | None = None,
-    ylabel: str | None = None,
     xscale: str = "linear",
     live: pandas.DataFrame | None = None,
+    **labels: str,
 ) -> str | None:
     """y against x, one line for each value of `by`, its name at the line's end, a band over the repeats.
 
@@ -45,6 +44,7 @@ def curves(
         ax: draw there; without it a figure is made and shown, and `alt` is required.
         xscale: "linear", "log" or "log2"; with "log2" the ticks are the x values themselves.
         live: the same of the run at hand, a thin line where `df` is of a record.
+        labels: xlabel, ylabel; without them the names of the columns.
 
     Returns, with `ax`, what the band is in words ("" for none); else the words stand under the figure.
     """
@@ -72,7 +72,7 @@ def curves(
                 axes.plot(mean.index, mean, color=look.colour, linewidth=0.8, zorder=1)
             ends.append((points[-1], means[-1], label(name), look.colour))
         _scale_x(axes, xscale, sorted(df[x].unique()))
-        axes.set(xlabel=x if xlabel is None else xlabel, ylabel=y if ylabel is None else ylabel)
+        axes.set(**{"xlabel": x, "ylabel": y, **labels})
         if by:
             _label_ends(axes, ends)
         said = [THIN] if marked else []
@@ -90,10 +90,10 @@ def bars(
     title: str = "",
     ax: Axes | None = None,
     arms: Sequence[str] | None = None,
-    xlabel: str = "accuracy, %",
     start: float = 0.0,
     digits: int = 1,
     live: pandas.DataFrame | None = None,
+    **labels: str,
 ) -> str | None:
     """Mean of each arm as a horizontal bar, each seed as a dot joined to the same seed's other dots.
 
@@ -105,6 +105,7 @@ def bars(
         arms: which and in what order, top first; default best mean first.
         start: where the axis begins.
         live: the same of the run at hand, a thin mark where `runs` is of a record; arms that it lacks have none.
+        labels: xlabel; without it "accuracy, %".
 
     Returns, with `ax`, what is drawn besides the bars, in words; else the words stand under the figure.
     """
@@ -138,7 +139,7 @@ def bars(
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
         axes.set_xlim(min(start, float(runs[order].to_numpy().min())), widest + 0.14 * (widest - start or 1))
-        axes.set_xlabel(xlabel)
+        axes.set(**{"xlabel": "accuracy, %", **labels})
         said = ["one seed" if len(runs) < 2 else f"dots: {len(runs)} seeds"]
         said += ["whiskers: 95 % intervals"] * (len(runs) >= MIN_SEEDS) + [THIN_BARS] * marked
         return "; ".join(said)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import types as _types
 import typing
 from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from clipkit.errors import ClipkitError, unknown
 
@@ -97,11 +100,11 @@ def convert(name: str, value: object, kind: type, example: object = None) -> obj
     >>> convert("shots", "16", int), convert("rates", "0.1,1", list, [0.5])
     (16, [0.1, 1.0])
     """
+    one = _ONE.get(type(example[0]), object) if isinstance(example, (list, tuple)) and example else object
+    wanted = {list: list[one], tuple: tuple[one, ...]}.get(kind) or _ONE.get(kind, kind)
     try:
-        if kind in (list, tuple):
-            return _list(name, value, kind, example)
-        return _CONVERT.get(kind, _as_is(kind))(value)
-    except (TypeError, ValueError, KeyError, OverflowError):
+        return TypeAdapter(wanted, config=_LAX).validate_python(_items(value) if kind in (list, tuple) else value)
+    except ValidationError:
         raise ClipkitError(
             f"parameter {name} = {value!r} ({type(value).__name__}): {_WORDS.get(kind, kind.__name__)} is expected, "
             f"for instance -p {name} {_instance(kind, example)}"
@@ -114,49 +117,18 @@ def _instance(kind: type, example: object) -> object:
     return example if example is not None else {int: 16, float: 0.5, str: "name", bool: True, list: "1,2,4"}.get(kind, "VALUE")
 
 
-def _int(value: object) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    number = float(value)
-    if number != int(number):
-        raise ValueError
-    return int(value) if isinstance(value, (int, str)) and str(value).strip().lstrip("+-").isdigit() else int(number)
-
-
-def _float(value: object) -> float:
-    if isinstance(value, bool):
-        raise TypeError
-    return float(value)
-
-
-def _str(value: object) -> str:
-    # papermill turns `-p pretrained 2024` into a number; a flag, a list or nothing is a slip of the pen
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise TypeError
-    return str(value)
-
-
-def _bool(value: object) -> bool:
-    return {"true": True, "false": False, "1": True, "0": False}[str(value).strip().lower()]
-
-
-def _as_is(kind: type):
-    def check(value: object) -> object:
-        if not isinstance(value, kind):
-            raise TypeError
-        return value
-
-    return check
-
-
-def _list(name: str, value: object, kind: type, example: object) -> object:
+def _items(value: object) -> list | tuple:
     if isinstance(value, str):
-        value = [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
-    elif not isinstance(value, (list, tuple)):
-        value = [value]
-    if isinstance(example, (list, tuple)) and example and type(example[0]) in _CONVERT:
-        value = [_CONVERT[type(example[0])](item) for item in value]
-    return kind(value)
+        return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+    return value if isinstance(value, (list, tuple)) else [value]
 
 
-_CONVERT = {int: _int, float: _float, str: _str, bool: _bool}
+def _no_flag(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a flag is no number")
+    return value
+
+
+# Papermill's -p turns 2024 into a number where a text is wanted, its -r a number into a text.
+_LAX = {"arbitrary_types_allowed": True, "coerce_numbers_to_str": True}
+_ONE = {kind: Annotated[kind, BeforeValidator(_no_flag)] for kind in (int, float)} | {str: str, bool: bool}

@@ -1,6 +1,6 @@
 """Models behind one face: `load_model(name, pretrained, device, precision)` returns a `DualEncoder`.
 
-Three kinds: the small models shipped in `data/models` (`nano` and its relatives), `lite` for real photographs
+Three kinds: the small models shipped in `data/models` (`nano` and its relatives), `lit` and `lite` for real photographs
 from packaged weights, and every architecture of open_clip by name and tag.
 """
 
@@ -34,7 +34,7 @@ def list_models(open_clip: bool = False) -> list[str]:
     """Names for `load_model`: the packaged models, and with `open_clip=True` all its architectures too."""
     from clipkit.models.nano import shipped_models
 
-    names = [*shipped_models(), "lite"]
+    names = [*shipped_models(), "lit", "lite"]
     if open_clip:
         from clipkit.compat import import_open_clip
 
@@ -45,7 +45,9 @@ def list_models(open_clip: bool = False) -> list[str]:
 def load_model(name: str = "nano", pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> DualEncoder:
     """A model, ready to encode (evaluation mode, gradients on).
 
-    `name`: a packaged model (see `list_models()`), `lite`, or an open_clip architecture. `pretrained`: nothing for
+    `name`: a packaged model (see `list_models()`), `lite`, an open_clip architecture, or "features:PATH" (a file of vectors).
+    `pretrained`: nothing for packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
+    `name`: a packaged model (see `list_models()`), `lit`, `lite`, or an open_clip architecture. `pretrained`: nothing for
     packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
     `precision`: fp32, bf16 or fp16 (weights and arithmetic; features always come back as float32).
     What is assumed of weights that do not say it (activation, preprocessing) is in `notes` and said aloud.
@@ -55,6 +57,14 @@ def load_model(name: str = "nano", pretrained: str | None = None, device: str = 
     """
     from clipkit.models.nano import load_nano, shipped_models
 
+    if name.startswith("features:"):
+        from clipkit.models.vectors import VectorModel
+
+        return VectorModel(name)
+    if name == "lit":
+        from clipkit.models.lit import load_lit
+
+        return load_lit(pretrained, device, precision)
     if name == "lite":
         from clipkit.models.lite import load_lite
 
@@ -62,7 +72,7 @@ def load_model(name: str = "nano", pretrained: str | None = None, device: str = 
     shipped = shipped_models()
     if name in shipped or name.startswith("nano"):
         if name not in shipped and shipped and pretrained is None:
-            raise unknown("model", name, [*shipped, "lite"])
+            raise unknown("model", name, [*shipped, "lit", "lite"])
         return load_nano(name, pretrained, device, precision)
 
     from clipkit.compat import import_open_clip
@@ -70,7 +80,7 @@ def load_model(name: str = "nano", pretrained: str | None = None, device: str = 
 
     if not name.startswith(SCHEMES) and name.replace("/", "-") not in (known := import_open_clip().list_models()):
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
-        raise unknown("model", name, [*shipped, "lite", *near, f"any of open_clip's {len(known)} architectures"])
+        raise unknown("model", name, [*shipped, "lit", "lite", *near, f"any of open_clip's {len(known)} architectures"])
     model = load_open_clip(name, pretrained, device, precision)
     for assumed in model.notes:
         notice(f"{model.name}: {assumed}")

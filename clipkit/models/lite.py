@@ -10,7 +10,7 @@ sentence. The map that does it for sentences is fitted on words alone.
 
 With hard probabilities (τ = 1) and a nearest-neighbour w this is ConSE (Norouzi et al., arXiv:1312.5650); soft
 ones keep what the classifier knows of classes that it would not name. How A is fitted:
-`python -m clipkit.recipes.lite`. What it reaches: `data/models/lite.card.json`.
+`python -m builder.lite` in the repository. What it reaches: `data/models/lite.card.json`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
-from clipkit.models.base import PRECISIONS, DualEncoder, check_images
+from clipkit.models.base import PRECISIONS, DualEncoder
 from clipkit.models.inputs import as_texts
-from clipkit.models.lite_towers import Lite0, SentenceEncoder, WordPieces, packaged_lite0
+from clipkit.models.lite_towers import LiteTower, SentenceEncoder, WordPieces, packaged_lite
 from clipkit.models.pixels import normalise, resize_crop
 from clipkit.paths import shipped
 
@@ -73,35 +73,44 @@ class LiteModule(nn.Module):
     def __init__(self, network: nn.Module, text: SentenceEncoder, sentence_map: SentenceMap, logit_scale: float):
         super().__init__()
         self.classifier = network._fc
-        self.visual = Lite0(network)
+        self.embed_dim = int(network._fc.out_features)
+        self.visual = LiteTower(network)
         self.text, self.map = text, sentence_map
         self.logit_scale = nn.Parameter(torch.tensor(float(np.log(logit_scale))))
+
+    def image_head(self, pooled: Tensor) -> Tensor:
+        """Means of the tower's maps, or its cells, (…, 1280) to features (…, D) float32."""
+        return resemblance(self.classifier(pooled).float())
+
+    def text_head(self, sentences: Tensor) -> Tensor:
+        """Sentence vectors (N, 384) to features (N, D) float32."""
+        return self.map(sentences)
 
 
 class LiteEncoder(DualEncoder):
     """`lite` behind the common face. Set `image_size` (a multiple of 32) for larger pictures and finer dense maps."""
 
-    any_size = True
+    any_size, mean, std = True, MEAN, STD
 
-    def __init__(self, module: LiteModule, card: dict | None = None, notes: Sequence[str] = ()):
-        super().__init__(module, "lite", "shipped", card, notes)
-        self.embed_dim = int(module.classifier.out_features)
-        self.image_size = IMAGE_SIZE
+    def __init__(self, module: LiteModule, card: dict | None = None, name: str = "lite", image_size: int = IMAGE_SIZE):
+        super().__init__(module, name, "shipped", card)
+        self.embed_dim = module.embed_dim
+        self.image_size = image_size
         self.context_length = CONTEXT_LENGTH
         self._tokenizer = WordPieces(CONTEXT_LENGTH)
 
     def _image(self, pixels: Tensor) -> Tensor:
-        return resemblance(self.module.classifier(self.module.visual(pixels).mean((2, 3))).float())
+        return self.module.image_head(self.module.visual(pixels).mean((2, 3)))
 
     def _dense(self, pixels: Tensor) -> Tensor:
         # pooling is a mean and the classifier linear, so each cell has logits of its own, whose mean is the picture's
-        return resemblance(self.module.classifier(self.module.visual(pixels).permute(0, 2, 3, 1)).float())
+        return self.module.image_head(self.module.visual(pixels).permute(0, 2, 3, 1))
 
     def _text(self, tokens: Tensor) -> Tensor:
-        return self.module.map(self.module.text(tokens))
+        return self.module.text_head(self.module.text(tokens))
 
     def _text_from_embeddings(self, embeddings: Tensor, tokens: Tensor) -> Tensor:
-        return self.module.map(self.module.text(tokens, embeddings.to(self.dtype)))
+        return self.module.text_head(self.module.text(tokens, embeddings.to(self.dtype)))
 
     def token_embeddings(self, tokens: Tensor) -> Tensor:
         return self.module.text.word_embedding(self._checked_tokens(tokens))
@@ -112,24 +121,10 @@ class LiteEncoder(DualEncoder):
     def preprocess(self, image: Any) -> Tensor:
         return normalise(resize_crop(image, self.image_size, KEEP)[None], MEAN, STD)[0]
 
-    def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
-        if isinstance(images, np.ndarray) and check_images(images).shape[1:3] == (self.image_size, self.image_size):
-            return normalise(images, MEAN, STD)
-        return super().preprocess_batch(images)
-
     @property
     def preprocessing(self) -> dict:
         pre = {"size": self.image_size, "mean": list(MEAN), "std": list(STD), "resize": f"shorter side, centre crop {KEEP}"}
         return {**pre, "context_length": CONTEXT_LENGTH, "bandwidth": self.module.map.bandwidth, "temperature": TEMPERATURE}
-
-
-def save_map(sentence_map: SentenceMap, path: str | Path, logit_scale: float) -> Path:
-    """Write the map as float16 safetensors with its bandwidth and logit scale."""
-    from safetensors.torch import save_file
-
-    tensors = {k: getattr(sentence_map, k).half().contiguous() for k in ("support", "coefficients")}
-    save_file(tensors, path, metadata={"bandwidth": str(sentence_map.bandwidth), "logit_scale": str(logit_scale)})
-    return Path(path)
 
 
 def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
@@ -147,19 +142,32 @@ def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
 
 
 def load_lite(pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lite`. `pretrained`: nothing (the shipped map) or the path of a map written by `save_map`.
+    """The model `lite`. `pretrained`: nothing (the shipped map) or the path of a map as `builder.lite` writes it.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for a missing or damaged map.
     """
+    path = weights_file("lite", pretrained, precision)
+    module = LiteModule(packaged_lite(0), SentenceEncoder.packaged(), *load_map(path))
+    return LiteEncoder(placed(module, device, precision), None if path else card_of("lite"))
+
+
+def weights_file(name: str, pretrained: str | None, precision: str) -> Path | None:
+    """The path that `pretrained` names, None for the shipped weights. ClipkitError for no file, or an unknown precision."""
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
-    where = resolve_device(device)
     path = None if pretrained in (None, "shipped") else Path(pretrained).expanduser()
     if path is not None and not path.is_file():
-        raise ClipkitError(f"lite has its weights in packages; pretrained={pretrained!r} is no map file: leave it out")
-    network, text = packaged_lite0(), SentenceEncoder.packaged()
-    sentence_map, scale = load_map(path)
-    module = LiteModule(network, text, sentence_map, scale).to(where, PRECISIONS[precision])
-    module.map.float()  # a sum over a thousand classes, too fine for half precision and too small to matter
-    card_file = shipped("models", "lite.card.json")
-    return LiteEncoder(module, json.loads(card_file.read_text(encoding="utf-8")) if path is None and card_file.is_file() else None)
+        raise ClipkitError(f"{name} has its weights in packages; pretrained={pretrained!r} is no file of its own: leave it out")
+    return path
+
+
+def placed(module: LiteModule, device: str, precision: str) -> LiteModule:
+    """On its device and in its precision, but for the map: a sum over a thousand classes, too fine for half precision and small."""
+    module.to(resolve_device(device), PRECISIONS[precision]).map.float()
+    return module
+
+
+def card_of(name: str) -> dict | None:
+    """The shipped card, None where it is not (yet)."""
+    file = shipped("models", f"{name}.card.json")
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

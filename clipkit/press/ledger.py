@@ -8,15 +8,16 @@ on the world says nothing about photographs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clipkit.lab.claim_words import effect, gate_words, gates_of, part_words
-from clipkit.press.counts import count, whose
 from clipkit.press.record import load_all, staleness
 from clipkit.registry.outcomes import Row, judged
 from clipkit.registry.papers import Entry, Registry
+from clipkit.registry.verdict import NOT_RUN, NOT_TESTABLE
 
 if TYPE_CHECKING:
     import pandas
@@ -35,6 +36,38 @@ def entry_rows(entry: Entry, records: list[Record]) -> list[Row]:
     """Rows of one page from its records, the stale ones marked."""
     stale = {id(record): bool(staleness(entry, record)) for record in records}
     return [replace(row, stale=row.record is not None and stale[id(row.record)]) for row in judged(entry, records)]
+
+
+def claims(rows: Iterable[Row]) -> list[list[Row]]:
+    """The rows of each claim, in the order of the rows."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row.entry.slug, row.claim.id), []).append(row)
+    return list(found.values())
+
+
+def standing(rows: list[Row]) -> str:
+    """Of one claim: tested (a verdict on some data), else not testable here, else not run."""
+    words = {row.outcome for row in rows}
+    if words - {NOT_TESTABLE, NOT_RUN}:
+        return TESTED
+    return NOT_TESTABLE if NOT_TESTABLE in words else NOT_RUN
+
+
+def whose(rows: Iterable[Row], paper: bool) -> list[Row]:
+    """The rows of the papers' pages, or those of the book's own."""
+    return [row for row in rows if row.entry.is_paper is paper]
+
+
+def count(rows: Iterable[Row]) -> dict[str, int]:
+    """Of claims: "claims", and "tested", "not testable here", "not run", which add up to it; of rows: "stale"."""
+    rows = list(rows)
+    states = Counter(standing(group) for group in claims(rows))
+    return {
+        "claims": states.total(),
+        **{state: states[state] for state in (TESTED, NOT_TESTABLE, NOT_RUN)},
+        "stale": sum(r.stale for r in rows),
+    }
 
 
 COLUMNS: dict[str, Callable[[Row], object]] = {
@@ -76,6 +109,7 @@ COLUMNS: dict[str, Callable[[Row], object]] = {
     "part": lambda row: row.entry.part,
     "id": lambda row: row.row_id,
 }
+TESTED = "tested"
 WHOSE = {"the papers": True, "our own pages": False}
 NUMBERS = {"seeds": "Int64"} | dict.fromkeys(("estimate", "low", "high", "margin"), "float64")
 

@@ -6,9 +6,10 @@ import ast
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
+from clipkit.lab.report import MIME
 
-STANDARD = ("preset", "seed", "model", "pretrained", "dataset", "device")
 PRESETS = ("smoke", "quick", "full")
+INSTALL = "setup-install"  # tag of the cell that installs the package; it belongs to no experiment and is in no hash
 
 
 def read(path: Path):
@@ -16,7 +17,7 @@ def read(path: Path):
     import nbformat
 
     if not path.is_file():
-        raise ClipkitError(f"no notebook {path.stem} yet; make one with: clipkit new {path.stem}")
+        raise ClipkitError(f"no notebook {path.stem} yet; start one in a clone of the book with: make new NB={path.stem}")
     try:
         return nbformat.read(path, as_version=4)
     except (ValueError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
@@ -72,23 +73,12 @@ def check_parameters(notebook, given: dict, page: str) -> None:
         raise unknown("preset", given["preset"], PRESETS)
 
 
-def stripped(notebook):
-    """The notebook as it is committed; changed in place.
-
-    No counters, no outputs but the text of checked cells, no versions; a page gets the cell that installs the package.
-    """
-    from clipkit.press.install import with_install
-
-    with_install(notebook)
-    if "language_info" in notebook.metadata:
-        notebook.metadata["language_info"] = {"name": notebook.metadata["language_info"]["name"]}
-    notebook.metadata = {name: notebook.metadata[name] for name in notebook.metadata if name in ("kernelspec", "language_info")}
+def claims_output(notebook) -> dict | None:
+    """The last structured claims output of an executed notebook, or None."""
+    found = None
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        keep = "NBVAL_CHECK_OUTPUT" in cell.source
-        cell.outputs = [o for o in cell.outputs if keep and o.get("output_type") == "stream" and o.get("name") == "stdout"]
-        cell.execution_count = 1 if cell.outputs else None  # nbval compares only cells that say they were run
-        for name in [name for name in cell.metadata if name not in ("tags",)]:
-            del cell.metadata[name]
-    return notebook
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if MIME in data:
+                found = data[MIME]
+    return found

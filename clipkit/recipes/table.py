@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from clipkit.pretrain.worlds import BIAS, lesson, moving, worlds
 from clipkit.recipes.captioner import make_captioner, make_grammar
 from clipkit.recipes.contrastive import VOCABULARY, corpus, make_clip
 from clipkit.recipes.language import make_seq2seq
+from clipkit.recipes.lit import make_lit
 from clipkit.recipes.regional import make_regional
 from clipkit.recipes.segmenter import make_segmenter
 from clipkit.recipes.shapes import make_dino
@@ -44,6 +45,7 @@ MAKERS: dict[str, Callable[..., tuple]] = {
     "vqa": make_vqa,
     "two_towers": make_two_towers,
     "seq2seq": make_seq2seq,
+    "lit": make_lit,
 }
 
 # 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
@@ -127,6 +129,9 @@ RECIPES: dict[str, Recipe] = {
             {"task": "summarise", "start": "nano-bart"}, 900, 96, muon_lr=0.01),
         Recipe("nano-bart-para", "seq2seq", "nano-bart-short, then: facts in other words",
             {"task": "paraphrase", "start": "nano-bart-short"}, 500, 96, muon_lr=0.01),
+        Recipe("lit", "lit", "photographs: packaged towers locked, two heads tuned contrastively on captions and on 1,000 named things",
+            {"shares": {"flickr8k": 500, "imagenet_samples": 400, "tiny_imagenet": 100}, "noise": 0.7, "dim": 512, "shared": 192},
+            250, 1000, lr=2e-3, muon_lr=None),
     )
 }  # fmt: skip
 
@@ -178,18 +183,12 @@ def _named(name: str) -> Recipe:
 def _progress(recipe: Recipe, steps: int, shown: bool) -> Iterator[Callable]:
     total = steps + sum(n for n, _ in recipe.settings.get("before", {}).values())
     with tqdm(total=total, desc=recipe.name, mininterval=5, disable=not shown) as bar:
-
-        def tick(step: int, module, value: float) -> None:
-            bar.update()
-            if step % 20 == 0:
-                bar.set_postfix(loss=f"{value:.3f}", refresh=False)
-
-        yield tick
+        yield lambda step, module, value: (bar.set_postfix(loss=f"{value:.3f}", refresh=False), bar.update())
 
 
-def main(names: Iterable[str], steps: int | None = None, folder: str | None = None, threads: int | None = None) -> list[dict]:
-    """What `clipkit pretrain NAME …` does; makes the vocabulary first when there is none."""
-    recipes = [_named(name) for name in names]
+def main(names: Iterable, steps: int | None = None, folder: str | None = None, threads: int | None = None, data: str = "") -> list[dict]:
+    """What `clipkit pretrain NAME …` does; makes the vocabulary first when there is none. `data`: of recipes that need a folder."""
+    recipes = [replace(r := _named(name), settings=r.settings | ({"data": data} if data else {})) for name in names]
     if steps is not None and steps < 50:
         raise ClipkitError(f"{steps} steps teach nothing and the schedule needs 50 at least")
     torch.set_num_threads(threads or os.cpu_count() or 1)

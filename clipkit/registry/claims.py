@@ -185,17 +185,20 @@ def checked(model: type[Model], content: object, where: str) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ClipkitError(_sentence(error, where)) from None
+        raise ClipkitError(what_is_wrong(error, where)) from None
 
 
-def _sentence(error: ValidationError, where: str) -> str:
+def what_is_wrong(error: ValidationError, where: str) -> str:
+    """One sentence of the first thing: `where`, the field, and what is wrong with it."""
     # A field that fits none of several types gives an error for each of them; the first is for the type we write most.
     first = error.errors(include_url=False)[0]
     steps = [step for step in first["loc"] if isinstance(step, int) or step.isidentifier()]
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+    no_field = "there is no such field; mend its name or leave it out"
     said = {
         "missing": "it is missing",
-        "extra_forbidden": "there is no such field; mend its name or leave it out",
+        "extra_forbidden": no_field,
+        "unexpected_keyword_argument": no_field,
         "value_error": str(first.get("ctx", {}).get("error", "")),
     }.get(first["type"], first["msg"][:1].lower() + first["msg"][1:] + f", not {first['input']!r:.80}")
     return f"{where}, field {place or '(top)'}: {said}"

@@ -13,111 +13,106 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
 
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir, record_dirs, writable, write_atomically
+from clipkit.registry.claims import Text, what_is_wrong
 from clipkit.registry.scores import Scores
 
 VERSION = 3
-_TEXT = {"type": "string", "minLength": 1}
-_MAYBE_TEXT = {"type": ["string", "null"]}
-_MAYBE_NUMBER = {"type": ["number", "null"]}
-_CLAIM = {
-    "type": "object",
-    "required": ["estimate", "low", "high", "n", "verdict", "baseline"],
-    "properties": {
-        "estimate": {"type": "number"},
-        "low": _MAYBE_NUMBER,
-        "high": _MAYBE_NUMBER,
-        "n": {"type": "integer", "minimum": 1},
-        "verdict": _TEXT,  # the word of the day; pages and ledger judge anew
-        "note": {"type": "string"},
-        "gates": {"type": "array", "items": {"type": "object", "required": ["name", "open", "words"]}},
-        "baseline": _MAYBE_TEXT,
-        "method": _TEXT,
-        "kind": _TEXT,
-        "margin": {"type": "number", "exclusiveMinimum": 0},
-        "unit": {"type": "string"},
-        "values": {"type": "array", "items": {"type": "number"}},
-    },
-    "additionalProperties": False,
-}
-_HASHES = {  # of what the record is tied to
-    "type": "object",
-    "required": ["definitions", "registry", "models", "data"],
-    "properties": {
-        "definitions": {"type": "array", "items": _TEXT, "uniqueItems": True},  # all that the experiment reaches, sorted
-        "registry": _TEXT,
-        "models": {"type": "object", "additionalProperties": _TEXT},  # checkpoint file -> hash
-        "data": {"type": "object", "additionalProperties": _TEXT},  # parameter that names local files -> hash of them
-    },
-    "additionalProperties": False,
-}
-SCHEMA = {
-    "type": "object",
-    "required": [
-        *("version", "slug", "model", "pretrained", "dataset", "scale", "preset", "parameters", "seeds", "scores", "claims"),
-        *("skipped", "hashes", "versions", "seconds", "peak_memory_mb", "date"),
-    ],
-    "additionalProperties": False,
-    "properties": {
-        "version": {"const": VERSION},
-        "slug": {"type": "string", "pattern": "^[a-z0-9_]+$"},
-        "model": _MAYBE_TEXT,
-        "pretrained": _MAYBE_TEXT,
-        "dataset": {
-            "type": "object",
-            "required": ["name", "fingerprint"],
-            "properties": {"name": _MAYBE_TEXT, "fingerprint": _MAYBE_TEXT},
-            "additionalProperties": False,
-        },
-        "scale": {"enum": ["world", "digits", "text", "photographs", "full"]},
-        "preset": _TEXT,
-        "parameters": {"type": "object"},
-        "seeds": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
-        "scores": {"type": "object"},  # `Scores.to_dict`; `Scores.from_dict` checks it
-        "claims": {"type": "object", "additionalProperties": _CLAIM},
-        "skipped": {"type": "object", "additionalProperties": _TEXT},
-        "notes": {"type": "array", "items": _TEXT},
-        "device": _TEXT,
-        "hashes": _HASHES,
-        "versions": {"type": "object", "additionalProperties": {"type": "string"}},
-        "seconds": {"type": "number", "minimum": 0},
-        "peak_memory_mb": {"type": "number", "minimum": 0},
-        "date": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}"},
-        "commit": _MAYBE_TEXT,
-        "book": {"type": "boolean"},
-    },
-}
+SCALES = ("world", "digits", "text", "photographs", "full")
+Number = int | float
 
 
-@dataclass(frozen=True)
+def _distinct(items: list) -> list:
+    if len(set(items)) < len(items):
+        raise ValueError("an item stands there twice")
+    return items
+
+
+class _Closed(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+
+class RecordedVerdict(_Closed):
+    """A claim as it was judged on the day; pages and ledger judge anew."""
+
+    estimate: Number
+    low: Number | None
+    high: Number | None
+    n: Annotated[int, Field(ge=1)]
+    verdict: Text
+    note: NotRequired[str]
+    gates: NotRequired[list[dict[str, object]]]
+    baseline: str | None
+    method: NotRequired[Text]
+    kind: NotRequired[Text]
+    margin: NotRequired[Annotated[Number, Field(gt=0)]]
+    unit: NotRequired[str]
+    values: NotRequired[list[Number]]
+
+
+class TiedTo(_Closed):
+    """What a record is tied to: all definitions that the experiment reaches, sorted; checkpoint files, local files by parameter."""
+
+    definitions: Annotated[list[Text], AfterValidator(_distinct)]
+    registry: Text
+    models: dict[str, Text]
+    data: dict[str, Text]
+
+
+class DataSource(_Closed):
+    """A data set."""
+
+    name: str | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True))
 class Record:
     """One recorded run; the fields are those of the file, `scores` (every arm at every seed) as a `Scores`."""
 
-    slug: str
+    slug: Annotated[str, Field(pattern="^[a-z0-9_]+$")]
     model: str | None
     pretrained: str | None
-    dataset: dict
-    scale: str
-    preset: str
-    parameters: dict
-    seeds: list[int]
+    dataset: DataSource
+    scale: Literal[SCALES]
+    preset: Text
+    parameters: dict[str, object]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
     scores: Scores
-    claims: dict[str, dict]
-    hashes: dict
-    versions: dict
-    seconds: float
-    peak_memory_mb: float
-    date: str
-    skipped: dict = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)  # what the run said: skipped pictures, fewer than asked, assumptions
-    device: str = "cpu"
+    claims: dict[str, RecordedVerdict]
+    hashes: TiedTo
+    versions: dict[str, str]
+    seconds: Annotated[Number, Field(ge=0)]
+    peak_memory_mb: Annotated[Number, Field(ge=0)]
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}")]
+    skipped: dict[str, Text] = Field(default_factory=dict)
+    notes: list[Text] = Field(default_factory=list)  # what the run said: skipped pictures, fewer than asked, assumptions
+    device: Text = "cpu"
     commit: str | None = None  # of git, that holds the registry's entry as it was
     book: bool = False  # one of the book's own, which the ledger counts; a reader's own records stand apart
-    version: int = VERSION
+    version: Literal[VERSION] = VERSION
+
+    @field_validator("scores", mode="before")
+    @classmethod
+    def _read_scores(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, Scores) or "seeds" not in info.data:
+            return value
+        try:
+            scores = Scores.from_dict(value, info.data["seeds"])
+        except ClipkitError as error:
+            raise ValueError(str(error)) from None
+        if not len(scores):
+            raise ValueError("it holds no number")
+        return scores
 
     @classmethod
     def from_output(cls, payload: Mapping, **extra: object) -> Record:
@@ -128,25 +123,16 @@ class Record:
 
     @classmethod
     def from_dict(cls, content: Mapping, where: str = "record") -> Record:
-        """Checked against the schema. Raises ClipkitError naming the place and the field."""
-        content = {"version": VERSION, "skipped": {}, "device": "cpu", **json_ready(content, where)}
-        if content["version"] != VERSION:
+        """Raises ClipkitError naming the place and the field."""
+        content = json_ready(content, where)
+        if content.get("version", VERSION) != VERSION:
             raise ClipkitError(
                 f"{where} has the form of version {content['version']}, and this is version {VERSION}: record the page again"
             )
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import best_match
-
-        if error := best_match(Draft202012Validator(SCHEMA).iter_errors(content)):
-            place = "/".join(map(str, error.absolute_path)) or "the whole"
-            raise ClipkitError(f"{where} is not a valid record at {place}: {error.message[:200]}. Record the page again")
         try:
-            scores = Scores.from_dict(content["scores"], content["seeds"])
-        except ClipkitError as error:
-            raise ClipkitError(f"{where}/scores: {error}. Record the page again") from None
-        if not len(scores):
-            raise ClipkitError(f"{where}/scores holds no number. Record the page again")
-        return cls(**{**content, "scores": scores})
+            return cls(**content)
+        except ValidationError as error:
+            raise ClipkitError(f"{what_is_wrong(error, where)}. Record the page again") from None
 
     @classmethod
     def read(cls, path: Path) -> Record:
@@ -203,30 +189,32 @@ def load_records(slug: str, root: Path | None = None) -> list[Record]:
         for path in sorted((folder / slug).glob("*.json")):
             record = Record.read(path)
             found.setdefault((path.name, record.book), record)  # the same thing in two folders: that of the first
-    order = list(SCHEMA["properties"]["scale"]["enum"])
-    return [found[key] for key in sorted(found, key=lambda key: (order.index(found[key].scale), key))]
+    return [found[key] for key in sorted(found, key=lambda key: (SCALES.index(found[key].scale), key))]
 
 
 def said_model(model: str | None, pretrained: str | None = None) -> str:
     """A model for people: its name, and its weights where they were chosen; random ones are called untrained.
 
-    >>> said_model("nano"), said_model("RN50", "openai"), said_model("RN50", "random")
-    ('nano', 'RN50 openai', 'RN50 untrained')
+    Of the two that read photographs it is said what they are, so that neither is taken for a CLIP.
+
+    >>> said_model("nano"), said_model("lite"), said_model("RN50", "openai"), said_model("RN50", "random")
+    ('nano', 'lite: supervised stand-in', 'RN50 openai', 'RN50 untrained')
     """
     weights = "untrained" if pretrained == "random" else pretrained
+    model = {"lit": "lit: contrastive, locked towers", "lite": "lite: supervised stand-in"}.get(model, model) if not weights else model
     return " ".join(filter(None, [model, weights]))
 
 
 def scale_of(dataset: str | None, model: str | None, pretrained: str | None = None) -> str:
     """Which of the ledger's scales a run is of, so that a small world is never sold as a replication, nor random weights as a model.
 
-    >>> scale_of("world", "nano"), scale_of("cifar10", "lite"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
+    >>> scale_of("world", "nano"), scale_of("cifar10", "lit"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
     ('world', 'photographs', 'full', 'photographs')
     """
     kind = re.split(r"[:\-_]", dataset or "world")[0]
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite)\b", model or "") or pretrained == "random" else "full"
+    return "photographs" if re.match(r"(nano|lite?|features)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:

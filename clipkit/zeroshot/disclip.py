@@ -7,6 +7,7 @@ from torch import Tensor
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.heads import Head
 from clipkit.metrics import class_means
 from clipkit.zeroshot.descriptions import choose_weight
 
@@ -70,7 +71,7 @@ def share_true(chosen: Tensor, neighbours: Tensor, true: Tensor) -> tuple[float,
     return rate[own, chosen[real]].mean().item(), rate[own].mean().item()
 
 
-class DescriptionSelector:
+class DescriptionSelector(Head):
     """The classifier of DisCLIP on frozen features: caption score plus the mean score of the selected descriptions.
 
     Args:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 
-from clipkit.press import hashing, install, notebooks
+from builder import install
+from clipkit.lab.settings import STANDARD
+from clipkit.press import hashing, notebooks
 from clipkit.registry.papers import Entry
 
 SECTIONS = (
@@ -35,7 +37,7 @@ def faults(entry: Entry, notebook, bibliography_keys: set[str]) -> list[str]:
         found.append("the first cell does not begin with the title")
     first = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
     if first is None or first.source != install.SOURCE or tuple(first.metadata.get("tags", ())) != install.TAGS:
-        found.append("the first code cell is not the one that installs the package; put it in with: clipkit strip FILE")
+        found.append("the first code cell is not the one that installs the package; put it in with: make strip FILES=FILE")
     found += _parameters(notebook)
     headings = [line[3:].strip() for line in markdown.splitlines() if line.startswith("## ")]
     found += [f"section missing or out of order: {name}" for name in _missing(headings)]
@@ -75,7 +77,7 @@ def _parameters(notebook) -> list[str]:
     if source is None:
         return ["no cell tagged parameters"]
     known = notebooks.parameters(notebook)
-    found = [f"parameter {name} is missing" for name in notebooks.STANDARD if name not in known]
+    found = [f"parameter {name} is missing" for name in STANDARD if name not in known]
     found += [f"parameter without a comment: {line}" for line in source.splitlines() if "=" in line and "#" not in line]
     if any(not isinstance(node, (ast.Assign, ast.AnnAssign)) for node in ast.parse(source).body):
         found.append("the parameters cell holds more than assignments")

@@ -8,8 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from builder import scaffold
 from clipkit.paths import ROOT, data_dir
-from clipkit.press import notebooks, scaffold
+from clipkit.press import notebooks
 from clipkit.registry.papers import load_registry
 from tests.notebooks.anatomy import faults
 

@@ -19,7 +19,7 @@ PAGES = ("foundations/zero_shot_classification", "foundations/judging_claims", "
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The fixture's page recorded, run and built."""
-    from clipkit.press.site import build
+    from builder.site import build
 
     desk = tmp_path_factory.mktemp("desk")
     shutil.copytree(FIXTURES, desk, dirs_exist_ok=True)
@@ -41,8 +41,8 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def book(tmp_path_factory) -> Path:
     """Folder of the book's own site with the PAGES, run in `smoke`. CLIPKIT_SITE names one that is built already, such as all of it."""
+    from builder.site import build
     from clipkit.paths import ROOT
-    from clipkit.press.site import build
 
     if os.environ.get("CLIPKIT_SITE"):
         return Path(os.environ["CLIPKIT_SITE"]).resolve()

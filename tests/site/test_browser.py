@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from clipkit.press.optimise_site import transferred
+from builder.optimise_site import transferred
 
 sync = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}

@@ -11,9 +11,9 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 
+from builder import pdf
+from builder.settings import load_site
 from clipkit.errors import ClipkitError
-from clipkit.press import pdf
-from clipkit.press.settings import load_site
 from clipkit.registry.papers import load_registry
 
 pytest.importorskip("jupyter_book", reason="needs the extra `book`")

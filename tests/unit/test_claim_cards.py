@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builder import pages
+from builder.cards import header_card
+from builder.settings import Site
 from clipkit.lab import claim_words, interval_line
 from clipkit.lab.claim_cards import Card, cards_html
 from clipkit.lab.palette import luminance
 from clipkit.paths import ROOT
-from clipkit.press import pages
-from clipkit.press.cards import header_card
 from clipkit.press.ledger import ledger
-from clipkit.press.settings import Site
 from clipkit.registry.claims import Claim, checked
 from clipkit.registry.outcomes import Row, judge_claim, row_of
 from clipkit.registry.papers import load_registry

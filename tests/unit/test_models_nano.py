@@ -63,7 +63,7 @@ def test_round_trip_keeps_weights_card_and_fingerprint(folder, model):
 def test_load_model_finds_it_in_the_data_folder(folder, monkeypatch):
     monkeypatch.setenv("CLIPKIT_DATA", str(folder.parent))
     (folder.parent / "models").is_dir() or (folder.parent / "models").symlink_to(folder)
-    assert list_models() == sorted([*shipped_models(ROOT / "data" / "models"), "nano-tiny"]) + ["lite"]  # beside the shipped ones
+    assert list_models() == sorted([*shipped_models(ROOT / "data" / "models"), "nano-tiny"]) + ["lit", "lite"]  # beside the shipped ones
     assert load_model("nano-tiny").name == "nano-tiny"
     assert load_card("nano-tiny")["steps"] == 0
     with pytest.raises(ClipkitError, match="did you mean 'nano-tiny'"):

@@ -14,15 +14,13 @@ from clipkit.adapt import NearestClassMean
 from clipkit.adapt.pseudolabels import schedule
 from clipkit.errors import ClipkitError
 from clipkit.features.samples import Pictures
-from clipkit.lab.figures import new_figure
-from clipkit.notices import forget, notices
 from clipkit.studies import pseudolabel_prompts as study
 from clipkit.studies.pseudolabel_prompts import (
     SETTINGS,
     Problem,
     class_gains,
-    draw_scatter,
     fit_closed_forms,
+    gain_by_fifth,
     harmonic_accuracy,
     limit_labels,
     mean_slope,
@@ -208,17 +206,7 @@ def test_what_does_not_fit_is_said():
         Problem.of((pool[0][:5], pool[1][:5]), p.test, p.split, p.text_weights, 1.0)
 
 
-def test_lines_go_through_the_points():
-    axes = new_figure().subplots()
-    draw_scatter(axes, {"zero_shot": ([0, 10, 20], [0, 5, 10]), "clip_adapter": ([0, 10], [3, 1])})
-    line = next(drawn for drawn in axes.lines if drawn.get_label() == "clip adapter")
-    assert list(line.get_ydata()) == pytest.approx([3, -17])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["zero shot", "clip adapter"]
-
-
-def test_points_at_one_place_stand_without_a_line():
-    forget()
-    axes = new_figure().subplots()
-    draw_scatter(axes, {"prompt": ([1.0, 1.0], [2.0, 3.0]), "zero_shot": ([0, 10], [0, 5])})
-    assert list(axes.lines[0].get_ydata()) == [2.0, 3.0] and np.isnan(axes.lines[1].get_ydata()).all()
-    assert "all 2 points lie at 1" in notices()[-1]
+def test_fifths_by_hand():
+    x = torch.tensor([5.0, 1.0, 3.0, 2.0, 4.0])
+    assert gain_by_fifth([(x, 10 * x), (x, -2 * x)]) == pytest.approx([4, 8, 12, 16, 20])
+    assert gain_by_fifth([(torch.tensor([3.0, 0, 1, 2]), torch.tensor([7.0, 1, 2, 3]))], n=2) == [1.5, 5.0]

@@ -18,7 +18,7 @@ def page(*cells, parameters="preset = 'quick'\nseed = 0"):
 
 
 def test_magics_do_not_break_the_reading():
-    source = python_source(["%matplotlib inline\n!ls\nx = 1", "from clipkit.press.toc import toc"])
+    source = python_source(["%matplotlib inline\n!ls\nx = 1", "from builder.toc import toc"])
     assert [type(node).__name__ for node in ast.parse(source).body] == ["Pass", "Pass", "Assign", "ImportFrom"]
 
 

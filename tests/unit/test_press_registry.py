@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builder import bibliography, cards, readme, toc
+from builder.assemble import config
+from builder.markup import venue
+from builder.settings import load_site
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT, data_dir
-from clipkit.press import bibliography, cards, readme, toc
-from clipkit.press.assemble import config
-from clipkit.press.markup import venue
-from clipkit.press.settings import load_site
 from clipkit.registry.papers import load_registry
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
@@ -212,7 +212,7 @@ def test_the_button_to_the_repository_is_there_only_with_one(tmp_path):
 
 
 def test_doctests():
-    from clipkit.press import settings
+    from builder import settings
 
     assert doctest.testmod(settings).failed == 0
 
@@ -223,16 +223,16 @@ def test_the_books_own_registry_and_what_is_generated_from_it():
     assert len(registry.papers()) == 62
     assert all(claim.seeds_vary for entry in registry.finished() for claim in entry.claims if claim.tests), "say what the seeds vary"
     committed = ROOT / "book" / "references.bib"
-    assert committed.read_text(encoding="utf-8") == bibliography.bibtex(registry), "run: clipkit bib"
+    assert committed.read_text(encoding="utf-8") == bibliography.bibtex(registry), "run: make readme"
     page = ROOT / "README.md"
     if page.is_file():
         text = page.read_text(encoding="utf-8")
-        assert text == readme.with_table(text, registry), "run: clipkit readme"
+        assert text == readme.with_table(text, registry), "run: make readme"
 
 
 def test_pages_named_in_the_books_own_text_are_in_the_registry():
-    from clipkit.press.pages import MARKER
-    from clipkit.press.settings import BOOK
+    from builder.pages import MARKER
+    from builder.settings import BOOK
 
     named = {found[2] for path in BOOK.rglob("*.md") for found in MARKER.finditer(path.read_text(encoding="utf-8")) if found[1] == "page"}
     assert named and named <= {entry.slug for entry in load_registry().entries}

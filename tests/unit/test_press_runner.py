@@ -16,9 +16,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from builder import counts
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
-from clipkit.press import counts, hashing, notebooks, record, runner
+from clipkit.press import hashing, notebooks, record, runner
 from clipkit.press import ledger as books
 from clipkit.registry.papers import load_registry
 
@@ -189,7 +190,7 @@ def test_interrupting_keeps_what_is_finished(tmp_path):
     add_page(data, "quickly", "x = 1")
     add_page(data, "slowly", "import time\ntime.sleep(120)")
     environment = {**os.environ, "CLIPKIT_DATA": str(data), "CLIPKIT_WARM": "light", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "clipkit.press", "run", "quickly", "slowly", "--preset", "smoke"]
+    command = [sys.executable, "-m", "clipkit", "run", "quickly", "slowly", "--preset", "smoke"]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background of a shell inherits deaf ears
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, env=environment, preexec_fn=heard, **pipes)

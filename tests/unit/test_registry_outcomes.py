@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from builder.moved_tests import unexplained
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
 from clipkit.press import frozen
@@ -83,7 +84,7 @@ def test_what_moved_after_a_record_has_its_line(slug, name):
     then, made = _then(slug, name)
     if then is None:
         pytest.skip("this clone does not reach back to the record's commit")
-    moved = frozen.unexplained(load_registry().entry(slug), then, made)
+    moved = unexplained(load_registry().entry(slug), then, made)
     assert moved == [], f"{slug}: {moved} changed after {name}; say under `changes` what, why, and what had been seen"
 
 
@@ -144,14 +145,14 @@ def test_a_moved_test_needs_a_line_from_after_the_record():
     entry = load_registry(TINY).entry("tiny_paper")
     then = yaml.safe_load(TINY.read_text(encoding="utf-8"))["papers"][0]
     day = date(2026, 5, 1)
-    assert frozen.unexplained(entry, then, day) == []
+    assert unexplained(entry, then, day) == []
     stricter = {**then["claims"][0], "test": {**then["claims"][0]["test"], "margin": 2.0}}
     line = {"date": date(2026, 5, 2), "what": "δ 2", "why": "asked", "seen": "the record"}
     for changes, expected in (([], ["C1"]), ([line], []), ([{**line, "date": date(2026, 4, 30)}], ["C1"])):
         claim = checked(Claim, {**stricter, "changes": changes}, "test")
-        assert frozen.unexplained(entry.model_copy(update={"claims": (claim, *entry.claims[1:])}), then, day) == expected
+        assert unexplained(entry.model_copy(update={"claims": (claim, *entry.claims[1:])}), then, day) == expected
     reworded = checked(Claim, {**then["claims"][0], "text": "Said otherwise."}, "test")
-    assert frozen.unexplained(entry.model_copy(update={"claims": (reworded,)}), then, day) == []
+    assert unexplained(entry.model_copy(update={"claims": (reworded,)}), then, day) == []
 
 
 def test_the_old_shape_of_a_test_is_the_same_test():
@@ -167,6 +168,6 @@ def test_the_old_shape_of_a_test_is_the_same_test():
     }
     then = yaml.safe_load(TINY.read_text(encoding="utf-8"))["papers"][0]
     claims = [then["claims"][0], {"id": "C2", "text": "t", "test": old}]
-    assert frozen.unexplained(entry, {"claims": claims}, date(2026, 5, 1)) == []
+    assert unexplained(entry, {"claims": claims}, date(2026, 5, 1)) == []
     claims[1]["test"]["baseline"] = ["mean", "zero"]
-    assert frozen.unexplained(entry, {"claims": claims}, date(2026, 5, 1)) == ["C2"]
+    assert unexplained(entry, {"claims": claims}, date(2026, 5, 1)) == ["C2"]

@@ -12,9 +12,12 @@ import nbformat
 import pandas as pd
 import pytest
 
+from builder import cli as builder
+from builder import pages
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.press import hashing, notebooks, pages
+from clipkit.paths import ROOT
+from clipkit.press import hashing, notebooks
 from clipkit.press import record as press_record
 from clipkit.press.cli import main
 from clipkit.press.ledger import to_text
@@ -222,13 +225,14 @@ def test_strip_writes_utf8_whole_or_not_at_all(tmp_path, monkeypatch):
     text = nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("'é → ✓'", execution_count=3)]))
     path.write_text(text, encoding="utf-8")
     plain = {**os.environ, "LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = subprocess.run([sys.executable, "-m", "clipkit", "strip", str(path)], env=plain, capture_output=True, text=True)
+    plain["PYTHONPATH"] = os.pathsep.join(map(str, (ROOT, ROOT / "book")))
+    done = subprocess.run([sys.executable, "-m", "builder", "strip", str(path)], env=plain, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert notebooks.read(path).cells[0].source == "'é → ✓'" and notebooks.read(path).cells[0].execution_count is None
     lone = text.replace("✓", "\\ud800")  # half a character: JSON can say it, UTF-8 cannot
     path.write_text(lone, encoding="utf-8")
     with pytest.raises(UnicodeEncodeError):
-        main(["strip", str(path)])
+        builder.main(["strip", str(path)])
     assert path.read_text(encoding="utf-8") == lone and list(tmp_path.iterdir()) == [path]
 
 

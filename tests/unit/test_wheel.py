@@ -16,9 +16,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from builder import install
 from clipkit.errors import DISTRIBUTION
 from clipkit.paths import ROOT
-from clipkit.press import install
 from clipkit.registry.papers import load_registry
 
 PAGE = "foundations/judging_claims"
@@ -62,7 +62,9 @@ def wheel(tmp_path_factory) -> Path:
 
 
 def test_the_wheel_carries_what_is_committed_and_nothing_that_is_made(wheel):
-    carried = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("clipkit/_data/")}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"clipkit", "clip_claim_by_claim"}  # no builder
+    carried = {name for name in names if name.startswith("clipkit/_data/")}
     wanted = [path for name in SHIPPED for path in [ROOT / "data" / name, *(ROOT / "data" / name).rglob("*")] if path.is_file()]
     assert carried == {"clipkit/_data/" + path.relative_to(ROOT / "data").as_posix() for path in wanted}
     assert {"clipkit/_data/papers.yml", "clipkit/_data/models/nano.safetensors", "clipkit/_data/prompts/pool.yml"} <= carried
@@ -117,13 +119,11 @@ def test_an_installation_is_never_written_to(elsewhere):
 
 def test_commands_away_from_the_repository(elsewhere):
     _, _, _, python_in_it = elsewhere
-    ledger = list(csv.DictReader(python_in_it("-m", "clipkit.press", "ledger", "--csv", "-").splitlines()))
+    ledger = list(csv.DictReader(python_in_it("-m", "clipkit", "ledger", "--csv", "-").splitlines()))
     assert {row["slug"] for row in ledger} == {entry.slug for entry in load_registry(ROOT / "data" / "papers.yml").entries}
     recorded = {path.parent.name for path in (ROOT / "data" / "records").glob("*/*.json")}
     assert {row["slug"] for row in ledger if row["date"]} == recorded
     assert any(row["stale"] == "False" for row in ledger if row["date"])  # without notebooks there is nothing to be stale against
-    with pytest.raises(AssertionError, match="needs the sources of the book"):
-        python_in_it("-m", "clipkit.press", "readme", "--check")
 
 
 def test_the_name_pip_knows():

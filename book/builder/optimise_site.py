@@ -1,0 +1,84 @@
+"""What a reader need not load: icons that no page shows, photographs stored as drawings. Done to the built site."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from pathlib import Path
+
+ICON = re.compile(
+    r"""(?:"(?P<quoted>[\w-]+)"|(?P<bare>[A-Za-z_$][\w$]*)):       # its name,
+        \[\d+,\d+,\[(?P<aliases>[^\[\]]*)\],"[0-9a-f]+",           # width, height, other names, code point,
+        (?:"[^"]*"|\["[^"]*","[^"]*"\])\],?                        # one path or two""",
+    re.VERBOSE,
+)
+USED = re.compile(r"\bfa-([a-z0-9]+(?:-[a-z0-9]+)*)")
+EXERCISE = re.compile(r"(Exercise(?:&nbsp;|\s))(\d+)(?!\d)")
+LARGE = 200_000  # bytes of a PNG above which a photograph is looked for
+QUALITY = 88
+
+
+def optimise_site(html: Path) -> None:
+    """Make a built site (folder of HTML files) lighter, in place; a second call changes nothing."""
+    pages = sorted(html.rglob("*.html"))
+    icons = html / "_static" / "scripts" / "fontawesome.js"
+    if icons.is_file():
+        scripts = [path for path in (html / "_static").rglob("*.js") if path != icons and "fontawesome" not in path.parts]
+        used = {name for path in [*pages, *scripts] for name in USED.findall(path.read_text(encoding="utf-8"))}
+        icons.write_text(only_icons(icons.read_text(encoding="utf-8"), used), encoding="utf-8")
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        if (numbered := number_exercises(text)) != text:
+            path.write_text(numbered, encoding="utf-8")
+    renamed = {path.name: _as_photograph(path) for path in sorted((html / "_images").glob("*.png"))}
+    renamed = {old: new for old, new in renamed.items() if new}
+    for path in pages if renamed else ():
+        text = path.read_text(encoding="utf-8")
+        if any(old in text for old in renamed):
+            path.write_text(re.sub(r"[\w-]+\.png", lambda found: renamed.get(found[0], found[0]), text), encoding="utf-8")
+    for old in renamed:
+        (html / "_images" / old).unlink()
+
+
+def number_exercises(page: str) -> str:
+    """HTML with the exercises counted from 1 on the page; Sphinx counts them through the book.
+
+    >>> number_exercises('<span class="caption-number">Exercise 7 </span> … Solution to <a>Exercise 7</a>')
+    '<span class="caption-number">Exercise 1 </span> … Solution to <a>Exercise 1</a>'
+    """
+    numbers = {}
+    for found in re.finditer(r'caption-number">\s*Exercise\s(\d+)', page):
+        numbers.setdefault(found[1], str(len(numbers) + 1))
+    return EXERCISE.sub(lambda found: found[1] + numbers.get(found[2], found[2]), page) if numbers else page
+
+
+def only_icons(script: str, used: set[str]) -> str:
+    """Font Awesome's script with the icons in `used` (by any of their names) alone."""
+
+    def kept(found: re.Match) -> str:
+        names = {found["quoted"] or found["bare"], *re.findall(r'"([\w-]+)"', found["aliases"])}
+        return found[0] if names & used else ""
+
+    return ICON.sub(kept, script)
+
+
+def _as_photograph(path: Path) -> str | None:
+    """Write a large PNG as JPEG beside it if that takes less than a third; the new name, or None."""
+    from PIL import Image
+
+    if path.stat().st_size < LARGE:
+        return None
+    with Image.open(path) as image:
+        buffer = io.BytesIO()
+        image.convert("RGB").save(buffer, "JPEG", quality=QUALITY, optimize=True, progressive=True)
+    if 3 * len(buffer.getvalue()) > path.stat().st_size:
+        return None
+    path.with_suffix(".jpg").write_bytes(buffer.getvalue())
+    return path.with_suffix(".jpg").name
+
+
+def transferred(paths: list[Path]) -> int:
+    """Bytes that a browser fetches for these files from a server that compresses text, as GitHub Pages does."""
+    packed = (".html", ".js", ".css", ".svg", ".json", ".csv")
+    return sum(len(gzip.compress(path.read_bytes(), 6)) if path.suffix in packed else path.stat().st_size for path in paths)

@@ -1,0 +1,111 @@
+"""What `lit`'s card says: retrieval, naming, order of words and numbers, on parts of the pictures that no head has seen."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from clipkit.datasets import load_dataset
+from clipkit.models.base import DualEncoder
+from clipkit.pretrain.geometry import modality_gap
+from clipkit.recipes.lite_fit import TEMPLATES, pooled
+
+ZERO_SHOT = (
+    "cifar10",
+    "imagenette",
+    "tiny_imagenet",
+    "dtd10",
+    "rsscn7",
+    "clothing",
+    *(f"pacs/{d}" for d in ("photo", "art_painting", "cartoon", "sketch")),
+)
+NUMBERS = ("one", "two", "three", "four", "five")
+
+
+def recalls(images: Tensor, texts: Tensor, owner: Tensor, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
+    """Recall in percent, both ways, of pictures (N, D) and texts (T, D), text t belonging to picture owner[t] (T,).
+
+    From a text: its picture among the k nearest. From a picture: one of its texts among the k nearest.
+    """
+    cosines = images @ texts.T  # (N, T)
+    own = owner == torch.arange(len(images))[:, None]
+    above = (cosines > cosines[owner, torch.arange(len(texts))]).sum(0)  # pictures nearer than a text's own
+    best = cosines.masked_fill(~own, -2).amax(1, keepdim=True)
+    ahead = (cosines > best).sum(1)  # texts nearer than a picture's first own one; no own one is
+    ranks = {"text_to_image": above, "image_to_text": ahead}
+    return {f"{way}_{k}": percent(rank < k) for way, rank in ranks.items() for k in ks}
+
+
+def percent(right: Tensor) -> float:
+    return round(100 * float(right.float().mean()), 1)
+
+
+def named(model: DualEncoder, dataset) -> float:
+    """Percent of a labelled data set's pictures named right from the class names in lite's eight prompts."""
+    prompts = [t.format(name) for name in dataset.classnames for t in TEMPLATES]
+    groups = torch.arange(len(dataset.classnames)).repeat_interleave(len(TEMPLATES))
+    classifier = pooled(model.text_features(prompts), groups, len(dataset.classnames))
+    return percent((model.image_features(dataset.images) @ classifier.T).argmax(1) == torch.from_numpy(dataset.labels))
+
+
+def preferred(model: DualEncoder, images: Tensor, true: Sequence[str], false: Sequence[str]) -> float:
+    """Percent of pictures (N, D) nearer to their true text than to its false one; 50 by chance."""
+    return percent((images * (model.text_features(true) - model.text_features(false))).sum(1) > 0)
+
+
+def other_number(text: str) -> str | None:
+    """The text with its first number word exchanged for the next, "two" for "three"; None without one ("one" is often a pronoun)."""
+    found = re.search(rf"\b({'|'.join(NUMBERS[1:])})\b", text, re.IGNORECASE)
+    return found and text[: found.start()] + NUMBERS[NUMBERS.index(found[0].lower()) % 4 + 1] + text[found.end() :]
+
+
+def probe(model: DualEncoder, data: Path) -> dict:
+    """ "percent" and "gap" for a card; what needs a folder that is not there is left out."""
+    flickr = load_dataset(f"folder:{(data / 'flickr8k').resolve()}", "test")
+    images = model.image_features(flickr.images)
+    captions = [c for group in flickr.captions for c in group]
+    owner = torch.arange(len(images)).repeat_interleave(torch.tensor([len(group) for group in flickr.captions]))
+    texts = model.text_features(captions)
+    found = recalls(images, texts, owner)
+    draw = random.Random(0)
+    found["caption_before_its_words_shuffled"] = preferred(
+        model, images[owner], captions, [" ".join(draw.sample(w := c.split(), len(w))) for c in captions]
+    )
+    counted = [(i, c, other) for i, c in zip(owner.tolist(), captions, strict=True) if (other := other_number(c))]
+    rows, true, false = zip(*counted, strict=True)
+    found["caption_before_another_number"] = preferred(model, images[list(rows)], true, false)
+    zero_shot = {
+        name: named(model, load_dataset(f"folder:{(data / name).resolve()}", "test")) for name in ZERO_SHOT if (data / name).is_dir()
+    }
+    return {
+        "percent": found | {f"zero_shot_{name.replace('/', '_')}": value for name, value in zero_shot.items()} | _sugarcrepe(model, data),
+        "modality_gap": round(float(modality_gap(images, texts)), 3),
+        "temperature": round(1 / float(model.logit_scale), 4),
+    }
+
+
+def _sugarcrepe(model: DualEncoder, data: Path) -> dict[str, float]:
+    """Percent right by kind of the SugarCrepe items (arXiv:2306.14610) whose COCO picture is there."""
+    found = {}
+    for file in sorted((data / "text_to_image_ratings").glob("sugar_crepe_*.json")):
+        items = [item for item in json.loads(file.read_text(encoding="utf-8")).values() if _coco(data, item).is_file()]
+        if items:
+            images = model.image_features([_opened(_coco(data, item)) for item in items])
+            found[file.stem] = preferred(model, images, [i["caption"] for i in items], [i["negative_caption"] for i in items])
+    return found
+
+
+def _coco(data: Path, item: dict) -> Path:
+    return data / "coco_mini" / "images" / f"{Path(item['filename']).stem}.jpg"
+
+
+def _opened(path: Path):
+    from PIL import Image
+
+    return Image.open(path).convert("RGB")
