@@ -18,6 +18,7 @@ from builder import pages
 from builder.api import api_page
 from builder.bibliography import bibtex
 from builder.cards import header_card
+from builder.handouts import citations, glued, handout
 from builder.settings import BOOK, load_site
 from builder.toc import page_path, toc
 from clipkit.errors import ClipkitError
@@ -27,7 +28,16 @@ from clipkit.press.ledger import Row, ledger, to_csv, to_json
 from clipkit.press.runner import read_status, run_path
 from clipkit.registry.papers import Entry, Registry
 
-NOT_COPIED = ("_build", "builder", "vendor", "site.yml", "_config.yml", "_toc.yml", "references.bib")  # placed elsewhere, or made anew
+NOT_COPIED = (
+    "_build",
+    "builder",
+    "vendor",
+    "site.yml",
+    "snippets.yml",
+    "_config.yml",
+    "_toc.yml",
+    "references.bib",
+)  # placed elsewhere, or made anew
 
 
 @dataclass
@@ -64,6 +74,7 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
     built: set[str] = set()
     thumbs: dict[str, tuple[str, str]] = {}
     alts: dict[str, str] = {}
+    cited = citations(bibtex(registry), *(path.read_text(encoding="utf-8") for path in book.glob("background.bib")))
     for entry in registry.finished():
         executed, status = run_path(entry.slug, preset), read_status(run_path(entry.slug, preset))
         if status is None or not executed.is_file():
@@ -78,6 +89,10 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
             thumbs[entry.slug] = (f"thumbs/{entry.slug}.png", alt or f"First figure of {entry.title}")
         folder.write(f"{page_path(entry.part, entry.slug)}.ipynb", json.dumps(page, ensure_ascii=False, indent=1, sort_keys=True))
         folder.write(f"extra/notebooks/{entry.slug}.ipynb", entry.notebook_path.read_bytes())
+        numbers, source = glued(notebooks.read(executed)), notebooks.read(entry.notebook_path)
+        for reader in ("student", "teacher"):
+            made = handout(entry, source, numbers, cited, solutions=reader == "teacher")
+            folder.write(f"extra/notebooks/{reader}/{entry.slug}.ipynb", json.dumps(made, ensure_ascii=False, indent=1, sort_keys=True))
 
     def text(markdown: str) -> str:
         return pages.fill(markdown, registry, rows, built, thumbs)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache
+
+import yaml
+
 from builder.markup import render
-from builder.settings import Site
+from builder.settings import BOOK, Site
+from clipkit.lab import claim_words
 from clipkit.press.ledger import Row
 from clipkit.registry.papers import Entry
+from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OPEN, OUTCOMES
 
+WHERE = {"world": "in the world", "digits": "on digits", "text": "on texts", "photographs": "on photographs", "full": "at full scale"}
+ONE = {HOLDS: "holds", NO_EFFECT: "shows no effect", NOT_TESTABLE: "cannot be tested", NOT_RUN: "was not run", OPEN: "stays open"}
+MANY = {HOLDS: "hold", NO_EFFECT: "show no effect", NOT_TESTABLE: "cannot be tested", NOT_RUN: "were not run", OPEN: "stay open"}
 SHOWN = ("python", "torch", "open_clip_torch")
 
 
@@ -21,6 +31,8 @@ def header_card(entry: Entry, rows: list[Row], site: Site, status: dict | None) 
         "card.md",
         entry=entry,
         rows=rows,
+        came_out=came_out(rows),
+        snippet=snippets().get(entry.slug, "").rstrip(),
         site=site,
         preset=status.get("parameters", {}).get("preset", "quick"),
         seconds=status.get("seconds"),
@@ -28,3 +40,41 @@ def header_card(entry: Entry, rows: list[Row], site: Site, status: dict | None) 
         versions=", ".join(f"{name} {versions[name]}" for name in SHOWN if versions.get(name)),
         error=status.get("error"),
     )
+
+
+@cache
+def snippets() -> dict[str, str]:
+    """Slug -> the page's technique in three lines of Python (book/snippets.yml)."""
+    return yaml.safe_load((BOOK / "snippets.yml").read_text(encoding="utf-8"))
+
+
+def came_out(rows: list[Row]) -> list[str]:
+    """What came out, in at most two sentences: the headline claim with its numbers, then how many of the others did what.
+
+    The rows of one claim on several data sets are told one after the other; a claim without a record is in no sentence.
+    """
+    said, rows = [], [row for row in rows if not row.own]
+    if heads := [row for row in rows if row.origin == "headline"]:
+        said.append("The headline claim " + "; ".join(map(_headline, heads)) + ".")
+    others = [row for row in rows if row.origin != "headline" and row.record]
+    counted = Counter((row.scale, row.outcome) for row in others)
+    parts = []
+    for scale, where in WHERE.items():
+        words = [f"{n} {_verb(word, n)}" for word in OUTCOMES if (n := counted[scale, word])]
+        if words:
+            parts.append(f"{where} " + " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words))
+    if parts:
+        said.append(f"Of the {'other ' if heads else ''}claims, " + "; ".join(parts) + ".")
+    return said
+
+
+def _headline(row: Row) -> str:
+    where = WHERE.get(row.scale, "here") if row.record else "here"
+    place = f" ({claim_words.place(row)})" if row.record and row.scale != "world" else ""
+    if row.outcome in (NOT_TESTABLE, NOT_RUN):
+        return f"{_verb(row.outcome, 1)} {where}{place}: {row.note.rstrip('.')}"
+    return f"{_verb(row.outcome, 1)} {where}{place}: {claim_words.effect(row)}"
+
+
+def _verb(outcome: str, n: int) -> str:
+    return (ONE if n == 1 else MANY).get(outcome) or f"{'is' if n == 1 else 'are'} {outcome}"

@@ -14,6 +14,7 @@ ICON = re.compile(
     re.VERBOSE,
 )
 USED = re.compile(r"\bfa-([a-z0-9]+(?:-[a-z0-9]+)*)")
+EXERCISE = re.compile(r"(Exercise(?:&nbsp;|\s))(\d+)(?!\d)")
 LARGE = 200_000  # bytes of a PNG above which a photograph is looked for
 QUALITY = 88
 
@@ -26,6 +27,10 @@ def optimise_site(html: Path) -> None:
         scripts = [path for path in (html / "_static").rglob("*.js") if path != icons and "fontawesome" not in path.parts]
         used = {name for path in [*pages, *scripts] for name in USED.findall(path.read_text(encoding="utf-8"))}
         icons.write_text(only_icons(icons.read_text(encoding="utf-8"), used), encoding="utf-8")
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        if (numbered := number_exercises(text)) != text:
+            path.write_text(numbered, encoding="utf-8")
     renamed = {path.name: _as_photograph(path) for path in sorted((html / "_images").glob("*.png"))}
     renamed = {old: new for old, new in renamed.items() if new}
     for path in pages if renamed else ():
@@ -34,6 +39,18 @@ def optimise_site(html: Path) -> None:
             path.write_text(re.sub(r"[\w-]+\.png", lambda found: renamed.get(found[0], found[0]), text), encoding="utf-8")
     for old in renamed:
         (html / "_images" / old).unlink()
+
+
+def number_exercises(page: str) -> str:
+    """HTML with the exercises counted from 1 on the page; Sphinx counts them through the book.
+
+    >>> number_exercises('<span class="caption-number">Exercise 7 </span> … Solution to <a>Exercise 7</a>')
+    '<span class="caption-number">Exercise 1 </span> … Solution to <a>Exercise 1</a>'
+    """
+    numbers = {}
+    for found in re.finditer(r'caption-number">\s*Exercise\s(\d+)', page):
+        numbers.setdefault(found[1], str(len(numbers) + 1))
+    return EXERCISE.sub(lambda found: found[1] + numbers.get(found[2], found[2]), page) if numbers else page
 
 
 def only_icons(script: str, used: set[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clipkit.registry.papers import Registry
 
-FRONT = ("how_to_read",)
+FRONT = ("start", "how_to_read")
 BACK = ("ledger", "glossary", "api", "references")
 TEACHING = ("teaching",)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from clipkit import checks
@@ -61,9 +60,6 @@ class CapSAdapter(TipX):
 
     Args:
         alpha, beta, gamma, **tip_x: see `TipX`. delta: in [0, 1], the captions' share.
-        standardise: first bring the caption cosines of the support to the mean and spread of its picture cosines.
-            Cosines between a picture and a text are smaller than between two pictures, so without it delta also
-            changes how sharp and how loud the votes are. The paper does not.
 
     Attributes after `fit`: keys_ and captions_ (M, D), labels_ (M,), text_weights_ (C, D). After `search`: chosen_.
 
@@ -71,12 +67,10 @@ class CapSAdapter(TipX):
     signature="feature" and rescale="batch" (both can be asked for), and leaves D = 0 for the last N mod 10 test rows.
     """
 
-    def __init__(
-        self, alpha: float = 1.0, beta: float = 5.5, gamma: float = 1.0, delta: float = 0.5, standardise: bool = False, **tip_x: Any
-    ):
+    def __init__(self, alpha: float = 1.0, beta: float = 5.5, gamma: float = 1.0, delta: float = 0.5, **tip_x: Any):
         super().__init__(alpha, beta, gamma, **tip_x)
         checks.share(delta=delta)
-        self.delta, self.standardise = float(delta), standardise
+        self.delta = float(delta)
 
     def fit(self, features: Tensor, captions: Tensor, labels: Tensor, text_weights: Tensor) -> CapSAdapter:  # type: ignore[override]
         """Keep (M, D) picture features and the (M, D) features of their captions, (M,) labels, (C, D) text weights.
@@ -86,27 +80,11 @@ class CapSAdapter(TipX):
         features, captions = checks.features(features), checks.features(captions, "caption features")
         checks.same_shape(features, captions, what="features of pictures and of their captions")
         self.captions_ = captions.to(features)
-        super().fit(features, labels, text_weights)
-        self._gain, self._shift = self._standards() if self.standardise else (1.0, 0.0)
-        return self
+        return super().fit(features, labels, text_weights)
 
     def search(self, features: Tensor, labels: Tensor, deltas: Sequence[float] = DELTAS, betas: Sequence[float] = BETAS, **grid: Any):
         """As `TipX.search`, with delta too. The paper's code tries 2.2 million settings."""
         return super().search(features, labels, betas=betas, delta=deltas, **grid)
 
     def _mixed_keys(self) -> Tensor:
-        return (1 - self.delta) * self.keys_ + self.delta * self._gain * self.captions_
-
-    def _votes(self, features: Tensor) -> Tensor:
-        # The standardised affinity has a constant besides: exp(-beta (1 - A - c)) = exp(beta c) exp(-beta (1 - A)).
-        return super()._votes(features) * float(np.exp(self.beta * self.delta * self._shift))
-
-    def _standards(self) -> tuple[float, float]:
-        """Gain and shift that bring the caption cosines of different members of the support to the picture cosines."""
-        m = len(self.keys_)
-        if m < 3:
-            return 1.0, 0.0
-        apart = ~torch.eye(m, dtype=torch.bool, device=self.keys_.device)
-        pictures, captions = ((self.keys_ @ keys.T)[apart] for keys in (self.keys_, self.captions_))
-        gain = (pictures.std() / captions.std().clamp(min=1e-12)).item()
-        return gain, pictures.mean().item() - gain * captions.mean().item()
+        return (1 - self.delta) * self.keys_ + self.delta * self.captions_

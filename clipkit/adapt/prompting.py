@@ -15,7 +15,8 @@ from clipkit import checks
 from clipkit.datasets import fill_templates
 from clipkit.errors import ClipkitError
 from clipkit.heads import Head
-from clipkit.models.prefix_packing import can_pack, encode_packed
+from clipkit.models.prefix_packing import encode_packed
+from clipkit.models.towers import can_pack
 from clipkit.train import cosine_schedule, minimise, shuffled
 
 OPTIMISERS = {"sgd": partial(torch.optim.SGD, momentum=0.9), "adam": torch.optim.AdamW}

@@ -9,15 +9,13 @@ from clipkit import checks
 from clipkit.errors import ClipkitError
 
 
-def retrieve_balanced(
-    captions: Tensor, matched: Tensor, prompts: Tensor, k: int, lowest: float = 0.0, by_lot: int | None = None
-) -> tuple[Tensor, Tensor]:
+def retrieve_balanced(captions: Tensor, matched: Tensor, prompts: Tensor, k: int, lowest: float = 0.0) -> tuple[Tensor, Tensor]:
     """At most k captioned pictures of each class, those first whose caption is most like the class's prompts.
 
     Args:
         captions: (N, D) text features of the captions, unit norm. matched: (N, C) bool, may be fetched for the class.
         prompts: (C, D) mean prompt features over names and templates, unit norm.
-        lowest: similarity below which nothing is fetched. by_lot: a seed; then the order is random instead.
+        lowest: similarity below which nothing is fetched.
 
     Returns: rows (R,) into the pictures, by class and best first, and their labels (R,). A class without a match has none.
     Raises: ClipkitError for shapes that do not fit, k below 1, or nothing fetched at all.
@@ -28,9 +26,6 @@ def retrieve_balanced(
     checks.same_shape(matched, similarity, what="matches and similarities, a row a caption and a column a class,")
     checks.at_least(1, k=k)
     allowed = matched.bool() & (similarity >= lowest)
-    if by_lot is not None:
-        generator = torch.Generator().manual_seed(by_lot)
-        similarity = torch.rand(similarity.shape, generator=generator).to(similarity)
     order = similarity.masked_fill(~allowed, -torch.inf).T.sort(dim=1, descending=True, stable=True)  # (C, N)
     keep = order.values[:, :k] > -torch.inf
     if not keep.any():

@@ -64,7 +64,6 @@ class TipX(Head):
         rescale: psi brings -D to the range of the cosines. "batch": by the smallest and largest divergence and cosine of
             these N x M pairs, as in the papers' code, so that a picture's affinity depends on its company; "support": by
             those of the keys among themselves, so that it does not (and the affinity can leave the range).
-        normalise_by_shots: divide each class's sums by its number of keys; the papers' code does not.
 
     Attributes after `fit`: keys_ (M, D), labels_ (M,), text_weights_ (C, D). After `search`: chosen_.
 
@@ -83,14 +82,12 @@ class TipX(Head):
         temperature: float = 0.5,
         signature: str = "class",
         rescale: str = "support",
-        normalise_by_shots: bool = False,
     ):
         checks.at_least(0, alpha=alpha, beta=beta, gamma=gamma)
         checks.positive(scale=scale)
         checks.one_of("way to rescale", rescale, RESCALES)
         self.alpha, self.beta, self.gamma, self.scale = float(alpha), float(beta), float(gamma), float(scale)
         self.temperature, self.signature, self.rescale = temperature, signature, rescale
-        self.normalise_by_shots = normalise_by_shots
 
     def fit(self, features: Tensor, labels: Tensor, text_weights: Tensor) -> TipX:
         """Keep (M, D) features and (M,) labels beside (C, D) text weights, all unit norm.
@@ -123,15 +120,14 @@ class TipX(Head):
     ) -> TipX:
         """Set alpha, beta and gamma to the best accuracy on (N, D) validation features and (N,) labels.
 
-        The grid is ALPHAS x BETAS x GAMMAS, the first and the last times scale / 100 (and, with `normalise_by_shots`,
-        times the mean number of keys a class). Of equals the smallest alpha is kept, then gamma, then what `more`
-        names, then beta: what is nearest to zero-shot. The papers' code tries 200,000 triples on a hand-set range.
+        The grid is ALPHAS x BETAS x GAMMAS, the first and the last times scale / 100. Of equals the smallest alpha is
+        kept, then gamma, then what `more` names, then beta: what is nearest to zero-shot. The papers' code tries 200,000
+        triples on a hand-set range.
         """
         features = checks.unit(checks.fitted(self, "keys_", features))
         labels = checks.labels(labels, len(features), len(self.text_weights_)).to(self.keys_.device)
-        unit = self.scale / 100 * (len(self.keys_) / int((self._counts > 0).sum()) if self.normalise_by_shots else 1.0)
-        alphas = sorted(a * unit for a in ALPHAS) if alphas is None else sorted(alphas)
-        gammas = sorted(g * unit for g in GAMMAS) if gammas is None else sorted(gammas)
+        alphas = sorted(a * self.scale / 100 for a in ALPHAS) if alphas is None else sorted(alphas)
+        gammas = sorted(g * self.scale / 100 for g in GAMMAS) if gammas is None else sorted(gammas)
         if not (alphas and gammas and len(betas) and all(len(v) for v in more.values())):
             raise ClipkitError("search needs at least one value of each number it searches")
         best: tuple | None = None
@@ -159,16 +155,11 @@ class TipX(Head):
 
     def _without_votes(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Zero-shot logits and the summed divergence affinity, (N, C) each."""
-        kl = self._kl_sums(features)
-        if self.normalise_by_shots:
-            kl = kl / torch.where(self._counts > 0, self._counts, 1)
-        return self.scale * features @ self.text_weights_.T, kl
+        return self.scale * features @ self.text_weights_.T, self._kl_sums(features)
 
     def _votes(self, features: Tensor) -> Tensor:
         """(N, C): exp(-beta (1 - A)) L."""
-        classes = len(self.text_weights_)
-        keys = self._mixed_keys()
-        return cache_logits(features, keys, self.labels_, self.beta, n_classes=classes, normalise_by_shots=self.normalise_by_shots)
+        return cache_logits(features, self._mixed_keys(), self.labels_, self.beta, n_classes=len(self.text_weights_))
 
     def _mixed_keys(self) -> Tensor:
         """(M, D): A = f times these."""

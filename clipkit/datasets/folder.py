@@ -23,7 +23,15 @@ from clipkit.notices import notice
 TABLE = "captions.csv"
 
 
-def load(tail: str, split: str, root: str | Path | None, seed: int, *, fractions: tuple[float, float, float] | None = None) -> Dataset:
+def load(
+    tail: str,
+    split: str,
+    root: str | Path | None,
+    seed: int,
+    *,
+    fractions: tuple[float, float, float] | None = None,
+    language: str | None = None,
+) -> Dataset:
     """Images below PATH, or below PATH's folder for the split when it has folders called train, val or test.
 
     Those may be written in any case, and as training, valid, validation, dev or testing too. Classes are numbered
@@ -31,26 +39,33 @@ def load(tail: str, split: str, root: str | Path | None, seed: int, *, fractions
     (and without a "split" column in captions.csv) everything is the split "test", unless `fractions` (train, val, test)
     asks for a stratified cut, the same for the same files and seed.
 
+    With `language`, the table is captions_LANGUAGE.csv in place of captions.csv, for instance captions_zh.csv. Raises ClipkitError
+    with the languages there are when there is none.
+
     Hidden files and folders and what systems leave behind are no images (`files.is_litter`); files with a suffix that
     is not read are counted in a notice.
     """
     folder = locate(tail, root)
-    name, split = f"folder:{tail}", split_of(split) or split
-    if (folder / TABLE).is_file():
-        table = _Table(folder)
+    name, split, csv = f"folder:{tail}", split_of(split) or split, TABLE if language is None else f"captions_{language}.csv"
+    if (folder / csv).is_file():
+        table = _Table(folder / csv)
         dataset = _captioned(table, name, _labels_of(name, table.labels()), split, fractions)
         if not table.has("split") or fractions is not None:
             dataset = cut(dataset, split, fractions, seed)
     elif have := _split_folders(folder, name):
         if split not in have:
             raise unknown(f"split of folder {folder}", split, have)
-        tables = {s: _Table(place) for s, place in have.items() if (place / TABLE).is_file()}
+        tables = {s: _Table(place / csv) for s, place in have.items() if (place / csv).is_file()}
+        if language is not None and split not in tables:
+            raise _no_language(have[split], csv)
         said = [tables[s].labels() if s in tables else folders(place) for s, place in have.items()]
         numbers = _labels_of(name, None if all(s is None for s in said) else [label for some in said for label in some or ()])
         if split in tables:
             dataset = _captioned(tables[split], name, numbers if tables[split].has("label") else None, split, None)
         else:
             dataset = _classed(have[split], name, numbers)
+    elif language is not None:
+        raise _no_language(folder, csv)
     else:
         _say_nested(folder, name)
         dataset = cut(_classed(folder, name, _labels_of(name, folders(folder))), split, fractions, seed)
@@ -71,6 +86,11 @@ def locate(tail: str, root: str | Path | None = None) -> Path:
         raise ClipkitError(f"folder:{tail}: {folder} is a file; give the folder that holds the images")
     looked = dict.fromkeys(str(place.resolve()) for place in candidates(tail, root))
     raise ClipkitError(f"folder:{tail}: no such folder; looked for {' and '.join(looked)}")
+
+
+def _no_language(folder: Path, csv: str) -> ClipkitError:
+    there = ", ".join(sorted(path.stem.removeprefix("captions_") for path in folder.glob("captions_*.csv"))) or "(none)"
+    return ClipkitError(f"{folder} has no {csv}; languages there: {there}; without language=... {TABLE} is read")
 
 
 def _split_folders(folder: Path, name: str) -> dict[str, Path]:
@@ -158,13 +178,13 @@ def _classed(folder: Path, name: str, classes: _Classes) -> Dataset:
 
 
 class _Table:
-    """captions.csv with columns image, caption and perhaps split, label; several rows an image are several captions.
+    """A table of captions with columns image, caption and perhaps split, label; several rows an image are several captions.
 
     Raises ClipkitError naming the line: see `read_table`; an empty image, label or split; a split that is none.
     """
 
-    def __init__(self, folder: Path):
-        self.folder, self.path = folder, folder / TABLE
+    def __init__(self, path: Path):
+        self.folder, self.path = path.parent, path
         self.columns, self.rows = read_table(self.path, ("image", "caption"))
         needed = ["image"] + [c for c in ("label", "split") if c in self.columns]
         if any(row["caption"] for row in self.rows) or "label" not in self.columns:

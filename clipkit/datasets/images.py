@@ -131,7 +131,7 @@ class ArrayImages:
         return pil.fromarray(self.array[i])
 
     def take(self, indices: np.ndarray) -> ArrayImages:
-        return ArrayImages(self.array[indices], None if self.names is None else [self.names[i] for i in indices])
+        return type(self)(self.array[indices], None if self.names is None else [self.names[i] for i in indices])
 
     def name(self, i: int) -> str:
         return f"image {i}" if self.names is None else self.names[i]

@@ -14,13 +14,13 @@ from clipkit.errors import ClipkitError, unknown
 from clipkit.notices import notice
 
 # name or prefix -> module with `load(tail, split, root, seed, **options)`; what follows the colon is the tail
-_NAMES = {"world": "world", "digits": "digits", "photos": "photos", "cifar10": "tv"}
-_PREFIXES = {"folder": "folder", "torchvision": "tv", "hf": "hub", "wds": "shards"}
+_NAMES = {"world": "world", "digits": "digits", "photos": "photos", "emoji": "emoji", "clipart": "clipart", "cifar10": "tv"}
+_PREFIXES = {"folder": "folder", "features": "vectors", "torchvision": "tv", "hf": "hub", "wds": "shards"}
 
 
 def dataset_names() -> list[str]:
     """What `load_dataset` understands; words in capitals stand for something of the caller's."""
-    return [*_NAMES, "folder:PATH", "torchvision:NAME", "hf:NAME", "wds:SHARDS"]
+    return [*_NAMES, "folder:PATH", "features:PATH", "torchvision:NAME", "hf:NAME", "wds:SHARDS"]
 
 
 def load_dataset(
@@ -36,17 +36,17 @@ def load_dataset(
     """A data set by name.
 
     Args:
-        name: one of `dataset_names()`: "world", "digits", "photos", "cifar10", "folder:PATH" (class folders, or
-            images with a captions.csv), "torchvision:NAME", "hf:NAME", "wds:SHARDS".
+        name: one of `dataset_names()`: "world", "digits", "photos", "emoji", "clipart", "cifar10", "folder:PATH" (class folders,
+            or images with a captions.csv), "features:PATH" (vectors), "torchvision:NAME", "hf:NAME", "wds:SHARDS".
         split: "train", "val" or "test", where the data has it. Splits share no image, unless one's own files do (`shared_images` tells).
-        root: folder that relative paths and torchvision's files are below.
+        root: folder that relative paths, torchvision's files, and what npm or Debian brought are below.
         n: how many images: that many fresh ones from the world, a class-balanced sample of the others; all of them, with a
             notice, where there are fewer.
         seed: of the world's scenes, and of the sample.
         readable: leave out images that cannot be decoded, with a notice that counts them and names the first. For that each
             chosen image is decoded once, and the outcome remembered. With False they stay, and raise `UnreadableImage` when
             they are asked for; `extract` skips them by itself.
-        options: of the loader, see `clipkit.datasets.world.load`, `.folder.load`, `.tv.load`, `.hub.load`, `.shards.load`.
+        options: of the loader, see `clipkit.datasets.world.load`, `.emoji.load`, `.folder.load`, `.tv.load`, `.hub.load`, `.shards.load`.
 
     Raises:
         ClipkitError: unknown name, split or option, missing files, an empty class, n below 1, no image that can be read.

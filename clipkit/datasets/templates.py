@@ -35,6 +35,14 @@ DIGITS: tuple[str, ...] = (
     "a white {} on a black background.",
     "somebody wrote the number {}.",
 )
+# For drawings: emoji, clip art.
+DRAWING: tuple[str, ...] = (
+    "a drawing of {}.",
+    "clip art of {}.",
+    "an icon of {}.",
+    "a simple picture of {} on white.",
+    "a sign that shows {}.",
+)
 
 
 def openai_templates() -> list[str]:

@@ -14,7 +14,7 @@ from clipkit.dense.proxy import resize
 from clipkit.errors import ClipkitError
 
 
-def filtered_affinity(attention: Tensor, values: Tensor, cos_fac: float = 1.2, cap: float = 0.9, lift: float | None = None) -> Tensor:
+def filtered_affinity(attention: Tensor, values: Tensor, cos_fac: float = 1.2, cap: float = 0.9) -> Tensor:
     """Attention of an encoder, kept only between cells whose values point the same way: (…, H, N, N), (…, H, N, d) to (…, N, N).
 
     C = cosine of values, for each head. θ_i = min(cos_fac · mean of C_i over heads and cells, cap). The result is the mean over
@@ -22,7 +22,6 @@ def filtered_affinity(attention: Tensor, values: Tensor, cos_fac: float = 1.2, c
 
     Args:
         cos_fac: 0 filters out what is opposed; larger is stricter. cap: at most 1, below it every cell keeps itself.
-        lift: what a negative θ is replaced by before the cap (0.6 where the released code has refine_neg_cos=False); None: nothing.
     Raises ClipkitError: shapes that do not match, NaN, cap not below 1.
     A row without any attention left keeps its own cell; the released code divides 0 by 0 there.
     Source: arXiv:2411.09219, section 3.3; `get_sam_sim` of its code.
@@ -38,13 +37,7 @@ def filtered_affinity(attention: Tensor, values: Tensor, cos_fac: float = 1.2, c
     unit = F.normalize(values, dim=-1)
     alike = unit @ unit.transpose(-1, -2)  # (…, H, N, N)
     level = cos_fac * alike.mean((-3, -1), keepdim=True)  # (…, 1, N, 1)
-    if lift is not None:
-        level = torch.where(level < 0, lift, level)
     kept = torch.where(alike > level.clamp(max=cap), attention, 0).mean(-3)  # (…, N, N)
-    return _stochastic(kept)
-
-
-def _stochastic(kept: Tensor) -> Tensor:
     total = kept.sum(-1, keepdim=True)
     own = torch.eye(kept.shape[-1], dtype=kept.dtype, device=kept.device)
     return torch.where(total > 0, kept / total.clamp_min(torch.finfo(kept.dtype).tiny), own)

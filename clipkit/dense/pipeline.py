@@ -53,15 +53,16 @@ class Pipeline:
     """Models, words, sizes and constants that all arms share.
 
     Attributes:
-        clip: a DualEncoder. guide: pixels in 0..1 (M, 3, c, c) to features (M, C, h, w). segmenter: sees whole pictures.
+        clip: a DualEncoder. guide: pixels in 0..1 (M, 3, c, c) and n to features (M, C, n, n). segmenter: sees whole pictures.
         text (R, D), groups (R,), see `text_classifier`. normalise: pixels in 0..1 to what `clip` takes.
         side: pixels at which CLIP sees a picture, through windows of `crop` every `stride`.
+        cells: n of the guide in a window; CLIP's values are brought to its grid.
         keep: whether CLIP's last block keeps its residual and MLP, which the published method drops.
-        beta, gamma: see `proxy_matrix`. sigma: see `neighbourhood`. cos_fac: see `filtered_affinity`. place: see `colour_features`.
+        beta, gamma: see `proxy_matrix`. sigma: see `neighbourhood`. cos_fac: see `filtered_affinity`.
     """
 
     clip: object
-    guide: Callable[[Tensor], Tensor]
+    guide: Callable[[Tensor, int], Tensor]
     segmenter: Segmenter
     text: Tensor
     groups: Tensor
@@ -69,7 +70,7 @@ class Pipeline:
     side: int = 64
     crop: int = 32
     stride: int = 16
-    place: float = 0.5
+    cells: int = 16
     keep: bool = False
     beta: float = 1.2
     gamma: float = 3.0
@@ -108,13 +109,12 @@ class Pipeline:
         """What windows of pictures (N, 3, S, S), brought to `side` pixels, hold, for each way to mix CLIP's values."""
         own, other = (Mode("proxy", residual=keep, mlp=keep) for keep in (self.keep, not self.keep))
         modes = [{"guide": own, "other": other}.get(mix, mix) for mix in mixes]
-        constants = {"guide": self.guide, "beta": self.beta, "gamma": self.gamma, "sigma": self.sigma}
+        constants = {"guide": lambda x: self.guide(x, self.cells), "beta": self.beta, "gamma": self.gamma, "sigma": self.sigma}
         return window_maps(self.clip, shrink(pixels, side), modes, self.crop, self.stride, self.normalise, **constants)
 
     def _blind(self) -> Pipeline:
-        """The same with a guide that knows nothing: colours and places, on CLIP's own grid."""
-        patch = self.clip.module.visual.patch_size[0]
-        return replace(self, guide=lambda x: colour_features(x, (x.shape[-2] // patch, x.shape[-1] // patch), self.place))
+        """The same with a guide that knows nothing: colours and places."""
+        return replace(self, guide=lambda x, n: colour_features(x, (n, n)))
 
     def affinity(self, some: ScenePictures, of: str) -> Tensor:
         """Who belongs together in whole pictures, (N, M, M), according to "segmenter", "dino", "colour" or "truth"."""
@@ -123,7 +123,7 @@ class Pipeline:
             return filtered_affinity(e.attention, e.values, self.cos_fac)
         if of == "truth":
             return label_affinity(some.segments, e.grid)
-        features = self.guide(some.pixels) if of == "dino" else colour_features(some.pixels, e.grid, self.place)
+        features = self.guide(some.pixels, e.grid[0]) if of == "dino" else colour_features(some.pixels, e.grid)
         return proxy_matrix(features, self.beta, self.gamma)
 
 

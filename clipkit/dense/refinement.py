@@ -5,7 +5,7 @@ Letters: B pictures of S × S pixels, C classes, Q regions (one prompt each).
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,15 +14,7 @@ from torch import Tensor
 from clipkit.dense.proxy import resize
 from clipkit.errors import ClipkitError
 
-
-class PromptableSegmenter(Protocol):
-    """What `refine` asks of a segmenter; `clipkit.dense.segmenter.Segmenter` is one."""
-
-    def encode(self, pixels: Tensor):
-        """Pictures (B, 3, S, S) to an embedding that has `.grid`."""
-
-    def decode(self, embedding, image: Tensor, boxes: Tensor, points: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Q prompts to mask logits (Q, S, S) and expected IoU (Q,); see `Segmenter.decode`."""
+BATCH = 64  # prompts at once
 
 
 class Regions(NamedTuple):
@@ -35,20 +27,10 @@ class Regions(NamedTuple):
     points: Tensor
 
 
-class Proposals(NamedTuple):
-    """What a segmenter answers for each region: logits (Q, S, S), and the IoU (Q,) it expects its mask to have."""
-
-    regions: Regions
-    logits: Tensor
-    expected: Tensor
-
-
 class Refined(NamedTuple):
-    """labels (B, S, S); regions; expected (Q,) IoU as the segmenter sees it; accepted (Q,) bool."""
+    """labels (B, S, S); accepted (Q,) bool, whether the segmenter was sure of a region."""
 
     labels: Tensor
-    regions: Regions
-    expected: Tensor
     accepted: Tensor
 
 
@@ -99,36 +81,8 @@ def two_way_refinement(probabilities: Tensor, image: Tensor, label: Tensor) -> T
 
 
 @torch.no_grad()
-def propose(
-    segmenter: PromptableSegmenter, images: Tensor, regions: Regions, probabilities: Tensor, embedding=None, batch: int = 64
-) -> Proposals:
-    """One answer for each region, to a box, a point and a mask prompt. Arguments as in `refine`."""
-    q = len(regions.image)
-    logits, expected = probabilities.new_zeros(q, *images.shape[-2:]), probabilities.new_zeros(q)
-    if q:
-        embedding = segmenter.encode(images) if embedding is None else embedding
-    for start in range(0, q, batch):
-        part = slice(start, start + batch)
-        image = regions.image[part]
-        coarse = resize(two_way_refinement(probabilities, image, regions.label[part])[:, None], embedding.grid)[:, 0]
-        logits[part], expected[part] = segmenter.decode(embedding, image, regions.boxes[part], regions.points[part], coarse)
-    return Proposals(regions, logits, expected)
-
-
-def vote(proposals: Proposals, labels: Tensor, probabilities: Tensor, iou_thresh: float = 0.8) -> Refined:
-    """A label map of the coarse one and the segmenter's answers; see `refine` for the rule."""
-    (regions, logits, expected), score = proposals, torch.zeros_like(probabilities)
-    accepted = expected > iou_thresh
-    for row, (i, k) in enumerate(zip(regions.image.tolist(), regions.label.tolist(), strict=True)):
-        sharp = torch.where(logits[row] > 0, logits[row].sigmoid(), 0) if accepted[row] else regions.masks[row].to(score)
-        score[i, k] = torch.maximum(score[i, k], sharp * probabilities[i, k])
-    best, refined = score.max(1)
-    return Refined(torch.where(best > 0, refined, labels), regions, expected, accepted)
-
-
-@torch.no_grad()
 def refine(
-    segmenter: PromptableSegmenter,
+    segmenter,
     images: Tensor,
     labels: Tensor,
     probabilities: Tensor,
@@ -143,7 +97,8 @@ def refine(
     its coarse label.
 
     Args:
-        images: (B, 3, S, S) as the segmenter takes them. labels: (B, S, S). probabilities: (B, C, S, S).
+        segmenter: see `clipkit.dense.segmenter.Segmenter`. images: (B, 3, S, S) as it takes them.
+        labels: (B, S, S). probabilities: (B, C, S, S).
         embedding: what `segmenter.encode(images)` gave, if it is there already. regions: see `find_regions`.
     Raises ClipkitError: sizes that differ.
     Source: arXiv:2411.09219, section 3.4, and `sam_refinement` of its code, which finds the regions on maps of half the size.
@@ -153,5 +108,17 @@ def refine(
         raise ClipkitError(
             f"pictures {tuple(images.shape)}, labels {tuple(labels.shape)}, maps {tuple(probabilities.shape)} differ in size"
         )
-    found = find_regions(labels, probabilities, **regions)
-    return vote(propose(segmenter, images, found, probabilities, embedding), labels, probabilities, iou_thresh)
+    found, score = find_regions(labels, probabilities, **regions), torch.zeros_like(probabilities)
+    q, accepted = len(found.image), []
+    if q:
+        embedding = segmenter.encode(images) if embedding is None else embedding
+    for start in range(0, q, BATCH):
+        image, label, masks, boxes, points = (column[start : start + BATCH] for column in found)
+        prompt = resize(two_way_refinement(probabilities, image, label)[:, None], embedding.grid)[:, 0]
+        logits, expected = segmenter.decode(embedding, image, boxes, points, prompt)
+        sharp = torch.where((expected > iou_thresh)[:, None, None], logits.sigmoid() * (logits > 0), masks.to(logits))
+        for i, k, own in zip(image.tolist(), label.tolist(), sharp, strict=True):
+            score[i, k] = torch.maximum(score[i, k], own * probabilities[i, k])
+        accepted.append(expected > iou_thresh)
+    best, refined = score.max(1)
+    return Refined(torch.where(best > 0, refined, labels), torch.cat(accepted) if q else torch.zeros(0, dtype=torch.bool))

@@ -16,8 +16,6 @@ from clipkit.errors import ClipkitError
 from clipkit.generate.caption_model import CaptionDecoder
 from clipkit.train import shuffled
 
-BASELINES = ("greedy", "loo")
-NORMS = ("token", "sequence")
 Reward = Callable[[Tensor, Sequence[str]], tuple[Tensor, dict[str, Tensor]]]
 
 
@@ -48,25 +46,18 @@ def word_mask(tokens: Tensor, pad: int = 0) -> Tensor:
     return mask
 
 
-def self_critical_loss(logprobs: Tensor, mask: Tensor, advantage: Tensor, norm: str = "token") -> Tensor:
-    """−Σ advantage · log p, whose gradient is the policy gradient; a 0-d tensor.
+def self_critical_loss(logprobs: Tensor, mask: Tensor, advantage: Tensor) -> Tensor:
+    """−Σ advantage · log p over the number of words, whose gradient is the policy gradient; a 0-d tensor.
 
-    Args:
-        logprobs, mask: (N, L), N = B · K. advantage: (N,), a constant.
-        norm: "token" divides by the number of words in the batch, as arXiv:2205.13115's code does; "sequence" takes each caption's
-            mean over its words, then the mean over captions, so that a long caption weighs no more than a short one.
-
-    Raises: ClipkitError for other shapes or an unknown norm.
+    Args: logprobs, mask: (N, L), N = B · K. advantage: (N,), a constant.
+    Raises: ClipkitError for other shapes.
+    Source: the code of arXiv:2205.13115, which divides by the words of the batch, so that a long caption weighs more.
     """
-    checks.one_of("norm", norm, NORMS)
     if logprobs.shape != mask.shape or advantage.shape != logprobs.shape[:1]:
         raise ClipkitError(
             f"log-probabilities {tuple(logprobs.shape)}, mask {tuple(mask.shape)} and advantages {tuple(advantage.shape)} do not fit"
         )
-    gained = -advantage.detach()[:, None] * logprobs * mask
-    if norm == "token":
-        return gained.sum() / mask.sum()
-    return (gained.sum(1) / mask.sum(1).clamp(min=1)).mean()
+    return (-advantage.detach()[:, None] * logprobs * mask).sum() / mask.sum()
 
 
 def kl_to(scores: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
@@ -82,25 +73,16 @@ def kl_to(scores: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
 class SelfCritical:
     """Settings of self-critical training.
 
-    k: captions sampled of each picture. baseline: "greedy" (the paper's) or "loo", the mean of the other samples, which needs no
-    further caption. norm: of `self_critical_loss`. reference, kl: a frozen captioner and the weight of the penalty for leaving it,
-    not in the paper. batch: pictures a step. lr: of Adam, constant, as in the paper. clip_norm: of the gradient.
-
-    Raises: ClipkitError for an unknown baseline or norm.
+    k: captions sampled of each picture. reference, kl: a frozen captioner and the weight of the penalty for leaving it, not in the
+    paper. batch: pictures a step. lr: of Adam, constant, as in the paper. clip_norm: of the gradient.
     """
 
     k: int = 5
-    baseline: str = "greedy"
-    norm: str = "token"
     reference: CaptionDecoder | None = None
     kl: float = 0.0
     batch: int = 32
     lr: float = 1e-3
     clip_norm: float = 1.0
-
-    def __post_init__(self):
-        checks.one_of("baseline", self.baseline, BASELINES)
-        checks.one_of("norm", self.norm, NORMS)
 
 
 def scst_step(
@@ -118,26 +100,22 @@ def scst_step(
         pictures: picture tokens (B, M, D). rows: (B,) what the reward knows the pictures by.
         reward: (rows (N,), N texts) -> (total (N,), {part: (N,)}), see `WeightedReward`. Called once for all samples and baselines.
 
-    Returns: {"reward", "baseline", each part, "entropy" (nats a word), "words" (a caption), "kl"}, means over the samples.
+    Returns: {"reward", "baseline" (the likeliest captions'), "kl", each part}, means over the samples.
     Raises: ClipkitError for a reward that is not finite.
     """
-    vocabulary, b, k, greedy = captioner.vocabulary, len(pictures), settings.k, settings.baseline == "greedy"
+    vocabulary, b, k = captioner.vocabulary, len(pictures), settings.k
     captioner.eval()
     sampled = captioner.sample(pictures, k, how="sample", generator=generator)  # (B · K, L)
-    texts, owners = vocabulary.decode(sampled), rows.repeat_interleave(k)
-    if greedy:
-        texts, owners = texts + captioner.write(pictures), torch.cat([owners, rows])
-    total, parts = reward(owners, texts)
-    total = total.float().to(pictures.device)
-    earned = total[: b * k].view(b, k)
-    advantage = advantages(earned, total[b * k :] if greedy else None).flatten()
+    texts = vocabulary.decode(sampled) + captioner.write(pictures)
+    total, parts = reward(torch.cat([rows.repeat_interleave(k), rows]), texts)
+    earned, greedy = total.float().to(pictures.device).split([b * k, b])
+    advantage = advantages(earned.view(b, k), greedy).flatten()
 
     captioner.train()
     scores = captioner.logits(pictures.repeat_interleave(k, 0), sampled[:, :-1])  # (B · K, L − 1, V)
     mask = word_mask(sampled, vocabulary.pad)[:, 1:]
-    logprobs = scores.log_softmax(-1)
-    chosen = logprobs.gather(-1, sampled[:, 1:, None]).squeeze(-1)
-    loss = self_critical_loss(chosen, mask, advantage, settings.norm)
+    chosen = scores.log_softmax(-1).gather(-1, sampled[:, 1:, None]).squeeze(-1)
+    loss = self_critical_loss(chosen, mask, advantage)
     penalty = torch.zeros(())
     if settings.reference is not None and settings.kl:
         with torch.no_grad():
@@ -149,11 +127,8 @@ def scst_step(
     nn.utils.clip_grad_norm_(captioner.parameters(), settings.clip_norm)
     optimiser.step()
     captioner.eval()
-    with torch.no_grad():
-        entropy = -(logprobs.exp() * logprobs).sum(-1)[mask].mean()
-    log = {"reward": earned.mean(), "baseline": (earned.flatten() - advantage).mean(), "entropy": entropy, "kl": penalty}
-    log |= {name: part[: b * k].float().mean() for name, part in parts.items()}
-    return {name: float(value.detach()) for name, value in log.items()} | {"words": float(mask.sum() / len(mask)) - 1}
+    log = {"reward": earned, "baseline": greedy, "kl": penalty} | {name: part[: b * k].float() for name, part in parts.items()}
+    return {name: float(value.detach().mean()) for name, value in log.items()}
 
 
 def self_critical_training(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
@@ -17,56 +18,27 @@ if TYPE_CHECKING:
 
 SIZE = (6.4, 3.6)  # inches
 DPI = 110  # 704 pixels wide: on a phone of half that width, 13 points are still read
-_RC = {
-    "figure.figsize": SIZE,
-    "figure.dpi": DPI,
-    "savefig.dpi": DPI,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "axes.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "font.size": 12.5,
-    "axes.titlesize": 13.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 12.5,
-    "xtick.labelsize": 11.5,
-    "ytick.labelsize": 11.5,
-    "legend.fontsize": 11.5,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": "#DDDDDD",
-    "grid.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "lines.linewidth": 2.2,
-    "lines.markersize": 7,
-    "hatch.linewidth": 0.6,
-    "image.interpolation": "nearest",
-    "image.cmap": "cividis",
-}
+STYLE = Path(__file__).with_name("templates") / "book.mplstyle"
 
 
-class style:
-    """Switch the book's style on: for good, or inside a `with`."""
+def _style() -> list:
+    from cycler import cycler
 
-    def __init__(self) -> None:
-        import matplotlib
+    return [STYLE, {"figure.figsize": SIZE, "figure.dpi": DPI, "savefig.dpi": DPI, "axes.prop_cycle": cycler(color=COLOURS)}]
 
-        self._before = dict(matplotlib.rcParams.copy())
-        self._before.pop("backend", None)  # choosing the backend is not a matter of style
-        matplotlib.rcParams.update(_RC)
-        matplotlib.rcParams["axes.prop_cycle"] = matplotlib.cycler(color=COLOURS)
 
-    def __enter__(self) -> style:
-        return self
+def style() -> AbstractContextManager:
+    """The book's style, inside a `with`."""
+    import matplotlib.style
 
-    def __exit__(self, *_: object) -> None:
-        import matplotlib
+    return matplotlib.style.context(_style())
 
-        dict.update(matplotlib.rcParams, self._before)
+
+def use_style() -> None:
+    """Switch the book's style on for good."""
+    import matplotlib.style
+
+    matplotlib.style.use(_style())
 
 
 @contextmanager
@@ -106,9 +78,12 @@ def put_title(drawing: Figure, title: str, gap: float | None = None) -> None:
 
     `gap` (inches from the upper edge) is for figures that are laid out by hand; else the layout engine finds the place.
     """
+    import matplotlib
+
     width, height = drawing.get_size_inches()
     place = {} if gap is None else {"y": 1 - gap / height, "va": "top"}
-    drawing.suptitle("\n".join(title_lines(title, width)), x=0.01, ha="left", fontsize=_RC["axes.titlesize"], fontweight="bold", **place)
+    place |= {"x": 0.01, "ha": "left", "fontsize": matplotlib.rcParams["axes.titlesize"], "fontweight": "bold"}
+    drawing.suptitle("\n".join(title_lines(title, width)), **place)
 
 
 def title_lines(title: str, width: float) -> list[str]:

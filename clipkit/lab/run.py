@@ -180,6 +180,8 @@ def start(
     if preset == "quick" and notebook.kernel() is not None:
         preset = os.environ.get("CLIPKIT_PRESET", preset)
     forget()
+    if str(parameters.get("dataset")).startswith("features:"):  # vectors come with a model of their own
+        parameters["model"] = parameters["dataset"]
     sources = notebook.cells()
     misspelt, known = notebook.injected(sources)
     if misspelt:
@@ -210,9 +212,9 @@ def start(
         limit_threads(threads)
     new_page(arm for claim in claims_of(entry) for arm in claim.arms)
     if notebook.kernel() is not None:
-        from clipkit.lab.figures import style
+        from clipkit.lab.figures import use_style
 
-        style()
+        use_style()
     return Run(slug, params, seeds, device, entry, datasets=tuple(datasets), asked=asked)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipkit.errors import unknown
@@ -13,16 +14,6 @@ if TYPE_CHECKING:
     import pandas
 
 MINUS = "\N{MINUS SIGN}"
-# currentColor and transparency follow the page, light or dark.
-_CSS = """<style>
-.ck-table{overflow-x:auto;margin:.6rem 0}
-.ck-table table{border-collapse:collapse;font-size:.95em;line-height:1.35;width:auto;max-width:100%}
-.ck-table caption{caption-side:top;text-align:left;font-weight:600;padding:.2rem 0}
-.ck-table th,.ck-table td{padding:.35rem .6rem;text-align:left;vertical-align:top;
-border-bottom:1px solid color-mix(in srgb,currentColor 22%,transparent)}
-.ck-table thead th{border-bottom:2px solid currentColor}
-.ck-table .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-</style>"""
 
 
 def number(value: object, digits: int = 1, sign: bool = False) -> str:
@@ -82,8 +73,16 @@ def table(
         rule = formats.get(name, 1) if isinstance(formats, Mapping) else formats
         columns.append([_cell(value, rule, df[name].dtype.kind) for value in df[name]])
     rows = [list(row) for row in zip(*columns, strict=True)]
-    body = [[html.escape(cell) for cell in row] for row in rows]
-    return Table(to_html(heads, body, caption, numeric, row_heads=index), to_text(heads, rows, caption, numeric))
+    page = _template().render(heads=heads, rows=rows, caption=caption, numeric=numeric, row_heads=index)
+    return Table(page, to_text(heads, rows, caption, numeric))
+
+
+@cache
+def _template():
+    from jinja2 import Template
+
+    text = (Path(__file__).with_name("templates") / "table.html").read_text(encoding="utf-8")
+    return Template(text, autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 def _cell(value: object, rule: object, kind: str) -> str:
@@ -94,32 +93,6 @@ def _cell(value: object, rule: object, kind: str) -> str:
     if kind == "f":
         return number(value, int(rule))
     return number(value, 0) if kind in "iu" else str(value)
-
-
-def to_html(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    caption: str = "",
-    numeric: Sequence[bool] = (),
-    row_heads: bool = False,
-) -> str:
-    """HTML of a table whose cells are HTML already; heads and caption are escaped here."""
-    numeric = list(numeric) or [False] * len(heads)
-    classes = [' class="num"' if right else "" for right in numeric]
-    out = [_CSS, '<div class="ck-table" tabindex="0"><table>']
-    if caption:
-        out.append(f"<caption>{html.escape(caption)}</caption>")
-    head = "".join(f'<th scope="col"{c}>{html.escape(h)}</th>' for h, c in zip(heads, classes, strict=True))
-    out.append(f"<thead><tr>{head}</tr></thead><tbody>")
-    for row in rows:
-        cells = []
-        for position, (cell, right) in enumerate(zip(row, classes, strict=True)):
-            if row_heads and position == 0:
-                cells.append(f'<th scope="row">{cell}</th>')
-            else:
-                cells.append(f"<td{right}>{cell}</td>")
-        out.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join(out) + "\n</tbody></table></div>"
 
 
 def to_text(heads: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "", numeric: Sequence[bool] = ()) -> str:

@@ -45,6 +45,8 @@ def list_models(open_clip: bool = False) -> list[str]:
 def load_model(name: str = "nano", pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> DualEncoder:
     """A model, ready to encode (evaluation mode, gradients on).
 
+    `name`: a packaged model (see `list_models()`), `lite`, an open_clip architecture, or "features:PATH" (a file of vectors).
+    `pretrained`: nothing for packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
     `name`: a packaged model (see `list_models()`), `lit`, `lite`, or an open_clip architecture. `pretrained`: nothing for
     packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
     `precision`: fp32, bf16 or fp16 (weights and arithmetic; features always come back as float32).
@@ -55,6 +57,10 @@ def load_model(name: str = "nano", pretrained: str | None = None, device: str = 
     """
     from clipkit.models.nano import load_nano, shipped_models
 
+    if name.startswith("features:"):
+        from clipkit.models.vectors import VectorModel
+
+        return VectorModel(name)
     if name == "lit":
         from clipkit.models.lit import load_lit
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
 from clipkit.models.inputs import as_texts, check_many
+from clipkit.models.pixels import normalise
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -41,6 +42,8 @@ class DualEncoder(ABC):
     context_length: int
     module: nn.Module
     any_size: bool = False  # True: the image tower takes any H × W, not only image_size × image_size
+    mean: Sequence[float] | None = None  # with `std`, a channel each: all that `preprocess` does to a picture of image_size
+    std: Sequence[float] | None = None
 
     def __init__(self, module: nn.Module, name: str, pretrained: str, card: dict | None = None, notes: Sequence[str] = ()):
         self.module = module.eval()
@@ -134,7 +137,9 @@ class DualEncoder(ABC):
         from PIL import Image
 
         if isinstance(images, np.ndarray):
-            images = [Image.fromarray(a) for a in check_images(images)]
+            if check_images(images).shape[1:3] == (self.image_size, self.image_size) and self.mean is not None:
+                return normalise(images, self.mean, self.std)  # nothing to resize
+            images = [Image.fromarray(a) for a in images]
         if not len(check_many(images)):
             return torch.empty(0, 3, self.image_size, self.image_size)
         return torch.stack([self.preprocess(i) for i in images])

@@ -10,7 +10,7 @@ sentence. The map that does it for sentences is fitted on words alone.
 
 With hard probabilities (τ = 1) and a nearest-neighbour w this is ConSE (Norouzi et al., arXiv:1312.5650); soft
 ones keep what the classifier knows of classes that it would not name. How A is fitted:
-`python -m clipkit.recipes.lite`. What it reaches: `data/models/lite.card.json`.
+`python -m builder.lite` in the repository. What it reaches: `data/models/lite.card.json`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
-from clipkit.models.base import PRECISIONS, DualEncoder, check_images
+from clipkit.models.base import PRECISIONS, DualEncoder
 from clipkit.models.inputs import as_texts
 from clipkit.models.lite_towers import LiteTower, SentenceEncoder, WordPieces, packaged_lite
 from clipkit.models.pixels import normalise, resize_crop
@@ -90,7 +90,7 @@ class LiteModule(nn.Module):
 class LiteEncoder(DualEncoder):
     """`lite` behind the common face. Set `image_size` (a multiple of 32) for larger pictures and finer dense maps."""
 
-    any_size = True
+    any_size, mean, std = True, MEAN, STD
 
     def __init__(self, module: LiteModule, card: dict | None = None, name: str = "lite", image_size: int = IMAGE_SIZE):
         super().__init__(module, name, "shipped", card)
@@ -121,24 +121,10 @@ class LiteEncoder(DualEncoder):
     def preprocess(self, image: Any) -> Tensor:
         return normalise(resize_crop(image, self.image_size, KEEP)[None], MEAN, STD)[0]
 
-    def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
-        if isinstance(images, np.ndarray) and check_images(images).shape[1:3] == (self.image_size, self.image_size):
-            return normalise(images, MEAN, STD)
-        return super().preprocess_batch(images)
-
     @property
     def preprocessing(self) -> dict:
         pre = {"size": self.image_size, "mean": list(MEAN), "std": list(STD), "resize": f"shorter side, centre crop {KEEP}"}
         return {**pre, "context_length": CONTEXT_LENGTH, "bandwidth": self.module.map.bandwidth, "temperature": TEMPERATURE}
-
-
-def save_map(sentence_map: SentenceMap, path: str | Path, logit_scale: float) -> Path:
-    """Write the map as float16 safetensors with its bandwidth and logit scale."""
-    from safetensors.torch import save_file
-
-    tensors = {k: getattr(sentence_map, k).half().contiguous() for k in ("support", "coefficients")}
-    save_file(tensors, path, metadata={"bandwidth": str(sentence_map.bandwidth), "logit_scale": str(logit_scale)})
-    return Path(path)
 
 
 def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
@@ -156,7 +142,7 @@ def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
 
 
 def load_lite(pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lite`. `pretrained`: nothing (the shipped map) or the path of a map written by `save_map`.
+    """The model `lite`. `pretrained`: nothing (the shipped map) or the path of a map as `builder.lite` writes it.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for a missing or damaged map.
     """

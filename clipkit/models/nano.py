@@ -21,7 +21,6 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +28,7 @@ from clipkit.compat import import_open_clip
 from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
 from clipkit.models import towers
-from clipkit.models.base import PRECISIONS, DualEncoder, check_images
+from clipkit.models.base import PRECISIONS
 from clipkit.models.bpe import load_tokenizer
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.inputs import as_texts
@@ -109,7 +108,7 @@ def save_nano(module: nn.Module, config: dict, card: dict, folder: str | Path, n
     return path
 
 
-class NanoEncoder(DualEncoder):
+class NanoEncoder(towers.TowersEncoder):
     """A shipped model (or any module of `build_nano`) behind the common face."""
 
     def __init__(
@@ -134,39 +133,22 @@ class NanoEncoder(DualEncoder):
                 sizes = f"{merges.name} has {self._tokenizer.vocab_size} tokens, the text tower {vocabulary}"
                 raise ClipkitError(f"{self.name}: {sizes}; they do not belong together")
 
-    def _needs_text(self) -> None:
-        if not self.has_text:
-            raise ClipkitError(f"{self.name} is a self-supervised image model without a text tower; use nano for image and text")
-
     @property
     def logit_scale(self) -> Tensor:
         return super().logit_scale if self.has_text else torch.ones((), device=self.device)
 
-    def _image(self, pixels: Tensor) -> Tensor:
-        return self.module.encode_image(pixels)
-
-    def _text(self, tokens: Tensor) -> Tensor:
-        return towers.encode_text(self.module, tokens)
-
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        self._needs_text()
-        return super().encode_text(tokens)
-
     def _dense(self, pixels: Tensor) -> Tensor:
         vit = type(self.module.visual).__name__ == "VisionTransformer"
         # without a text space to stay in, a self-supervised ViT is used for its patch tokens as they are
-        return towers.patch_map(self.module.visual, pixels) if vit and not self.has_text else towers.dense_map(self.module.visual, pixels)
+        return towers.patch_map(self.module.visual, pixels) if vit and not self.has_text else super()._dense(pixels)
 
-    def _text_from_embeddings(self, embeddings: Tensor, tokens: Tensor) -> Tensor:
+    def _checked_tokens(self, tokens: Tensor) -> Tensor:
         self._needs_text()
-        return towers.encode_text(self.module, tokens, embeddings)
+        return super()._checked_tokens(tokens)
 
-    def token_embeddings(self, tokens: Tensor) -> Tensor:
-        self._needs_text()
-        return towers.word_embedding(self.module)(self._checked_tokens(tokens))
-
-    def attention(self, pixels: Tensor) -> list[Tensor]:
-        return towers.attention_maps(self.module.visual, self._checked(pixels))
+    def _needs_text(self) -> None:
+        if not self.has_text:
+            raise ClipkitError(f"{self.name} is a self-supervised image model without a text tower; use nano for image and text")
 
     def tokenize(self, texts: Sequence[str] | str) -> Tensor:
         self._needs_text()
@@ -174,11 +156,6 @@ class NanoEncoder(DualEncoder):
 
     def preprocess(self, image: Any) -> Tensor:
         return normalise(resize_crop(image, self.image_size)[None], self.mean, self.std)[0]
-
-    def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
-        if isinstance(images, np.ndarray) and check_images(images).shape[1:3] == (self.image_size, self.image_size):
-            return normalise(images, self.mean, self.std)
-        return super().preprocess_batch(images)
 
     @property
     def preprocessing(self) -> dict:

@@ -13,24 +13,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from clipkit.compat import import_open_clip
 from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
-from clipkit.models import towers
-from clipkit.models.base import PRECISIONS, DualEncoder, check_images
+from clipkit.models.base import PRECISIONS
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.hub import hub_guard
 from clipkit.models.inputs import as_picture, as_texts
-from clipkit.models.pixels import normalise
+from clipkit.models.towers import TowersEncoder
 
 SCHEMES = ("hf-hub:", "local-dir:")
 
 
-class OpenClipEncoder(DualEncoder):
+class OpenClipEncoder(TowersEncoder):
     """A model of open_clip behind the common face."""
 
     def __init__(self, module, architecture: str, pretrained: str, transform: Any, notes: Sequence[str] = ()):
@@ -38,31 +36,13 @@ class OpenClipEncoder(DualEncoder):
         self.architecture = architecture
         self._transform = transform
         self._cfg = dict(module.visual.preprocess_cfg)
-        size = self._cfg["size"]
+        size, self.mean, self.std = (self._cfg[name] for name in ("size", "mean", "std"))
         self.image_size = int(size if isinstance(size, int) else size[0])
         self.embed_dim = (
             int(module.text_projection.shape[-1]) if torch.is_tensor(getattr(module, "text_projection", None)) else _embed_dim(module)
         )
         self.context_length = int(module.context_length)
         self._tokenizer = None
-
-    def _image(self, pixels: Tensor) -> Tensor:
-        return self.module.encode_image(pixels)
-
-    def _text(self, tokens: Tensor) -> Tensor:
-        return towers.encode_text(self.module, tokens)
-
-    def _dense(self, pixels: Tensor) -> Tensor:
-        return towers.dense_map(self.module.visual, pixels)
-
-    def _text_from_embeddings(self, embeddings: Tensor, tokens: Tensor) -> Tensor:
-        return towers.encode_text(self.module, tokens, embeddings)
-
-    def token_embeddings(self, tokens: Tensor) -> Tensor:
-        return towers.word_embedding(self.module)(self._checked_tokens(tokens))
-
-    def attention(self, pixels: Tensor) -> list[Tensor]:
-        return towers.attention_maps(self.module.visual, self._checked(pixels))
 
     def tokenize(self, texts: Sequence[str] | str) -> Tensor:
         if self._tokenizer is None:
@@ -76,11 +56,6 @@ class OpenClipEncoder(DualEncoder):
 
     def preprocess(self, image: Any) -> Tensor:
         return self._transform(as_picture(image))
-
-    def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
-        if isinstance(images, np.ndarray) and check_images(images).shape[1:3] == (self.image_size, self.image_size):
-            return normalise(images, self._cfg["mean"], self._cfg["std"])  # nothing to resize
-        return super().preprocess_batch(images)
 
     @property
     def preprocessing(self) -> dict:

@@ -15,13 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
+from clipkit.models.towers import can_pack, project_text
 
 ROW = 256  # words of endings a row: attention grows with the square of a row, and shorter rows repeat the beginning more often
-
-
-def can_pack(module: nn.Module) -> bool:
-    """True for open_clip's plain causal text tower that pools at the end of text; others are encoded text by text."""
-    return type(module).__name__ == "CLIP" and module.text_pool_type == "argmax" and module.attn_mask is not None
 
 
 def encode_packed(module: nn.Module, beginning: Tensor, endings: Tensor, lengths: Tensor) -> Tensor:
@@ -46,10 +42,7 @@ def encode_packed(module: nn.Module, beginning: Tensor, endings: Tensor, lengths
     x = torch.cat([(beginning.to(dtype) + position[:p]).expand(rows, p, width), tails], dim=1)  # (rows, P + G S, W)
     x = module.transformer(x, attn_mask=_mask(p, g, s, x))
     x = x[:, p:].reshape(rows * g, s, width)[torch.arange(c, device=x.device), lengths - 1]  # (C, W), each at its end of text
-    x, projection = module.ln_final(x), module.text_projection
-    if projection is None:
-        return x
-    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    return project_text(module, x)
 
 
 def _mask(p: int, g: int, s: int, like: Tensor) -> Tensor:

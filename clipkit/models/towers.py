@@ -1,7 +1,7 @@
 """Looking inside open_clip's towers without changing a weight: dense features, attention, text from embeddings.
 
-Everything here is a function of an open_clip module. What a tower has no notion of is refused with a
-ClipkitError that says so.
+All but `TowersEncoder` are functions of an open_clip module. What a tower has no notion of is refused with a ClipkitError
+that says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
+from clipkit.models.base import DualEncoder
+
+
+class TowersEncoder(DualEncoder):
+    """What every `DualEncoder` of open_clip's own modules does alike."""
+
+    def _image(self, pixels: Tensor) -> Tensor:
+        return self.module.encode_image(pixels)
+
+    def _text(self, tokens: Tensor) -> Tensor:
+        return encode_text(self.module, tokens)
+
+    def _dense(self, pixels: Tensor) -> Tensor:
+        return dense_map(self.module.visual, pixels)
+
+    def _text_from_embeddings(self, embeddings: Tensor, tokens: Tensor) -> Tensor:
+        return encode_text(self.module, tokens, embeddings)
+
+    def token_embeddings(self, tokens: Tensor) -> Tensor:
+        return word_embedding(self.module)(self._checked_tokens(tokens))
+
+    def attention(self, pixels: Tensor) -> list[Tensor]:
+        return attention_maps(self.module.visual, self._checked(pixels))
 
 
 def blocks(visual: nn.Module) -> nn.ModuleList:
@@ -180,12 +203,17 @@ def encode_text(module: nn.Module, tokens: Tensor, embeddings: Tensor | None = N
     A causal tower that pools at the end-of-text token never looks behind it, so its columns are cut there:
     the same numbers for a fraction of the work (captions are short, contexts are not).
     """
-    if type(module).__name__ == "CLIP" and module.text_pool_type == "argmax" and module.attn_mask is not None and len(tokens):
+    if can_pack(module) and len(tokens):
         return _encode_causal(module, tokens, embeddings)
     if embeddings is None:
         return module.encode_text(tokens)
     with replaced_embeddings(module, embeddings):
         return module.encode_text(tokens)
+
+
+def can_pack(module: nn.Module) -> bool:
+    """True for open_clip's plain causal text tower that pools at the end of text; others are encoded text by text."""
+    return type(module).__name__ == "CLIP" and module.text_pool_type == "argmax" and module.attn_mask is not None
 
 
 def _encode_causal(module: nn.Module, tokens: Tensor, embeddings: Tensor | None) -> Tensor:
@@ -199,8 +227,12 @@ def _encode_causal(module: nn.Module, tokens: Tensor, embeddings: Tensor | None)
     x = module.token_embedding(tokens[:, :length]) if embeddings is None else embeddings[:, :length]
     x = x.to(dtype) + module.positional_embedding[:length].to(dtype)
     x = module.transformer(x, attn_mask=module.attn_mask[:length, :length])
-    x = module.ln_final(x[torch.arange(len(x), device=x.device), end])
-    projection = module.text_projection
+    return project_text(module, x[torch.arange(len(x), device=x.device), end])
+
+
+def project_text(module: nn.Module, x: Tensor) -> Tensor:
+    """The last layers of open_clip's plain text tower, from its end-of-text tokens (N, W) to raw features (N, D)."""
+    x, projection = module.ln_final(x), module.text_projection
     if projection is None:
         return x
     return projection(x) if isinstance(projection, nn.Linear) else x @ projection

@@ -10,7 +10,8 @@ from pathlib import Path
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.press.runner import Bar, Result, expected_seconds, fresh_and_todo, learn, outcome
 from clipkit.press.task import remote
-from clipkit.press.worker import Job, partial_path, status_path, write_json
+from clipkit.press.worker import Job, partial_path, status_path
+from clipkit.registry.records import write_json
 
 PATIENCE = "10s"  # for the scheduler to answer; workers are waited for as long as it takes, for a queue may hold them
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import clipkit
 from clipkit.datasets.local_paths import candidates
 from clipkit.definitions import Reached, reached, reached_by
-from clipkit.paths import PACKAGE, shipped_files
+from clipkit.paths import PACKAGE, hash_file, shipped_files
 from clipkit.press.notebooks import INSTALL, PRESETS
 from clipkit.registry.papers import Entry
 from clipkit.syntax import python_source
@@ -40,8 +40,7 @@ def file_digest(path: Path) -> str:
 
 @cache
 def _file_digest(path: Path, _size: int, _mtime: int) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()[:LENGTH]
+    return hash_file(path)[:LENGTH]
 
 
 def folder_digest(folder: Path) -> str:

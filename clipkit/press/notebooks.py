@@ -6,8 +6,8 @@ import ast
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
+from clipkit.lab.report import MIME
 
-STANDARD = ("preset", "seed", "model", "pretrained", "dataset", "device")
 PRESETS = ("smoke", "quick", "full")
 INSTALL = "setup-install"  # tag of the cell that installs the package; it belongs to no experiment and is in no hash
 
@@ -71,3 +71,14 @@ def check_parameters(notebook, given: dict, page: str) -> None:
             raise unknown(f"parameter of {page}", name, known)
     if given.get("preset", "quick") not in PRESETS:
         raise unknown("preset", given["preset"], PRESETS)
+
+
+def claims_output(notebook) -> dict | None:
+    """The last structured claims output of an executed notebook, or None."""
+    found = None
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if MIME in data:
+                found = data[MIME]
+    return found

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir, record_dirs
 from clipkit.press import hashing, notebooks
-from clipkit.press.claims import claims_output
 from clipkit.registry.papers import Entry, Registry, notebooks_dir
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def make_record(entry: Entry, executed, status: dict, commit: str | None = None,
     """
     from clipkit.registry.records import Record
 
-    payload = claims_output(executed)
+    payload = notebooks.claims_output(executed)
     if payload is None:
         raise ClipkitError(f"{entry.slug}: the run left no claims output; its claims cell must run in every preset")
     if payload.get("slug") != entry.slug:

@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from clipkit.errors import ClipkitError
+from clipkit.features.stream import cores
 from clipkit.paths import data_dir, writable
 from clipkit.press import hashing, notebooks
 from clipkit.press.worker import Job, partial_path, run_job, status_path, write_failure
@@ -100,11 +101,10 @@ def fresh_and_todo(jobs: list[Job], force: bool = False) -> tuple[dict[str, Resu
 
 
 def _run(todo: list[Job], n_jobs: int, results: dict[str, Result], progress: bool) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     n_jobs = min(n_jobs, len(todo))
     for folder in {Path(job.output).parent for job in todo}:
         writable(folder)  # one clear error now, not one from every worker
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // n_jobs)))  # before the server imports torch
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // n_jobs)))  # before the server imports torch
     context = _context(any(job.forked for job in todo))
     expected = {job.output: expected_seconds(job) for job in todo}
     queue = list(reversed(todo))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -12,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.lab.sweeps import ROWS, SUMMARY
-from clipkit.paths import data_dir, writable
+from clipkit.paths import data_dir, writable, write_atomically
 from clipkit.press import grid, hashing, notebooks
-from clipkit.press.claims import claims_output
 from clipkit.press.runner import Result, is_fresh, job_for
 from clipkit.press.worker import Job
 from clipkit.registry.papers import Entry
@@ -74,7 +72,7 @@ def checked(results: Sequence[Result]) -> list[Result]:
     """The results, with those marked as failed that ran to their end and left no claims output to take rows from."""
     found = []
     for result in results:
-        silent = result.ok and claims_output(notebooks.read(result.output)) is None
+        silent = result.ok and notebooks.claims_output(notebooks.read(result.output)) is None
         why = "the run left no claims output; the page's claims cell must run for every combination"
         found.append(replace(result, state="failed", why=why) if silent else result)
     return found
@@ -92,7 +90,7 @@ def rows(made: Plan) -> pandas.DataFrame:
     found = []
     names = [name for name in dict.fromkeys((*made.axes, *ABOUT)) if name != "seed"]
     for job in made.jobs:
-        payload = claims_output(notebooks.read(Path(job.output))) if is_fresh(job) else None
+        payload = notebooks.claims_output(notebooks.read(Path(job.output))) if is_fresh(job) else None
         if payload is None:
             continue
         used = {**payload["parameters"], **portable(job.parameters)}
@@ -135,23 +133,12 @@ def write(made: Plan, folder: Path) -> pandas.DataFrame:
     table.attrs = _about(made)
     summary = summarise(table)
     writable(folder)
-    _whole(folder / ROWS, lambda path: table.to_parquet(path, index=False))
-    _whole(folder / SUMMARY, lambda path: summary.to_csv(path, index=False, float_format="%.4f"))
     from clipkit.press.sweep_picture import picture, shown_arms
 
-    image = picture(table, shown_arms(table.arm, made.entry, made.arms), made.axes, made.entry.title)
-    _whole(folder / PICTURE, lambda path: path.write_bytes(image))
+    write_atomically(folder / ROWS, table.to_parquet(index=False))
+    write_atomically(folder / SUMMARY, summary.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    write_atomically(folder / PICTURE, picture(table, shown_arms(table.arm, made.entry, made.arms), made.axes, made.entry.title))
     return summary
-
-
-def _whole(path: Path, writer) -> None:
-    """Write beside and rename, so that a reader or a full disk never sees half a file."""
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        writer(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _about(made: Plan) -> dict:

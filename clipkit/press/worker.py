@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from clipkit.paths import write_atomically
+from clipkit.registry.records import write_json
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -42,11 +41,6 @@ def status_path(output: Path | str) -> Path:
 def partial_path(output: Path | str) -> Path:
     """Where a notebook is written while it runs."""
     return Path(output).with_suffix(".partial.ipynb")
-
-
-def write_json(path: Path, value: dict) -> None:
-    """Write whole or not at all."""
-    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_failure(job: Job, why: str, seconds: float | None = None, peak_mb: int | None = None) -> None:

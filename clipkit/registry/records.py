@@ -41,7 +41,7 @@ class _Closed(TypedDict):
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
 
-class Verdict(_Closed):
+class RecordedVerdict(_Closed):
     """A claim as it was judged on the day; pages and ledger judge anew."""
 
     estimate: Number
@@ -59,7 +59,7 @@ class Verdict(_Closed):
     values: NotRequired[list[Number]]
 
 
-class Hashes(_Closed):
+class TiedTo(_Closed):
     """What a record is tied to: all definitions that the experiment reaches, sorted; checkpoint files, local files by parameter."""
 
     definitions: Annotated[list[Text], AfterValidator(_distinct)]
@@ -68,7 +68,7 @@ class Hashes(_Closed):
     data: dict[str, Text]
 
 
-class Source(_Closed):
+class DataSource(_Closed):
     """A data set."""
 
     name: str | None
@@ -82,14 +82,14 @@ class Record:
     slug: Annotated[str, Field(pattern="^[a-z0-9_]+$")]
     model: str | None
     pretrained: str | None
-    dataset: Source
+    dataset: DataSource
     scale: Literal[SCALES]
     preset: Text
     parameters: dict[str, object]
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(_distinct)]
     scores: Scores
-    claims: dict[str, Verdict]
-    hashes: Hashes
+    claims: dict[str, RecordedVerdict]
+    hashes: TiedTo
     versions: dict[str, str]
     seconds: Annotated[Number, Field(ge=0)]
     peak_memory_mb: Annotated[Number, Field(ge=0)]
@@ -214,7 +214,7 @@ def scale_of(dataset: str | None, model: str | None, pretrained: str | None = No
     kind = re.split(r"[:\-_]", dataset or "world")[0]
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite?)\b", model or "") or pretrained == "random" else "full"
+    return "photographs" if re.match(r"(nano|lite?|features)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:

@@ -167,6 +167,24 @@ class Scores:
         return scores
 
 
+def mean_over(axis: str, scores: Scores) -> Scores:
+    """One row for all those that differ in `axis` only: their mean. Rows without that axis are left out.
+
+    >>> both = Scores()
+    >>> both.add("gda", 70.0, task="digits"), both.add("gda", 80.0, task="texture")
+    (None, None)
+    >>> mean_over("task", both).values("gda").tolist()
+    [75.0]
+    """
+    groups: dict[Key, list[list[float]]] = {}
+    for key, values in scores._columns.items():
+        if axis in dict(key):
+            groups.setdefault(tuple(part for part in key if part[0] != axis), []).append(values)
+    mean = Scores(scores.seeds)
+    mean._columns = {key: np.mean(rows, axis=0).tolist() for key, rows in groups.items()}
+    return mean
+
+
 def of_mapping(row: object) -> Scores:
     """The scores of one seed, from a Scores of one seed or a mapping arm -> number.
 

@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "clipn": ["NoTextTower", "YesNo", "clipn_loss", "clipn_scores"],
         "clipn_training": ["train_no_tower"],
         "mmd": ["squared_mmd"],
-        "ood": ["choose_negatives", "neg_label", "ood_score"],
+        "ood": ["neg_label", "ood_score"],
         "ood_measures": ["OODMetrics", "balanced_accuracy", "ood_metrics", "threshold_for_recall"],
         "ood_splits": ["OODSplit", "class_split", "world_split"],
         "worst_group": ["GroupAccuracy", "group_accuracy"],

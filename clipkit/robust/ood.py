@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from clipkit import checks
-from clipkit.errors import ClipkitError
 
 
 def max_softmax(cosines: Tensor, scale: float) -> Tensor:
@@ -77,22 +76,8 @@ def class_cosines(features: Tensor, weights: Tensor) -> Tensor:
 def neg_label(features: Tensor, weights: Tensor, negatives: Tensor, scale: float) -> Tensor:
     """NegLabel: the share of the softmax over C known and M negative labels that the known ones get, (N,) in 0..1.
 
-    Args: negatives: (M, D) weights of labels that are unlike the known classes, see `choose_negatives`.
-    Source: Jiang et al., arXiv:2403.20078, eq. 5, without its grouping.
+    Args: negatives: (M, D) weights of labels that are unlike the known classes.
+    Source: Jiang et al., arXiv:2403.20078, eq. 5, without its grouping and its choice of negatives.
     """
     both = torch.cat([class_cosines(features, weights), class_cosines(features, negatives)], 1)
     return (scale * both).softmax(1)[:, : len(weights)].sum(1)
-
-
-def choose_negatives(candidates: Tensor, weights: Tensor, share: float = 0.15, quantile: float = 0.95) -> Tensor:
-    """Positions of the candidate labels least like the known classes, the most unlike first.
-
-    A candidate's likeness is the `quantile` of its cosines with the known classes, so that one odd class name does not
-    decide. Source: arXiv:2403.20078, section 3.1 (NegMining): 15 % of the candidates, the 95th percentile.
-
-    Args: candidates: (M, D), weights: (C, D), unit norm. Raises ClipkitError: no candidate, a share outside (0, 1].
-    """
-    if not len(candidates) or not 0 < share <= 1:
-        raise ClipkitError(f"choose from at least one candidate a share in (0, 1], got {len(candidates)} and {share}")
-    likeness = class_cosines(candidates, weights).quantile(quantile, dim=1)
-    return likeness.argsort()[: max(1, round(share * len(candidates)))]

@@ -21,7 +21,7 @@ from clipkit.world.words import NUMBERS
 
 # Of the shipped answerers.
 ANSWERS: tuple[str, ...] = ("yes", "no", *COLOURS, *NUMBERS[1:], *BACKGROUNDS, "left", "right", "above", "below")
-MASKS = ("bidirectional", "causal", "blind")
+MASKS = ("bidirectional", "causal")
 
 
 class NanoVQA(nn.Module):
@@ -30,8 +30,7 @@ class NanoVQA(nn.Module):
     One row of tokens: pictures (M / 4 cells), words, and one last token at which the answer is read. Before the transformer each
     word looks up the patches it resembles (`LookUp`), under every mask: words come after the pictures. Mask:
         "bidirectional": every token sees every other, as in the encoder of CLIP-FlanT5;
-        "causal": each sees itself and those before it, as in LLaVA: no picture token sees a word;
-        "blind": the pictures see the pictures, words and answer see everything: only the question is hidden from the pictures.
+        "causal": each sees itself and those before it, as in LLaVA: no picture token sees a word.
 
     Args:
         vocabulary: of the questions. answers: the answers. picture_width: D. picture_length: M, a square of even side.
@@ -96,14 +95,10 @@ class NanoVQA(nn.Module):
         Raises: ClipkitError for other shapes, or NaN in the pictures.
         """
         x, mask = self._row(pictures, tokens, offset)
-        n, m = x.shape[1], len(self.places)
+        n = x.shape[1]
         allowed = mask[:, None, None, :].expand(-1, 1, n, -1)
         if self.mask == "causal":
             allowed = allowed & torch.ones(n, n, dtype=torch.bool, device=x.device).tril()
-        elif self.mask == "blind":
-            hidden = torch.ones(n, n, dtype=torch.bool, device=x.device)
-            hidden[:m, m:] = False
-            allowed = allowed & hidden
         for block in self.encoder.blocks:
             x, _ = block(x, allowed)
         return self.head(self.encoder.norm(x[:, -1]))

@@ -112,6 +112,13 @@ def accuracy_by_certainty(zero_shot_logits: Tensor, branches: Mapping[str, Tenso
     ]
 
 
+def branches_by_certainty(data: FewShotInput, test: tuple[Tensor, Tensor], labels: Tensor, **settings) -> list[dict]:
+    """`accuracy_by_certainty` of zero_shot, of bias_alone and of their sum, amu; the arguments are those of `usefulness`."""
+    head, zero = fit_amu(data, **settings), zero_shot(data)(*test)
+    branches = {"zero_shot": zero, "bias_alone": head.own_logits(test[1]), "amu": head.predict_logits(*test)}
+    return accuracy_by_certainty(zero, branches, labels)
+
+
 def partial_correlation(x: Sequence[float], y: Sequence[float], given: Sequence[float], group: Sequence | None = None) -> float:
     """Pearson's correlation of x and y after what `given` explains, linearly, is taken out of both.
 

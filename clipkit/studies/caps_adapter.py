@@ -13,7 +13,7 @@ from torch import Tensor
 from clipkit import checks
 from clipkit.adapt.caps import build_support
 from clipkit.datasets import load_dataset
-from clipkit.errors import ClipkitError, unknown
+from clipkit.errors import ClipkitError
 from clipkit.features.samples import draw
 from clipkit.world import STYLES, WorldSpec, describe, draw_texts, render, sample_scenes
 from clipkit.world.drawing import attributes_of
@@ -52,117 +52,77 @@ def world_sentence(name: str, read: Mapping[str, str]) -> str:
     return describe(name, **read)
 
 
-class _Captioner:
-    """What both share: `read` gives attributes, the sentence is the caller's."""
+@dataclass(frozen=True, eq=False)
+class Captioner:
+    """Captions of pictures whose class is known, as in arXiv:2405.16591, where they lie sorted into folders.
 
+    Attributes:
+        read: features (N, D), N class names -> what is seen in each picture, {attribute: word}.
+        sentence: (class name, {attribute: word}) -> caption.
+    """
+
+    read: Callable[[Tensor, Sequence[str]], list[dict[str, str]]]
     sentence: Callable[[str, Mapping[str, str]], str]
 
     def __call__(self, features: Tensor, names: Sequence[str], prompt: str = "") -> list[str]:
-        """One caption for each of (N, D) picture features of the classes `names`; before it the prompt, filled, if there is one."""
+        """One caption for each of (N, D) picture features of the classes `names`; before it the prompt, filled, if there is one.
+
+        Raises ClipkitError: NaN, another number of names.
+        """
+        features = checks.features(features, "features of pictures")
+        if len(names) != len(features):
+            raise ClipkitError(f"{len(features)} pictures but {len(names)} class names: give one for each")
         starts = [f"{prompt.replace('{}', name)}. " if prompt else "" for name in names]
         return [start + self.sentence(name, row) for start, name, row in zip(starts, names, self.read(features, names), strict=True)]
 
 
-class ReadoutCaptioner(_Captioner):
-    """One zero-shot question for each attribute, the answers in a sentence.
+def ask_model(model, classnames: Sequence[str], questions: Mapping[str, Mapping[str, str]]) -> Callable:
+    """`Captioner.read` of the image-text model itself: one zero-shot question for each attribute.
 
-    Args:
-        model: a DualEncoder; only its text tower is used, once.
-        classnames: C names.
-        questions: attribute -> answer -> template with {} for the class name. An answer is told from its rivals by
-            the cosine of the picture to its filled template.
-        sentence: (class name, {attribute: answer}) -> caption.
-
-    The class is taken as given, as in arXiv:2405.16591, where the pictures to caption are sorted into folders. What
-    the captioner says of a picture is what the model itself sees there; no truth enters.
+    Args: questions: attribute -> answer -> template with {} for the class name. An answer is told from its rivals by the
+        cosine of the picture to its filled template.
     """
+    place, weights = {name: i for i, name in enumerate(classnames)}, {}
+    for attribute, answers in questions.items():
+        texts = [template.replace("{}", name) for name in classnames for template in answers.values()]
+        weights[attribute] = model.text_features(texts).view(len(classnames), len(answers), -1)  # (C, V, D)
 
-    def __init__(self, model, classnames: Sequence[str], questions: Mapping[str, Mapping[str, str]], sentence: Callable):
-        if not questions or not len(classnames):
-            raise ClipkitError("a captioner needs at least one class name and one question")
-        for attribute, answers in questions.items():
-            if not answers or any("{}" not in template for template in answers.values()):
-                raise ClipkitError(f"question {attribute!r} needs answers whose templates have {{}} where the class name goes")
-        self.classnames, self.questions, self.sentence = list(classnames), questions, sentence
-        texts = [t.replace("{}", name) for answers in questions.values() for name in classnames for t in answers.values()]
-        sizes = [len(answers) for answers in questions.values()]
-        parts = model.text_features(texts).split([len(classnames) * size for size in sizes])
-        self._weights = [part.view(len(classnames), size, -1) for part, size in zip(parts, sizes, strict=True)]  # (C, V, D) each
+    def read(features: Tensor, names: Sequence[str]) -> list[dict[str, str]]:
+        rows, found = torch.tensor([place[name] for name in names]), {}
+        for attribute, w in weights.items():
+            best = torch.einsum("nd,nvd->nv", features.to(w), w[rows]).argmax(1).tolist()
+            found[attribute] = [list(questions[attribute])[i] for i in best]
+        return _rows(found)
 
-    def read(self, features: Tensor, names: Sequence[str]) -> list[dict[str, str]]:
-        """The answer to every question for (N, D) picture features of the classes `names` (N of them).
-
-        Raises ClipkitError: NaN, another number of names, a name that is no class of this captioner.
-        """
-        features = _checked(features, names)
-        place = {name: i for i, name in enumerate(self.classnames)}
-        if odd := [name for name in names if name not in place]:
-            raise unknown("class", odd[0], self.classnames)
-        rows, columns = torch.tensor([place[name] for name in names]), {}
-        for (attribute, answers), weights in zip(self.questions.items(), self._weights, strict=True):
-            best = torch.einsum("nd,nvd->nv", features.to(weights), weights[rows]).argmax(1)
-            columns[attribute] = [list(answers)[i] for i in best.tolist()]
-        return _rows(columns)
+    return read
 
 
-class ProbeCaptioner(_Captioner):
-    """One logistic regression for each attribute, learnt from a corpus of described pictures; the answers in a sentence.
+def learn_attributes(features: Tensor, attributes: Mapping[str, Sequence[str]], strength: float = 0.1) -> Callable:
+    """`Captioner.read` learnt from described pictures: a logistic regression for each attribute; the class does not enter.
 
-    Stands for a captioning model that was trained elsewhere. It can name what its corpus shows, whether or not the
-    text tower of the image–text model has a word for it.
+    Stands for a captioning model that was trained elsewhere. It can name what its corpus shows, whether or not the text
+    tower of the image-text model has a word for it.
 
-    Args:
-        strength: scikit-learn's C on standardised features. sentence: as for `ReadoutCaptioner`.
-
-    Attributes after `fit`: attributes_, the names it reads.
+    Args: features (N, D); attributes: name -> N words, at least two different ones; strength: scikit-learn's C.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multioutput import MultiOutputClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    def __init__(self, sentence: Callable[[str, Mapping[str, str]], str], strength: float = 0.1):
-        checks.positive(strength=strength)
-        self.sentence, self.strength = sentence, strength
-
-    def fit(self, features: Tensor, attributes: Mapping[str, Sequence[str]]) -> ProbeCaptioner:
-        """Learn from (N, D) picture features and N words for each attribute.
-
-        Raises ClipkitError: NaN, another number of words, no attribute.
-        """
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-
-        if not attributes:
-            raise ClipkitError("a captioner needs at least one attribute to learn")
-        self._probes = {}
-        for name, words in attributes.items():
-            x = _checked(features, words).double().cpu().numpy()
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=self.strength, max_iter=1000))
-            self._probes[name] = words[0] if len(set(words)) == 1 else model.fit(x, list(words))  # one word only: always that
-        self.attributes_ = list(attributes)
-        return self
-
-    def read(self, features: Tensor, names: Sequence[str]) -> list[dict[str, str]]:
-        """The most probable word of every attribute for (N, D) picture features; the class `names` do not enter."""
-        if not hasattr(self, "_probes"):
-            raise ClipkitError("this captioner is not fitted: call fit(features, attributes) first")
-        x = _checked(features, names).double().cpu().numpy()
-        return _rows({a: [p] * len(x) if isinstance(p, str) else [str(word) for word in p.predict(x)] for a, p in self._probes.items()})
+    model = make_pipeline(StandardScaler(), MultiOutputClassifier(LogisticRegression(C=strength, max_iter=1000)))
+    model.fit(features.double().cpu().numpy(), np.stack([np.asarray(words) for words in attributes.values()], axis=1))
+    return lambda features, _: _rows(dict(zip(attributes, model.predict(features.double().cpu().numpy()).T.tolist(), strict=True)))
 
 
 def _rows(columns: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _checked(features: Tensor, names: Sequence[str]) -> Tensor:
-    features = checks.features(features, "features of pictures")
-    if len(names) != len(features):
-        raise ClipkitError(f"{len(features)} pictures but {len(names)} words or class names: give one for each")
-    return features
-
-
-def train_style_captioner(model, n: int, seed: int = 2024) -> ProbeCaptioner:
+def train_style_captioner(model, n: int, seed: int = 2024) -> Captioner:
     """A captioner for pictures of one object, learnt on n described pictures of all seven styles and all backgrounds."""
     corpus = sample_scenes(WorldSpec(max_objects=1, styles=STYLES), n, seed)
-    return ProbeCaptioner(world_sentence).fit(model.image_features(render(corpus).images), attributes_of(corpus))
+    return Captioner(learn_attributes(model.image_features(render(corpus).images), attributes_of(corpus)), world_sentence)
 
 
 def domain_pictures(model, split: str, style: str, seed: int, **options) -> tuple[Tensor, Tensor, object]:

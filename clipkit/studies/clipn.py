@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from clipkit.datasets.base import Dataset
+from clipkit.datasets.images import ArrayImages
 from clipkit.dealing import dealt
 from clipkit.errors import ClipkitError
 from clipkit.features.samples import own_pictures
@@ -128,14 +131,12 @@ def generic_pairs(model, dataset: str, pairs: str | None, split: OODSplit, n: in
     return data_pairs(model, data.subset(rows), found.image[np.searchsorted(readable, rows)])
 
 
-def world_pictures(split: OODSplit, n: int, seed: int, part: str = "test", known_only: bool = False, **knobs) -> dict[str, object]:
-    """Data sets of n pictures: "known" (labels in the order of split.known), "near", "far", "empty" places, and real "digits".
+def world_pictures(split: OODSplit, n: int, seed: int, part: str = "test", known_only: bool = False, **knobs) -> dict[str, Dataset]:
+    """Data sets of n pictures: "known" (labels in the order of split.known), "near", "far", "empty" places, "textures", real "digits".
 
     With `known_only` the first alone. `knobs` are fields of WorldSpec, for known and unknown pictures alike.
     """
     from clipkit.datasets import load_dataset
-    from clipkit.datasets.base import Dataset
-    from clipkit.datasets.images import ArrayImages
     from clipkit.world import render, without
 
     world = {"n": n, "captions": (), **knobs}
@@ -147,17 +148,30 @@ def world_pictures(split: OODSplit, n: int, seed: int, part: str = "test", known
     if known_only:
         return found
     bare = render(without(load_dataset("world", part, seed=3 * seed, **world).scenes)).images
-    found["empty"] = Dataset("world", part, ArrayImages(bare, [f"place {i}" for i in range(n)]))
+    for kind, pixels in {"empty": bare, "textures": paint_textures(n, seed)}.items():
+        found[kind] = Dataset("world", part, ArrayImages(pixels, [f"{kind} {i}" for i in range(n)]))
     return found | {"digits": own_pictures("digits", "test", min(n, DIGITS), seed)}
 
 
-def class_pictures(data, split: OODSplit, n: int, seed: int) -> dict[str, object]:
+def paint_textures(n: int, seed: int, side: int = 32) -> np.ndarray:
+    """(n, side, side, 3) uint8: the world's stripes, dots and checks without any object, coarse or fine, in two of its colours."""
+    from clipkit.world import COLOURS
+    from clipkit.world.sprites import texture
+
+    rng, colours, found = np.random.default_rng(seed), np.array(list(COLOURS.values()), np.uint8), []
+    for _ in range(n):
+        size, (y, x) = int(rng.integers(side, 3 * side)), rng.integers(0, side, 2)
+        pattern = np.tile(texture(int(rng.integers(1, 4)), size, size), (2, 2))[y : y + side, x : x + side]
+        found.append(np.where(pattern[..., None], *colours[rng.choice(len(colours), 2, replace=False)]))
+    return np.stack(found)
+
+
+def class_pictures(data: Dataset, split: OODSplit, n: int, seed: int, others: Sequence[str] = ()) -> dict[str, Dataset]:
     """Data sets of at most n pictures of a labelled data set: "known" (labels in the order of split.known), "near"; and real "digits".
 
-    No two seeds of a run share a picture. Raises ClipkitError: no labels, a class of the split that the data set has not.
+    `others`: further data sets with a split "test"; each is a kind, named like its folder. No two seeds of a run share a picture.
+    Raises ClipkitError: no labels, a class of the split that the data set has not.
     """
-    from clipkit.datasets.base import Dataset
-
     if data.labels is None:
         raise ClipkitError(f"{data.name} has no labels, so no class can be called unknown; give a data set with class folders")
     if missing := sorted({*split.known, *split.near} - set(data.classnames)):
@@ -168,7 +182,14 @@ def class_pictures(data, split: OODSplit, n: int, seed: int) -> dict[str, object
         rows = rng.permutation(np.flatnonzero(np.isin(data.labels, list(place))))[:n]
         labels = np.array([place[label] for label in data.labels[rows].tolist()])
         found[side] = Dataset(data.name, data.split, data.subset(rows).images, labels, list(names), list(data.templates))
+    found |= {Path(name).name: own_pictures(name, "test", n, seed) for name in others}
     return found | {"digits": own_pictures("digits", "test", min(n, DIGITS), seed)}
+
+
+def last_text_layer(model) -> str:
+    """Path of the last layer of a sentence encoder inside a model, such as "text.encoder.layers.5"; "" where it has no such tower."""
+    lists = [(path, part) for path, part in model.module.named_modules() if isinstance(part, nn.ModuleList) and "text" in path]
+    return f"{lists[0][0]}.{len(lists[0][1]) - 1}" if lists else ""
 
 
 def fit_match_head(pairs: Pairs, seed: int = 0) -> Callable[[Tensor, Tensor, float], Tensor]:
@@ -202,40 +223,19 @@ def caption_words(captions: Sequence[str], known: Sequence[str]) -> list[str]:
     return sorted({word for text in captions for word in re.findall(r"[a-z]{3,}", text.lower())} - own)
 
 
-def negative_weights(model, captions: Sequence[str], avoid: Sequence[str], known: Tensor, templates: Sequence[str], share: float) -> Tensor:
-    """(M, D) weights of negative labels: words of the captions but those of `avoid`, and of these the share least like `known` (C, D).
+def negative_weights(model, captions: Sequence[str], avoid: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """(M, D) weights of negative labels: the words of the captions but those of `avoid`.
 
     The features of all words are kept on disk, so other seeds with the same captions read them.
     """
     from clipkit.features.text import pool_features
-    from clipkit.robust.ood import choose_negatives
 
     words, allowed = caption_words(captions, ()), set(caption_words(captions, avoid))
     rows = [i for i, word in enumerate(words) if word in allowed]
-    candidates = F.normalize(pool_features(model, words, templates)[:, rows].mean(0), dim=-1).to(known)
-    return candidates[choose_negatives(candidates, known, share)]
+    return F.normalize(pool_features(model, words, templates)[:, rows].mean(0), dim=-1)
 
 
 def answer(features: Tensor, yes: Tensor, no: Tensor, scale: float, names: Sequence[str]) -> list[str]:
     """What the two towers say of each picture's likeliest class, for instance "cat? no 0.71"."""
     winners, certain = (features @ yes.T).argmax(1).tolist(), clipn_scores(features, yes, no, scale).competing_to_win.tolist()
     return [f"{names[w]}? {'yes' if q >= 0.5 else 'no'} {max(q, 1 - q):.2f}" for w, q in zip(winners, certain, strict=True)]
-
-
-def draw_outlines(axes, scores: Mapping[str, Tensor], bins: int = 24) -> None:
-    """One outline a kind of picture, each of area 1, over the same bins; the first kind (the known) stands out."""
-    edges = np.histogram_bin_edges(np.concatenate(list(scores.values())), bins)
-    for i, (kind, row) in enumerate(scores.items()):
-        look = {"linewidth": 1.6} if i else {"color": "black", "linewidth": 2.6}
-        line = ("-", "--", ":", "-.", (0, (5, 1)), (0, (3, 1, 1, 1)))[i % 6]
-        axes.stairs(np.histogram(row, edges, density=True)[0], edges, linestyle=line, label=kind, **look)
-    axes.set_yticks([])
-
-
-def draw_against_diagonal(axes, points: Mapping[str, tuple[Tensor, Tensor]], most: int = 120) -> None:
-    """The first `most` points (x, y) of each kind, with a line where x = y."""
-    for (kind, (x, y)), marker in zip(points.items(), "ox+s^D", strict=False):
-        axes.plot(np.asarray(x)[:most], np.asarray(y)[:most], marker, markersize=5, alpha=0.7, fillstyle="none", linestyle="", label=kind)
-    ends = axes.get_xlim()
-    axes.plot(ends, ends, color="black", linewidth=1)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -13,8 +13,10 @@ from torch import Tensor
 from clipkit import checks
 from clipkit.adapt.cache import TipAdapter
 from clipkit.adapt.gda import GDA
+from clipkit.adapt.logistic import LogisticHead
 from clipkit.adapt.prototypes import PrototypeBlend
 from clipkit.adapt.selection import ensemble_logits, equal_spread, select_alpha
+from clipkit.adapt.zeroshot_probe import ZeroShotProbe
 from clipkit.errors import ClipkitError
 from clipkit.lab.palette import label
 from clipkit.lab.plots import heatmap
@@ -79,17 +81,17 @@ def long_tail(draw: FewShot, text_weights: Tensor, most: int, scale: float, seed
     """Macro accuracy of heads on a support with a long tail, settings chosen on validation pictures thinned alike.
 
     Returns {arm: percent} and, for the classes with the fewest pictures alone, {arm_rare: percent}; arms gda_zipf (uniform
-    prior), gda_zipf_prior (the support's), tip_zipf, blend_zipf, zero_shot_macro.
+    prior), gda_zipf_prior (the support's), logistic_zipf, clap_zipf, tip_zipf, blend_zipf, zero_shot_macro.
     """
     few = zipf_shots(len(text_weights), most, seed)
     thin, rare = draw.thinned(few), torch.as_tensor(few == few.min())
-    (x, y), (xv, yv), (xt, yt) = thin.pool, thin.val, thin.test
+    support, rows, (xt, yt) = thin.pool, thin.val, thin.test
+    heads = {"gda_zipf": GDA(), "gda_zipf_prior": GDA(prior="empirical"), "logistic_zipf": LogisticHead(scale)}
+    heads |= {"clap_zipf": ZeroShotProbe(scale, penalty="clap"), "tip_zipf": TipAdapter(1.0, 5.5, scale)}
     logits = {"zero_shot_macro": scale * xt @ text_weights.T}
-    logits["blend_zipf"] = PrototypeBlend(scale).fit(x, y, text_weights).predict_logits(xt)
-    logits["tip_zipf"] = TipAdapter(1.0, 5.5, scale).fit(x, y, text_weights).search(xv, yv).predict_logits(xt)
-    for arm, prior in (("gda_zipf", "uniform"), ("gda_zipf_prior", "empirical")):
-        head = GDA(prior=prior).fit(x, y, text_weights)
-        logits[arm], _ = predict(head, text_weights, scale, (x, y), (xv, yv), xt)
+    logits["blend_zipf"] = PrototypeBlend(scale).fit(*support, text_weights).predict_logits(xt)
+    for arm, head in heads.items():
+        logits[arm], _ = predict(head.fit(*support, text_weights), text_weights, scale, support, rows, xt)
     found = {arm: macro_percent(guess, yt) for arm, guess in logits.items()}
     return found | {f"{arm}_rare": macro_percent(guess[rare[yt]], yt[rare[yt]]) for arm, guess in logits.items()}
 

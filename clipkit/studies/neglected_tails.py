@@ -1,4 +1,4 @@
-"""The neglected tails: a text tower that has read a crawl's names, a judge of word sense taught on it, the page's three pictures."""
+"""The neglected tails: a text tower that has read a crawl's names, a judge of word sense taught on it, the page's own figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clipkit import lab
 from clipkit.errors import ClipkitError
 from clipkit.features.crawls import Crawl
 from clipkit.kept import kept
-from clipkit.pretrain import ConceptFrequency, concept_frequency, info_nce, plain_words
+from clipkit.pretrain import ConceptFrequency, concept_frequency, info_nce, log_errors, plain_words
 from clipkit.train import shuffled, train
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
@@ -148,19 +148,10 @@ def show_mentions(mentions: np.ndarray, tail: np.ndarray, names: Sequence[str]) 
         axes.set(yscale="log", ylim=(0.5, None), ylabel="captions", xlabel="classes, by frequency; black: the tail", xticks=[])
 
 
-def show_accuracy(frequency: np.ndarray, accuracy: np.ndarray, names: Sequence[str], correlation: float) -> None:
-    """A point for each class: accuracy (C,) against frequency (C,); the worst, the rarest and the commonest are named."""
-    alt = f"Accuracy of each class against the captions that mean it; rank correlation {correlation:.2f}, mean of the seeds."
-    with lab.figure(alt=alt, title="Accuracy against frequency in the captions", size=(6.4, 3.6)) as axes:
-        axes.scatter(frequency + 0.5, accuracy, color="black", s=28)
-        for i in dict.fromkeys((int(np.nanargmin(accuracy)), int(np.argmin(frequency)), int(np.argmax(frequency)))):
-            axes.annotate(names[i], (frequency[i] + 0.5, accuracy[i]), (5, 5), textcoords="offset points")
-        axes.set(xscale="log", xlabel="captions that mean the class (estimate)", ylabel="accuracy, %", ylim=(-4, 108))
-
-
-def show_estimates(truth: np.ndarray, found: Mapping[str, ConceptFrequency], errors: Mapping[str, float]) -> None:
-    """Estimated against true captions of each class, a panel an estimate; errors: its median error, nats."""
-    alt = "Estimated against true captions. Median error, nats: " + ", ".join(f"{lab.label(arm)} {errors[arm]:.2f}" for arm in found)
+def show_estimates(truth: np.ndarray, found: Mapping[str, ConceptFrequency]) -> None:
+    """Estimated against true captions of each class (C,), a panel an estimate."""
+    off = {arm: np.median(log_errors(counted.frequency, truth)) for arm, counted in found.items()}
+    alt = "Estimated against true captions. Median error, nats: " + ", ".join(f"{lab.label(arm)} {e:.2f}" for arm, e in off.items())
     with lab.figure(alt=alt, title="Estimated against true frequency", size=(6.4, 3.2), columns=3, sharey=True) as panels:
         for axes, arm, head in zip(panels, found, ("one name", "all names", "with the judge"), strict=True):
             axes.plot([1, truth.max()], [1, truth.max()], color="0.6", linewidth=1.2)

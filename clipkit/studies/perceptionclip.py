@@ -32,7 +32,7 @@ from clipkit.zeroshot import infer_context
 ARMS = ("no_context", "correct_context", "wrong_context", "random_letters")
 INFERRED = ("inferred_context", "inferred_without_class", "context_chance")
 SEEN_STYLES = ("flat", "shaded", "pastel", "sketch")  # those that nano's pretraining has
-MOST, SIDE, PLAIN = 240, 64, "a photo of a {}"  # photographs, each encoded four times on average; pixels a side
+MOST, SIDE, PLAIN = 400, 64, "a photo of a {}"  # photographs, each encoded four times on average; pixels a side
 
 
 @dataclass(frozen=True, eq=False)

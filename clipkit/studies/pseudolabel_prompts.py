@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,7 @@ from clipkit.adapt.visual_prompts import VisualPrompts
 from clipkit.errors import ClipkitError
 from clipkit.features.few_shot import Rows, turns
 from clipkit.features.samples import Pictures
-from clipkit.lab.palette import label, looks
 from clipkit.metrics import percent_right
-from clipkit.notices import notice
 from clipkit.zeroshot import zeroshot_logits, zeroshot_weights
 
 SETTINGS = ("semi_supervised", "transductive", "unsupervised")
@@ -235,16 +233,3 @@ def mean_slope(points: Sequence[tuple[Tensor, Tensor]]) -> float:
     if not found:
         raise ClipkitError("a slope needs a task with two classes of different accuracy")
     return sum(found) / len(found)
-
-
-def draw_scatter(axes, points: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-    """Points (x, y) of each method, its least-squares line (none, and a notice, where all x are the same), a zero line, a legend."""
-    for i, ((name, (x, y)), look) in enumerate(zip(points.items(), looks(points).values(), strict=True)):
-        face, ends, tilts = look.colour if i % 2 else "none", np.array([0.0, 100.0]), np.ptp(np.asarray(x)) > 0
-        axes.plot(x, y, look.marker, color=look.colour, markerfacecolor=face, alpha=0.5, markersize=5)
-        line = np.polyval(np.polyfit(x, y, 1), ends) if tilts else np.full(2, np.nan)
-        axes.plot(ends, line, color=look.colour, linestyle=look.line, linewidth=2.2, label=label(name))
-        if not tilts:
-            notice(f"{label(name)}: all {len(x)} points lie at {float(x[0]):.4g}, so there is no line through them")
-    axes.axhline(0, color="black", linewidth=0.8)
-    axes.legend()

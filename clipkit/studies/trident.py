@@ -17,12 +17,10 @@ from clipkit.dense import (
     ScenePictures,
     Segmenter,
     boundary_iou,
-    colour_features,
     cosines,
     miou_by_offset,
     project,
     refine,
-    segment,
     shrink,
     smooth_labels,
     text_classifier,
@@ -32,7 +30,6 @@ from clipkit.dense.background import OFFSETS
 from clipkit.dense.patches import is_vit
 from clipkit.dense.segmenter import to_pixels
 from clipkit.errors import ClipkitError
-from clipkit.registry.scores import Scores
 
 SIZE = (128, 128)  # pixels that the segmenter sees, and that are labelled
 LENGTHS = (12, 20, 32, 48, 70)  # edges of the bins of objects' longer sides, pixels of 128
@@ -47,6 +44,7 @@ def centre(pixels: Tensor) -> Tensor:
 def world_pipeline(clip, dino, segmenter: Segmenter, split: str) -> Pipeline:
     """The names of the split's half of the categories, and eight kinds of background that are one class.
 
+    A window is as large as the pictures that CLIP was trained on, and half a picture wide.
     Raises ClipkitError for a CLIP without attention layers, whose last block cannot be changed.
     """
     from clipkit.datasets.segmentation import category_halves
@@ -54,41 +52,23 @@ def world_pipeline(clip, dino, segmenter: Segmenter, split: str) -> Pipeline:
     from clipkit.world.prompts import CLASS_TEMPLATES
 
     if not is_vit(clip.module.visual):
-        raise ClipkitError(f"{clip.name} has no vision transformer of open_clip to look into; for lite use -p dataset photos")
+        raise ClipkitError(f"{clip.name} has no vision transformer of open_clip to look into; take nano, nano-local or a ViT of open_clip")
     templates = {0: CLASS_TEMPLATES["background"], -1: CLASS_TEMPLATES["category"]}
+    crop = clip.image_size
     text, groups = text_classifier(clip, [list(BACKGROUNDS), *category_halves()[split == "test"]], templates)
-    return Pipeline(clip, lambda x: dino.module.visual.grid(centre(x)), segmenter, text, groups, centre)
-
-
-def photo_pipeline(clip, segmenter: Segmenter, data) -> Pipeline:
-    """Photographs: plain colour is the guide, as no self-supervised model of photographs is at hand.
-
-    Raises ClipkitError for a model that takes one picture size only.
-    """
-    if not clip.any_size:
-        raise ClipkitError(f"{clip.name} takes pictures of {clip.image_size} pixels; for photographs use -p model lite")
-    text, groups = text_classifier(clip, data.classnames, data.templates)
-    normalise = lambda x: clip.preprocess_batch((x * 255).round().byte().permute(0, 2, 3, 1).numpy())  # noqa: E731
-    guide = lambda x: colour_features(x, (12, 12), place=1.0)  # noqa: E731
-    return Pipeline(clip, guide, segmenter, text, groups, normalise, 384, 192, 96, place=1.0)
+    guide = lambda x, n: dino.module.visual.grid(centre(shrink(x, 4 * n)))  # noqa: E731
+    mean, std = (torch.tensor(clip.preprocessing[of], device=clip.device).view(3, 1, 1) for of in ("mean", "std"))
+    return Pipeline(clip, guide, segmenter, text, groups, lambda x: (x - mean) / std, 2 * crop, crop, crop // 2)
 
 
 @torch.no_grad()
-def load_pictures(pipeline: Pipeline, data, split: str, n: int, seed: int = 0) -> ScenePictures:
-    """n scenes with a label for every pixel; of a data set in their place, at most n middle squares at random, each with its class."""
-    from PIL import Image, ImageOps
-
+def load_pictures(pipeline: Pipeline, split: str, n: int, seed: int = 0) -> ScenePictures:
+    """n scenes with a label for every pixel."""
     from clipkit.datasets.segmentation import segmentation_scenes
-    from clipkit.models.inputs import as_picture
 
-    if data is None:
-        scenes = segmentation_scenes(split, n, seed)
-        pixels, segments = to_pixels(scenes.images), torch.from_numpy(scenes.instances.astype(np.int64))
-        return ScenePictures(pixels, torch.from_numpy(scenes.labels), pipeline.segmenter.encode(pixels), segments, scenes)
-    rows, size = np.random.default_rng(seed).permutation(len(data))[:n], (pipeline.side, pipeline.side)
-    squares = [ImageOps.fit(as_picture(data.images[int(i)]), size, Image.Resampling.BICUBIC) for i in rows]
-    pixels = to_pixels(np.stack(squares))
-    return ScenePictures(pixels, torch.as_tensor(data.labels[rows]), pipeline.segmenter.encode(shrink(pixels, SIZE[0])))
+    scenes = segmentation_scenes(split, n, seed)
+    pixels, segments = to_pixels(scenes.images), torch.from_numpy(scenes.instances.astype(np.int64))
+    return ScenePictures(pixels, torch.from_numpy(scenes.labels), pipeline.segmenter.encode(pixels), segments, scenes)
 
 
 def choose_constants(pipeline: Pipeline, val: ScenePictures) -> dict[str, float]:
@@ -131,22 +111,6 @@ def recall_by_length(labels: Tensor, scenes) -> dict[str, float]:
     return {f"{LENGTHS[b - 1]} to {LENGTHS[b]}": float(np.mean(found[b])) for b in sorted(found)}
 
 
-def count_without_truth(pipeline: Pipeline, arms: Mapping[str, Tensor], classes: Tensor) -> Scores:
-    """What label maps show without masks. own: percent of pixels with the picture's own class. first: percent of pictures in which
-    it covers most pixels. same: percent of pixels labelled as by averaged logits. regions: connected regions a picture."""
-    from scipy.ndimage import label
-
-    maps, scores = {arm: segment(found, (96, 96), pipeline.groups).labels for arm, found in arms.items()}, Scores()
-    for arm, labels in maps.items():
-        shares = {"own": labels == classes[:, None, None], "same": labels == maps["averaged_logits"]}
-        shares["first"] = torch.stack([m.flatten().bincount().argmax() for m in labels]) == classes
-        for what, share in shares.items():
-            scores.add(arm, 100 * share.float().mean().item(), counted=what)
-        regions = [sum(label(m == c)[1] for c in np.unique(m)) for m in labels.numpy()]
-        scores.add(arm, float(np.mean(regions)), counted="regions")
-    return scores
-
-
 @torch.no_grad()
 def find_names(pipeline: Pipeline, modes: Mapping[str, str | Mode], n: int, seed: int) -> dict[str, dict[str, float]]:
     """In pictures of one object: do the cells on the object know its name, or others? For each mode, percent:
@@ -161,7 +125,7 @@ def find_names(pipeline: Pipeline, modes: Mapping[str, str | Mode], n: int, seed
     drawn = render(scenes := single_objects(WorldSpec(), n, stream("names", seed)), size=pipeline.crop, masks=True)
     pixels, name = to_pixels(drawn.images), torch.from_numpy(scenes.category[:, 0].astype(np.int64))
     text, _ = text_classifier(pipeline.clip, list(CATEGORIES), list(CLASS_TEMPLATES["category"]))
-    constants = (pipeline.guide(pixels), pipeline.beta, pipeline.gamma, pipeline.sigma)
+    constants = (pipeline.guide(pixels, pipeline.cells), pipeline.beta, pipeline.gamma, pipeline.sigma)
     maps, out = value_maps(pipeline.clip, pipeline.normalise(pixels), list(modes.values()), *constants), {}
     for mode, found in zip(modes, maps, strict=True):
         scores = cosines(project(pipeline.clip, found), text)
@@ -191,11 +155,3 @@ def find_alike(pipeline: Pipeline, some: ScenePictures, x: int, y: int) -> dict[
     for caption, of in {"nano-dino, as a guide": "dino", "nano-sam, filtered": "segmenter"}.items():
         found[caption] = pipeline.affinity(some, of)[0, cell].reshape(n, n).sqrt()
     return {name: heat.numpy() for name, heat in found.items()}
-
-
-def tell(numbers: Mapping[str, object]) -> dict[str, object]:
-    """The numbers of the page's sentences; "–" for what a run without masks cannot know."""
-    names = """averaged_logits spliced global_step averaged_then_global global_dino global_colour global_truth other_averaged other_global
-        other_truth proxy_dino proxy_colour best_own best_own_miou tau on_vanilla off_vanilla auc_vanilla auc_keys accepted refined
-        unrefined colour_smoothed refined_miou unrefined_miou"""
-    return {name: "–" if numbers.get(name) is None else numbers[name] for name in names.split()}

@@ -1,4 +1,4 @@
-"""The page vqascore: texts that are true in part, kinds of error, rivals that see nothing, twins that differ in their mask."""
+"""The page vqascore: texts that are true in part, kinds of error, rivals that see nothing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ from torch import Tensor
 
 from clipkit import lab
 from clipkit.errors import ClipkitError
-from clipkit.kept import kept
-from clipkit.language.vocabulary import WordVocabulary
-from clipkit.metrics import kendall, percent
-from clipkit.recipes.vqa import answer_loss, lesson_batches, lesson_pictures, shortened
-from clipkit.recipes.vqa_lessons import lesson_questions, lesson_scenes
-from clipkit.score import CLIPScore, NanoVQA, TwoTowers, VQAScore, group_correlations, pairwise_accuracy
-from clipkit.score.nano_vqa import ANSWERS
-from clipkit.score.regions import learn_regions
-from clipkit.train import train
+from clipkit.metrics import kendall
+from clipkit.recipes.vqa_lessons import lesson_scenes
+from clipkit.score import CLIPScore, TwoTowers, VQAScore, group_correlations, pairwise_accuracy
 from clipkit.world import BACKGROUNDS, COLOURS, render
 from clipkit.world.caption_negatives import absent_category
 from clipkit.world.content_plan import HashRandom, groups, relation_between, seeds_of, states, truths
@@ -32,9 +26,6 @@ from clipkit.world.words import OPPOSITE, PLACES, RELATION_WORDS, noun_phrase
 # Three facts are what the smallest scene has besides sizes; sizes are left out because "medium" is a matter of taste.
 FACTS = ("existence", "count", "colour", "texture", "relation", "background")
 ERRORS = ("category", "colour", "count", "background", "relation", "swap_colour", "swap_count", "swap_relation", "negation")
-TWIN_CATEGORIES = ("cat", "fish", "apple", "banana", "carrot", "mushroom", "car", "boat", "cup", "lamp", "circle", "star")
-TWIN_WORLD = {"min_objects": 2, "max_objects": 2, "count_probs": None, "categories": TWIN_CATEGORIES, "textured": 0.0, "same_category": 0.0}
-TWIN_LESSONS = ((("open",), 120), (("relation",), 240), (("atomic", "conj"), 300))  # in these proportions
 
 
 @dataclass(frozen=True)
@@ -52,8 +43,6 @@ class EncodedImages:
 
     def of(self, scorer: Any) -> Any:
         """What this scorer takes as seen."""
-        if isinstance(scorer, MeanScore):
-            return self
         return self.features if isinstance(scorer, CLIPScore) and not isinstance(scorer.model, TwoTowers) else self.tokens
 
 
@@ -62,29 +51,12 @@ def pair_scores(scorer: Any, seen: EncodedImages, texts: Sequence[str]) -> np.nd
     return scorer.pairs(seen.of(scorer), texts).double().numpy()
 
 
-class MeanScore:
-    """Mean of scorers, each standardised by what it gives pairs that are not judged (seen, texts), so that no scale decides alone."""
-
-    def __init__(self, scorers: Sequence[Any], seen: EncodedImages, texts: Sequence[str]):
-        values = [pair_scores(s, seen, texts) for s in scorers]
-        if any(v.std() == 0 for v in values):
-            raise ClipkitError("a scorer gives all pairs the same score; standardise on pairs that differ")
-        self.parts = [(s, v.mean(), v.std(ddof=1)) for s, v in zip(scorers, values, strict=True)]
-
-    def pairs(self, seen: EncodedImages, texts: Sequence[str]) -> Tensor:
-        return torch.stack([(s.pairs(seen.of(s), texts) - mean) / std for s, mean, std in self.parts]).mean(0)
-
-
 class BlankScore(VQAScore):
     """VQAScore of an evenly grey picture in place of the real one: what the text alone is worth to the answerer."""
 
     def _pairs(self, seen: Tensor, texts: Sequence[str]) -> Tensor:
-        return super()._pairs(grey_picture(self.vqa).expand(len(seen), -1, -1), texts)
-
-
-def grey_picture(answerer) -> Tensor:
-    """(1, M, D): an evenly grey picture as the answerer sees it."""
-    return answerer.see(np.full((1, 32, 32, 3), 128, np.uint8))
+        grey = self.vqa.see(np.full((1, 32, 32, 3), 128, np.uint8))  # (1, M, D)
+        return super()._pairs(grey.expand(len(seen), -1, -1), texts)
 
 
 class TextScore:
@@ -193,36 +165,6 @@ def _errors(truth, draw: HashRandom):
     if relation:
         one, two = noun_phrase(1, a.category), noun_phrase(1, b.category)
         yield "relation", [f"{one} {RELATION_WORDS[r]} {two}" for r in (relation, OPPOSITE[relation])]
-
-
-def yes_and_right(answerer, n: int, seed: int) -> dict[str, dict[str, float]]:
-    """{"picture" or "blank": {"yes": percent of "yes" to balanced questions of one fact, "right": percent right}}."""
-    scenes = lesson_scenes(n, seed)
-    asked = [q for q in lesson_questions(scenes, "atomic", seed) if q.answer in ("yes", "no")]
-    true, found = torch.tensor([q.answer == "yes" for q in asked]), {}
-    tokens = answerer.see(render(scenes).images)[[q.picture for q in asked]]
-    for name, seen in (("picture", tokens), ("blank", grey_picture(answerer).expand(len(asked), -1, -1))):
-        yes, no = answerer.logprobs(seen, [q.text for q in asked], ["yes", "no"]).T
-        found[name] = {"yes": percent(yes > no), "right": percent((yes > no) == true)}
-    return found
-
-
-def twin(model, vocabulary: WordVocabulary, mask: str, seed: int, steps: int) -> NanoVQA:
-    """A small answerer of TWIN_WORLD trained with one mask; same weights at the start and same batches for every mask of a seed."""
-    net = NanoVQA(vocabulary, ANSWERS, mask=mask)
-    net.load_state_dict(kept("vqa-twin", train_twin, model, vocabulary.words, mask, seed, steps, model.device))
-    return net.to(model.device).eval()
-
-
-def train_twin(model, words: Sequence[str], mask: str, seed: int, steps: int, device: torch.device) -> dict[str, Tensor]:
-    """The weights of `twin`; short lessons have fewer pictures."""
-    torch.manual_seed(seed)
-    net = NanoVQA(WordVocabulary(words), ANSWERS, mask=mask).to(device)
-    scenes, tokens, labels = lesson_pictures(model, min(max(64, 512 * steps // 60), 3072), 40_000, **TWIN_WORLD)
-    learn_regions(net, tokens, labels, min(200, steps), 32, seed)
-    batches = lesson_batches(scenes, tokens, net.vocabulary, ANSWERS, shortened(TWIN_LESSONS, steps), 128, seed)
-    train(net, batches, answer_loss, steps, lr=1e-3, muon_lr=0.02, weight_decay=0.05, precision="bf16")
-    return dict(net.state_dict())
 
 
 def draw_task(axes: np.ndarray, images: Sequence[np.ndarray], texts: Sequence[str], scores: Mapping[str, np.ndarray]) -> None:

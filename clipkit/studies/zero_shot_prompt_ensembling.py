@@ -1,13 +1,16 @@
-"""Prompt weighting: what a prompt's score follows, how the weights' settings matter, pictures like those of pretraining.
+"""Prompt weighting: a pool of worse prompts, what a prompt's score follows, pictures like those of pretraining.
 
 Letters: N pictures x, P prompts of C classes with text features t (P, C, D), scores and weights (P,).
 """
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -33,9 +36,28 @@ from clipkit.world import (
     render,
     sample_scenes,
 )
+from clipkit.world.words import PLACES, article
 from clipkit.zeroshot import prompt_scores, prompt_weights, weighted_classifier
+from clipkit.zeroshot.pool import PromptPool
+
+if TYPE_CHECKING:
+    import pandas
 
 STREAM = 2**32 - 5  # scenes of no data set and of no recipe
+
+
+def crowded_pool(times: int = 8) -> PromptPool:
+    """The world's own templates and `times` as many that name more than the class: *a {} in a city, a dog in the snow*.
+
+    The places and the second thing are drawn by lot, the same for every call. `concepts` has the first place.
+    """
+    shipped = PromptPool.shipped()
+    own = [template for template, group in zip(shipped.templates, shipped.groups, strict=True) if group == "world"]
+    every = list(product(BACKGROUNDS, CATEGORIES, BACKGROUNDS))
+    lot = random.Random(0).sample(every, times * len(own))
+    crowded = [f"a {{}} {PLACES[here]}, {article(thing)} {thing} {PLACES[there]}" for here, thing, there in lot]
+    groups, places = ("world",) * len(own) + ("crowded",) * len(lot), [("background", here) for here, *_ in lot]
+    return PromptPool((*own, *crowded), groups, (*[None] * len(own), *places))
 
 
 def accuracy_alone(x: Tensor, t: Tensor, labels: Tensor) -> np.ndarray:
@@ -199,17 +221,19 @@ def show_alone(templates: Sequence[str], own: np.ndarray, task: str) -> None:
         axes.set(xlabel="accuracy, %")
 
 
-def show_settings(curves: Mapping[str, Mapping[float, float]], equal: float, alt: str) -> None:
-    """Two curves of accuracy around that of the equal average; curves: axis label -> {setting: accuracy}."""
-    reach = max(1, 1.2 * max(abs(v - equal) for curve in curves.values() for v in curve.values()))  # points shown at least
+def show_settings(tables: Sequence[pandas.DataFrame], live: Sequence[pandas.DataFrame], lines: Mapping[str, float], alt: str) -> None:
+    """A panel for each table of (setting, accuracy), thin lines for the same of the run at hand, flat `lines` by name."""
+    reach = max(1, 1.2 * max(float((table.iloc[:, 1] - lines["equal pool"]).abs().max()) for table in tables))  # points shown at least
     with lab.figure(alt=alt, title="Temperature of the weights, and pictures that set them", columns=2, sharey=True) as both:
-        for axes, (label, curve) in zip(both, curves.items(), strict=True):
-            axes.plot(list(curve), list(curve.values()), "o-", color="black", label="weighted pool")
-            axes.axhline(equal, color="0.4", linestyle=":", label="equal pool")
-            axes.set(xlabel=label, ylabel="accuracy, %", xscale="log", ylim=(equal - reach, equal + reach))
-            axes.set_xticks(list(curve), [f"{value:g}" for value in curve])
+        for axes, table, thin in zip(both, tables, live, strict=True):
+            lab.curves(table, *table.columns, ax=axes, xscale="log", live=thin)
+            for (name, height), dashes in zip(lines.items(), (":", "--"), strict=True):
+                axes.axhline(height, color="0.4", linestyle=dashes, label=name)
+            ticks = sorted(table.iloc[:, 0].unique())
+            axes.set(ylim=(lines["equal pool"] - reach, lines["equal pool"] + reach))
+            axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
             axes.minorticks_off()
-        both[1].legend(loc="upper right")
+        both[1].legend(loc="lower right")
 
 
 def show_scores(scores: Mapping[str, Tensor], own: np.ndarray, task: str) -> None:

@@ -6,6 +6,7 @@ import ast
 import re
 
 from builder import install
+from clipkit.lab.settings import STANDARD
 from clipkit.press import hashing, notebooks
 from clipkit.registry.papers import Entry
 
@@ -76,7 +77,7 @@ def _parameters(notebook) -> list[str]:
     if source is None:
         return ["no cell tagged parameters"]
     known = notebooks.parameters(notebook)
-    found = [f"parameter {name} is missing" for name in notebooks.STANDARD if name not in known]
+    found = [f"parameter {name} is missing" for name in STANDARD if name not in known]
     found += [f"parameter without a comment: {line}" for line in source.splitlines() if "=" in line and "#" not in line]
     if any(not isinstance(node, (ast.Assign, ast.AnnAssign)) for node in ast.parse(source).body):
         found.append("the parameters cell holds more than assignments")

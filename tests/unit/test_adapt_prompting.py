@@ -12,8 +12,8 @@ from clipkit import load_model
 from clipkit.adapt import PromptLearner
 from clipkit.adapt.prompting import frozen
 from clipkit.errors import ClipkitError, MissingExtra
-from clipkit.models.prefix_packing import can_pack, encode_packed
-from clipkit.models.towers import encode_text
+from clipkit.models.prefix_packing import encode_packed
+from clipkit.models.towers import can_pack, encode_text
 from clipkit.zeroshot import zeroshot_weights
 
 NAMES = ["cat", "fire engine", "dog", "palm tree"]

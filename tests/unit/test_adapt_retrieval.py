@@ -29,13 +29,6 @@ def test_retrieval_against_a_loop(n, c, k, dtype):
     assert torch.bincount(labels).max() <= k
 
 
-def test_retrieval_by_lot_takes_the_same_candidates():
-    captions, prompts, matched = unit(40, 6), unit(3, 6, seed=1), torch.ones(40, 3, dtype=torch.bool)
-    every = set(zip(*map(torch.Tensor.tolist, retrieve_balanced(captions, matched, prompts, 40)), strict=True))
-    a, b = (set(zip(*map(torch.Tensor.tolist, retrieve_balanced(captions, matched, prompts, 5, by_lot=s)), strict=True)) for s in (0, 1))
-    assert a <= every and b <= every and a != b and len(a) == len(b) == 15
-
-
 def test_retrieval_refuses():
     captions, prompts, matched = unit(4, 3), unit(2, 3, seed=1), torch.ones(4, 2, dtype=torch.bool)
     with pytest.raises(ClipkitError, match="of one shape"):

@@ -167,6 +167,26 @@ def test_bad_tables(tmp_path, text, words):
         load_dataset(f"folder:{table(tmp_path, text)}")
 
 
+def test_captions_in_another_language(tmp_path):
+    table(tmp_path, "image,caption,split\n0.png,a cat,test\n1.png,a dog,train\n")
+    (tmp_path / "captions_zh.csv").write_text("image,caption,split\n0.png,一只猫。,test\n0.png,猫,test\n1.png,狗,train\n", encoding="utf-8")
+    (tmp_path / "captions_ar.csv").write_text("image;caption\n2.png;كلب، نائم\n", encoding="utf-16")
+    name = f"folder:{tmp_path}"
+    assert load_dataset(name, language="zh").captions == [["一只猫。", "猫"]] and load_dataset(name).captions == [["a cat"]]
+    assert load_dataset(name, language="ar").captions == [["كلب، نائم"]]
+    assert load_dataset(name, language="zh").images_fingerprint == load_dataset(name).images_fingerprint
+    with pytest.raises(ClipkitError, match=r"has no captions_fr.csv; languages there: ar, zh; without language=... captions.csv is read"):
+        load_dataset(name, language="fr")
+
+
+def test_a_language_of_split_folders_and_of_folders_without_tables(splits):
+    (splits / "train" / "captions_de.csv").write_text("image,caption\ncow/0.png,eine Kuh\n")
+    assert load_dataset(f"folder:{splits}", "train", language="de").captions == [["eine Kuh"]]
+    for folder in (splits, splits / "train" / "cat"):  # only train has German; no table at all
+        with pytest.raises(ClipkitError, match=r"has no captions_de.csv; languages there: \(none\)"):
+            load_dataset(f"folder:{folder}", "test", language="de")
+
+
 @pytest.mark.skipif(not (SHARED / "cifar10").is_dir(), reason="needs ../shared/data")
 def test_real_photographs():
     cifar = load_dataset("folder:../shared/data/cifar10", split="train", n=100)

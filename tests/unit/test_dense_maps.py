@@ -86,13 +86,6 @@ def test_filtered_affinity_keeps_rows_and_batches():
     assert filtered_affinity(attention, values)[0, 2].tolist() == [0, 0, 1, 0, 0]
 
 
-def test_lifting_a_negative_threshold():
-    attention = torch.full((1, 2, 2), 0.5)
-    values = torch.tensor([[[1.0, 0.0], [-0.2, 1.0]]])
-    assert filtered_affinity(attention, values, -1.0)[0].tolist() == [0.5, 0.5]
-    assert filtered_affinity(attention, values, -1.0, lift=0.6)[0].tolist() == [1.0, 0.0]
-
-
 def test_aggregate_keeps_constants_and_mixes_by_rows():
     affinity = torch.rand(12, 12, dtype=torch.float64)
     affinity /= affinity.sum(1, keepdim=True)

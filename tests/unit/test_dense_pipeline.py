@@ -34,7 +34,7 @@ def scene():
     """A pipeline with colours for a guide, and three pictures whose left and right halves are segments."""
     nano, segmenter = load_model("nano", device="cpu").freeze(), load_segmenter(device="cpu")
     text, groups = text_classifier(nano, ["cat", "boat; ship", "tree"], ["a {}"])
-    pipeline = Pipeline(nano, lambda x: colour_features(x, (8, 8)), segmenter, text, groups, centre)
+    pipeline = Pipeline(nano, lambda x, n: colour_features(x, (n, n)), segmenter, text, groups, centre)
     pixels = shrink(to_pixels(load_dataset("world", "test", n=3, seed=0).to_array()), 128)
     segments = (torch.arange(128) >= 64).long().expand(3, 128, 128)
     return pipeline, ScenePictures(pixels, segments, segmenter.encode(pixels), segments)
@@ -54,15 +54,15 @@ def test_decisions_are_averaged_and_vectors_are_spliced(scene):
     arms = {"decisions": ("guide", "decisions"), "vectors": ("guide", "vectors"), "other": ("other", "decisions")}
     found = pipeline.cosines(pictures, arms)
     crops, places = windows(shrink(pictures.pixels, 64), 32, 16)
-    crops, cells = crops.flatten(0, 1), places // 4
+    crops, cells = crops.flatten(0, 1), places // 2
     modes = [Mode("proxy"), Mode("proxy", residual=True, mlp=True)]
-    maps, kept = value_maps(pipeline.clip, centre(crops), modes, pipeline.guide(crops))
+    maps, kept = value_maps(pipeline.clip, centre(crops), modes, pipeline.guide(crops, 16))
     each = cosines(project(pipeline.clip, maps), pipeline.text).unflatten(0, (3, 9))
-    torch.testing.assert_close(found["decisions"], splice(each, cells, (16, 16)))
-    whole = splice(maps.unflatten(0, (3, 9)), cells, (16, 16))
+    torch.testing.assert_close(found["decisions"], splice(each, cells, (32, 32)))
+    whole = splice(maps.unflatten(0, (3, 9)), cells, (32, 32))
     torch.testing.assert_close(found["vectors"], cosines(project(pipeline.clip, whole), pipeline.text))
     other = cosines(project(pipeline.clip, kept), pipeline.text).unflatten(0, (3, 9))
-    torch.testing.assert_close(found["other"], splice(other, cells, (16, 16)))
+    torch.testing.assert_close(found["other"], splice(other, cells, (32, 32)))
     from dataclasses import replace
 
     swapped = replace(pipeline, keep=True).cosines(pictures, arms)

@@ -136,7 +136,7 @@ def coarse_square():
 def test_accepted_masks_replace_the_coarse_ones_and_others_do_not():
     truth, labels, p = coarse_square()
     found = refine(Oracle(truth, 0.95), torch.zeros(1, 3, 32, 32), labels, p, minimal_area=4)
-    assert torch.equal(found.labels, truth) and found.accepted.all() and len(found.regions.label) == 2
+    assert torch.equal(found.labels, truth) and found.accepted.all() and len(found.accepted) == 2
     kept = refine(Oracle(truth, 0.5), torch.zeros(1, 3, 32, 32), labels, p, minimal_area=4)
     assert torch.equal(kept.labels, labels) and not kept.accepted.any()
     # a background that is not prompted cannot take back what the coarse map gave away
@@ -154,7 +154,7 @@ def test_a_wrong_name_is_drawn_more_sharply():
 def test_nothing_to_refine_changes_nothing():
     _, labels, p = coarse_square()
     found = refine(Oracle(labels, 1.0), torch.zeros(1, 3, 32, 32), labels, p, minimal_area=10_000)
-    assert torch.equal(found.labels, labels) and len(found.expected) == 0
+    assert torch.equal(found.labels, labels) and len(found.accepted) == 0
 
 
 # -- the segmenter ------------------------------------------------------------------------------------

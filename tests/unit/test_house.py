@@ -33,7 +33,7 @@ for position, technique in enumerate(size.TECHNIQUES):  # techniques import each
 ALLOWED["recipes"] = BELOW | set(size.TECHNIQUES)
 ALLOWED["studies"] = ALLOWED["recipes"] | {"recipes", "lab", "registry"}
 ALLOWED["press"] = BELOW | {"recipes", "lab", "registry"}
-ALLOWED["builder"] = {"press", "lab", "registry"}  # book/builder: outside the package, imported by nobody in it
+ALLOWED["builder"] = BELOW | {"press", "lab", "registry"}  # book/builder: outside the package, imported by nobody in it
 
 
 def files() -> list[Path]:
@@ -153,21 +153,20 @@ STUDIES: dict[str, int] = {}
 TECHNIQUES = {"clipkit.language.transformer": 351}  # two halves of one network
 RECIPES = {"clipkit.recipes.table": 199, "clipkit.recipes.segmenter": 195, "clipkit.recipes.vqa_facts": 191}
 PAGES = {  # techniques of several files that no second page uses yet; the experiment is not thinned out for a number
-    "trident": 782,
-    "clip_reward_captioning": 677,
-    "caps_adapter": 544,
+    "clip_reward_captioning": 642,
+    "caps_adapter": 473,
     "clipn": 502,
-    "vqascore": 494,
-    "neglected_tails": 452,
-    "pseudolabel_prompts": 405,
+    "trident": 584,
+    "vqascore": 431,
+    "neglected_tails": 437,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
-    "caps_adapter": 210,
+    "caps_adapter": 209,
     "pseudolabel_prompts": 197,
-    "vqascore": 180,
-    "trident": 175,
+    "trident": 166,
+    "vqascore": 164,
     "neglected_tails": 158,
-    "clipn": 163,
+    "clipn": 162,
     "nola": 159,
     "amu_tuning": 151,
 }
@@ -188,7 +187,7 @@ PARAMETERS = {
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
 }
-PACKAGE_TODAY = 35_000  # over its budget: may only shrink, but for what a new page brings
+PACKAGE_TODAY = 34_600  # over its budget: may only shrink, but for what a new page brings
 
 
 def test_the_package_is_small():

@@ -12,8 +12,7 @@ from scipy import stats as reference
 
 import clipkit.registry.stats as lab_stats
 from clipkit.errors import ClipkitError
-from clipkit.lab import rank_trends, slopes, t_interval
-from clipkit.registry.stats import student_half_width
+from clipkit.registry.stats import rank_trends, slopes, student_half_width, t_interval
 
 numbers = st.integers(-1000, 1000).map(lambda i: i / 10)
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 import clipkit.registry.verdict as rule
 from clipkit.errors import ClipkitError
-from clipkit.lab import decide, judge, operating_characteristics
-from clipkit.registry.verdict import KINDS, OUTCOMES, WORST_FIRST, seeds_needed, worst
+from clipkit.registry.verdict import KINDS, OUTCOMES, WORST_FIRST, decide, judge, operating_characteristics, seeds_needed, worst
 
 BETTER = ("better", "trend", "above")
 ORDER = {"reversed": 0, "no effect": 1, "weaker": 2, "open": 2.5, "holds": 3}  # open lies between what it could still be

@@ -114,6 +114,13 @@ def test_groups_by_certainty():
         accuracy_by_certainty(logits, {"zero": logits}, y, parts=21)
 
 
+def test_the_branches_are_those_of_the_fused_scores(data):
+    x, a, y = unit(9, 8, 7), unit(9, 6, 8), torch.arange(9) % 4
+    head, zero = fit_amu(data, steps=10), zero_shot(data)(x, a)
+    parts = {"zero_shot": zero, "bias_alone": head.own_logits(a), "amu": head.predict_logits(x, a)}
+    assert study.branches_by_certainty(data, (x, a), y, steps=10) == accuracy_by_certainty(zero, parts, y)
+
+
 def test_what_cannot_be_done_is_said(data):
     with pytest.raises(ClipkitError, match="val"):
         concat_probe(data.fixed())

@@ -8,7 +8,6 @@ import torch
 
 from clipkit import load_dataset, load_model
 from clipkit.errors import ClipkitError
-from clipkit.lab.figures import new_figure
 from clipkit.robust import OODSplit, class_split, clipn_scores, world_split
 from clipkit.studies import clipn as study
 from clipkit.studies.clipn import caption_words, data_pairs, fit_match_head, world_pairs
@@ -65,7 +64,7 @@ def test_pictures_of_a_split(nano):
 
     split = world_split(1)
     found = study.world_pictures(split, 12, seed=0)
-    assert list(found) == ["known", "near", "far", "empty", "digits"] and found["known"].classnames == split.known
+    assert list(found) == ["known", "near", "far", "empty", "textures", "digits"] and found["known"].classnames == split.known
     known = study.world_pictures(split, 12, seed=0, known_only=True)
     assert list(known) == ["known"] and np.array_equal(known["known"].to_array(), found["known"].to_array())
     for side in ("near", "far"):
@@ -75,8 +74,8 @@ def test_pictures_of_a_split(nano):
 def test_pictures_of_classes_known_and_not():
     data = load_dataset("digits", "test")
     split = class_split(data.classnames, 6, seed=0)
-    found = study.class_pictures(data, split, 20, seed=1)
-    assert list(found) == ["known", "near", "digits"] and len(found["known"]) == len(found["near"]) == 20
+    found = study.class_pictures(data, split, 20, 1, ["photos"])
+    assert list(found) == ["known", "near", "photos", "digits"] and len(found["known"]) == len(found["near"]) == 20
     names = [split.known[label] for label in found["known"].labels]
     everything = {image.tobytes(): data.classnames[label] for image, label in zip(data.images, data.labels, strict=True)}
     assert names == [everything[image.tobytes()] for image in found["known"].images]
@@ -113,9 +112,8 @@ def test_pictures_are_looked_at_once_whatever_the_order(nano):
 
 
 def test_negative_words_are_those_that_are_allowed(nano):
-    known = zeroshot_weights(nano, ["cat"], ["a {}"])
     captions = ["a photo of a cat", "a red bus", "a boat"]
-    found = study.negative_weights(nano, captions, ["cat", "bus"], known, ["a {}", "{}"], 1.0)
+    found = study.negative_weights(nano, captions, ["cat", "bus"], ["a {}", "{}"])
     expected = zeroshot_weights(nano, caption_words(captions, ["cat", "bus"]), ["a {}", "{}"])
     assert len(found) == len(expected)
     assert torch.allclose((found @ expected.T).amax(1), torch.ones(len(found)), atol=1e-5)
@@ -138,18 +136,22 @@ def test_answers_name_the_winner_and_how_sure_the_towers_are():
     assert study.answer(x, yes, yes + yes.flip(0), 2.0, ["cat", "bus"])[0].startswith("cat? no ")
 
 
-def test_outlines_share_bins_and_have_area_one():
-    axes = new_figure().subplots()
-    study.draw_outlines(axes, {"known": [0.0, 1.0, 1.0, 2.0], "near": [5.0, 6.0]}, bins=6)
-    data = [patch.get_data() for patch in axes.patches]
-    assert all(np.array_equal(d.edges, np.linspace(0, 6, 7)) for d in data)
-    assert [float((d.values * np.diff(d.edges)).sum()) for d in data] == pytest.approx([1, 1])
-    assert [patch.get_label() for patch in axes.patches] == ["known", "near"]
+def test_textures_are_two_colours_of_the_world():
+    from clipkit.world import COLOURS
+
+    found = study.paint_textures(30, seed=5)
+    colours = {tuple(colour) for colour in COLOURS.values()}
+    assert found.shape == (30, 32, 32, 3) and found.dtype == np.uint8
+    for picture in found:
+        used = {tuple(pixel) for pixel in picture.reshape(-1, 3).tolist()}
+        assert len(used) == 2 and used <= colours
+    assert np.array_equal(found, study.paint_textures(30, seed=5)) and not np.array_equal(found, study.paint_textures(30, seed=6))
 
 
-def test_points_and_diagonal():
-    axes = new_figure().subplots()
-    study.draw_against_diagonal(axes, {"known": ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), "far": ([0.0], [4.0])}, most=2)
-    known, far, diagonal = axes.lines
-    assert known.get_xydata().tolist() == [[1, 2], [2, 2]] and far.get_xydata().tolist() == [[0, 4]]
-    assert np.array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+def test_the_last_layer_of_a_sentence_encoder(nano):
+    from types import SimpleNamespace
+
+    tower = torch.nn.ModuleDict({"visual": torch.nn.ModuleList([torch.nn.Linear(1, 1)] * 9)})
+    tower["text"] = torch.nn.ModuleDict({"layers": torch.nn.ModuleList([torch.nn.Linear(1, 1)] * 3)})
+    assert study.last_text_layer(SimpleNamespace(module=tower)) == "text.layers.2"
+    assert study.last_text_layer(nano) == ""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from clipkit.adapt import GDA, NearestClassMean, TipAdapter, ZeroShotProbe, select_alpha, selection_rows
+from clipkit.adapt import GDA, LogisticHead, NearestClassMean, TipAdapter, ZeroShotProbe, select_alpha, selection_rows
 from clipkit.adapt.selection import PROTOCOLS, equal_spread
 from clipkit.errors import ClipkitError
 from clipkit.features.few_shot import FewShot, turns
@@ -105,7 +105,12 @@ def test_long_tail(drawn):
     head = GDA().fit(*thin.pool, w).predict_logits
     alpha = select_alpha(SCALE * thin.val[0] @ w.T, head(thin.val[0]), thin.val[1])
     assert found["gda_zipf"] == pytest.approx(macro_percent(zero_shot + alpha * head(draw.test[0]), draw.test[1]))
-    assert all(0 <= value <= 100 for value in found.values()) and len(found) == 10
+    logistic = LogisticHead(SCALE).fit(*thin.pool, w).search(*thin.val).predict_logits(draw.test[0])
+    assert found["logistic_zipf"] == pytest.approx(macro_percent(logistic, draw.test[1]))
+    clap = ZeroShotProbe(SCALE, penalty="clap").fit(*thin.pool, w).predict_logits
+    alpha = select_alpha(SCALE * thin.val[0] @ w.T, clap(thin.val[0]), thin.val[1])
+    assert found["clap_zipf"] == pytest.approx(macro_percent(zero_shot + alpha * clap(draw.test[0]), draw.test[1]))
+    assert all(0 <= value <= 100 for value in found.values()) and len(found) == 14
     assert found == study.long_tail(draw, w, 8, SCALE, seed=1) != study.long_tail(draw, w, 8, SCALE, seed=2)
 
 

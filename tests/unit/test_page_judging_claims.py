@@ -11,16 +11,18 @@ import pytest
 from scipy import stats
 
 from clipkit.errors import ClipkitError
-from clipkit.lab import t_interval
+from clipkit.registry.stats import t_interval
 from clipkit.studies.judging_claims import (
     BETTER,
     EQUIVALENT,
     INTERVALS,
     NO_WORSE,
     SHAPES,
+    WAYS,
     chances_picture,
     coverage,
     coverage_by_shape,
+    coverage_of_pictures,
     held_table,
     verdict_picture,
     verdicts,
@@ -85,6 +87,11 @@ def test_no_spread_covers_the_truth_only(name):
     assert coverage(same, 0.4, name) == 0
 
 
+def test_no_such_way():
+    with pytest.raises(ClipkitError, match="way to share pictures"):
+        coverage_of_pictures("stolen", 1)
+
+
 @pytest.mark.parametrize(
     ("values", "name", "message"), [(NORMAL, "normal", "interval"), (NORMAL[0], "1.96", "shape"), (NORMAL[:, :1], "1.96", "shape")]
 )
@@ -99,6 +106,22 @@ def test_coverage_by_shape_tells_normal_from_skewed_numbers():
     assert rows["skewed (exponential)"]["Student's t"] < 92 < rows["even"]["Student's t"]
     for name, (draw, truth) in SHAPES.items():
         assert draw(np.random.default_rng(1), 200_000).mean() == pytest.approx(truth, abs=0.02), name
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_pictures_of_a_seed(seeds):
+    drawn, handed = (WAYS[way](np.random.default_rng(0), seeds, 30) for way in WAYS)
+    assert drawn.shape == (seeds, 30) and handed.shape == (seeds, 30 // seeds)
+    assert sorted(handed.ravel()) == list(range(30)) and len(set(drawn[0])) < 30
+
+
+def test_intervals_over_shared_pictures_cover_what_theory_says():
+    """A set's mean has variance v = var/1000 around the truth, a drawn seed's v + 1/4 around the set's mean, a dealt one's 5 v + 1/4."""
+    v = (100**2 * 0.22 - 2.0**2) / 1000
+    far = 1 + v / ((v + 0.25) / 5)  # variance of the mean around the truth over what the spread of the seeds shows
+    expected = 100 * (1 - 2 * stats.t.sf(stats.t.ppf(0.975, 4) / far**0.5, 4))
+    drawn, handed = (coverage_of_pictures(way, 4000) for way in WAYS)
+    assert drawn == pytest.approx(expected, abs=2.5) and handed == pytest.approx(95, abs=1.5)
 
 
 def test_verdicts_as_the_labels_say():

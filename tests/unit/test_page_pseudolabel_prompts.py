@@ -14,14 +14,11 @@ from clipkit.adapt import NearestClassMean
 from clipkit.adapt.pseudolabels import schedule
 from clipkit.errors import ClipkitError
 from clipkit.features.samples import Pictures
-from clipkit.lab.figures import new_figure
-from clipkit.notices import forget, notices
 from clipkit.studies import pseudolabel_prompts as study
 from clipkit.studies.pseudolabel_prompts import (
     SETTINGS,
     Problem,
     class_gains,
-    draw_scatter,
     fit_closed_forms,
     harmonic_accuracy,
     limit_labels,
@@ -206,19 +203,3 @@ def test_what_does_not_fit_is_said():
     p, pool = problem("unsupervised")
     with pytest.raises(ClipkitError, match="does not fit the split"):
         Problem.of((pool[0][:5], pool[1][:5]), p.test, p.split, p.text_weights, 1.0)
-
-
-def test_lines_go_through_the_points():
-    axes = new_figure().subplots()
-    draw_scatter(axes, {"zero_shot": ([0, 10, 20], [0, 5, 10]), "clip_adapter": ([0, 10], [3, 1])})
-    line = next(drawn for drawn in axes.lines if drawn.get_label() == "clip adapter")
-    assert list(line.get_ydata()) == pytest.approx([3, -17])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["zero shot", "clip adapter"]
-
-
-def test_points_at_one_place_stand_without_a_line():
-    forget()
-    axes = new_figure().subplots()
-    draw_scatter(axes, {"prompt": ([1.0, 1.0], [2.0, 3.0]), "zero_shot": ([0, 10], [0, 5])})
-    assert list(axes.lines[0].get_ydata()) == [2.0, 3.0] and np.isnan(axes.lines[1].get_ydata()).all()
-    assert "all 2 points lie at 1" in notices()[-1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clipkit import load_dataset, load_model
+from clipkit import load_model
 from clipkit.datasets.segmentation import segmentation_scenes
 from clipkit.dense import aggregate, mean_iou, segment
 from clipkit.dense.segmenter import load_segmenter
@@ -21,7 +21,7 @@ def world():
     """The pipeline of the test words, two scenes, and their cosines by a few arms."""
     nano, dino = (load_model(name, device="cpu").freeze() for name in ("nano", "nano-dino"))
     pipeline = study.world_pipeline(nano, dino, load_segmenter(device="cpu"), "test")
-    pictures = study.load_pictures(pipeline, None, "test", 2)
+    pictures = study.load_pictures(pipeline, "test", 2)
     arms = {"averaged_logits": ("guide", "decisions"), "spliced": ("guide", "vectors"), "full": FULL}
     return pipeline, pictures, pipeline.cosines(pictures, arms)
 
@@ -98,31 +98,16 @@ def test_names_are_found_upside_down_and_put_right(world):
     assert heat["CLIP's own vectors"].max() == pytest.approx(1) == heat["CLIP's own vectors"][y // 16, x // 16]
 
 
-def test_label_maps_are_counted_without_truth():
-    pipeline = type("P", (), {"groups": torch.arange(3)})()
-    maps = torch.full((2, 3, 4, 4), -1.0)
-    maps[0, 0], maps[1, 1, :, :2], maps[1, 2, :, 2:] = 1, 1, 1.2
-    scores = study.count_without_truth(pipeline, {"averaged_logits": maps, "turned": maps.flip(1)}, torch.tensor([0, 1]))
-    values = {what: scores.values("averaged_logits", counted=what)[0] for what in ("own", "first", "same", "regions")}
-    assert values["same"] == 100 and values["first"] == 50 and values["regions"] == 1.5 and 70 < values["own"] <= 75
-    assert scores.values("turned", counted="same")[0] < 30
-
-
-def test_photographs():
-    lite, photos = load_model("lite", device="cpu"), load_dataset("photos")
-    pipeline = study.photo_pipeline(lite, load_segmenter(device="cpu"), photos)
-    pictures = study.load_pictures(pipeline, photos.subset([0, 1]), "test", 9, seed=0)
-    assert pictures.pixels.shape == (2, 3, 384, 384) and sorted(pictures.labels) == sorted(photos.labels[:2])
-    arms = {"averaged_logits": ("guide", "decisions"), "full": FULL, "colour": ("guide", "vectors", "colour")}
-    found = pipeline.cosines(pictures, arms)
-    assert found["full"].shape == (2, len(photos.classnames), 32, 32) and not torch.equal(found["full"], found["colour"])
-    nano = load_model("nano", device="cpu")
-    with pytest.raises(ClipkitError, match="use -p model lite"):
-        study.photo_pipeline(nano, None, photos)
-    with pytest.raises(ClipkitError, match="use -p dataset photos"):
-        study.world_pipeline(lite, None, None, "test")
-
-
-def test_what_a_run_without_masks_says():
-    told = study.tell({"spliced": 3.0, "tau": None})
-    assert told["spliced"] == 3.0 and told["tau"] == told["refined"] == "–"
+def test_a_window_is_as_large_as_the_pictures_clip_knows(world):
+    """A ViT of open_clip with larger pictures and patches runs through every arm; one without attention is refused."""
+    pipeline, pictures, _ = world
+    assert (pipeline.side, pipeline.crop, pipeline.stride) == (64, 32, 16)
+    large = load_model("ViT-S-16", "random", "cpu")
+    wide = study.world_pipeline(large, load_model("nano-dino", device="cpu").freeze(), pipeline.segmenter, "test")
+    assert (wide.side, wide.crop, wide.stride) == (448, 224, 112)
+    arms = {"own": ("naclip", "decisions"), "full": FULL, "colour": ("colour", "one pass")}
+    found = wide.cosines(pictures[:1], arms)
+    assert found["own"].shape == (1, 32, 28, 28) and found["full"].shape == (1, 32, 32, 32)
+    assert all(torch.isfinite(c).all() for c in found.values())
+    with pytest.raises(ClipkitError, match="no vision transformer"):
+        study.world_pipeline(load_model("lite", device="cpu"), None, None, "test")

@@ -1,4 +1,4 @@
-"""The page vqascore: texts are as true as they say, errors are errors, scorers look at what they should, twins start equal and are kept."""
+"""The page vqascore: texts are as true as they say, errors are errors, scorers look at what they should."""
 
 from __future__ import annotations
 
@@ -107,27 +107,12 @@ def test_each_scorer_looks_at_what_it_reads():
     assert values.dtype == np.float64 and values == pytest.approx(seen.tokens[rows, 0, 0].numpy() + [1, 2, 3])
 
 
-def test_mean_of_standardised_scores():
-    seen, texts = study.EncodedImages(torch.rand(4, 4, 3), torch.rand(4, 2)), ["a", "bb", "ccc", "a bb"]
-    scorers = [Knows(), CLIPScore(Vectors())]
-    mean = study.MeanScore(scorers, seen, texts)
-    first, second = (study.pair_scores(s, seen, texts) for s in scorers)
-    want = sum((v - v.mean()) / v.std(ddof=1) for v in (first, second)) / 2
-    assert study.pair_scores(mean, seen, texts) == pytest.approx(want, abs=1e-5)
-    assert study.pair_scores(mean, seen[:1], texts[:1]) == pytest.approx(want[:1], abs=1e-5)  # the scale stays, whatever is judged
-    with pytest.raises(ClipkitError, match="same score"):
-        study.MeanScore([study.TextScore(lambda texts: [1.0] * len(texts))], seen, texts)
-
-
 def test_swapped_tasks_of_any_scorer():
     tasks = quadruples(2, 2, kinds=("colours",))
     seen = study.EncodedImages(torch.arange(4.0)[:, None, None].expand(4, 4, 3), torch.rand(4, 2))
     lengths = torch.tensor([len(t) for t in tasks.texts], dtype=torch.float32).view(2, 1, 2)
     tables = tasks.scores(Knows(), seen.of(Knows()))
     torch.testing.assert_close(tables, torch.arange(4.0).view(2, 2, 1) + lengths)
-    both = study.MeanScore([Knows()], seen[torch.tensor([0, 1, 2, 3])], tasks.texts)
-    (_, mean, std), *_ = both.parts
-    torch.testing.assert_close(tasks.scores(both, seen).double() * std + mean, tables.double(), rtol=1e-5, atol=1e-4)
 
 
 class Reads:
@@ -147,32 +132,6 @@ def test_what_looks_at_nothing():
     want = VQAScore(answerer).pairs(torch.full((2, 1, 3), 128.0), texts)
     torch.testing.assert_close(study.BlankScore(answerer).pairs(seen, texts), want)
     assert study.TextScore(lambda texts: [-len(t.split()) for t in texts]).pairs(None, texts).tolist() == [-2, -5]
-
-
-def test_yes_and_right_of_questions_about_one_fact():
-    class Yes(Reads):
-        def logprobs(self, seen, questions, answers):
-            sure = 0.9 if seen[0, 0, 0] != 128 else 0.1  # yes to every picture, no to the grey one
-            return torch.tensor([[sure if a == "yes" else 1 - sure for a in answers]] * len(questions)).log()
-
-    found = study.yes_and_right(Yes(), 40, 5)
-    assert found["picture"]["yes"] == 100 and found["blank"]["yes"] == 0
-    assert found["picture"]["right"] + found["blank"]["right"] == pytest.approx(100) and 35 < found["picture"]["right"] < 65
-
-
-def test_twins_start_equal_and_wait_in_the_cache(tmp_path, monkeypatch):
-    from clipkit import load_model
-
-    monkeypatch.setenv("CLIPKIT_CACHE", str(tmp_path))
-    model, words = load_model("nano", device="cpu"), question_vocabulary()
-    fresh = {m: study.train_twin(model, words.words, m, 1, 0, model.device) for m in ("bidirectional", "causal")}
-    assert all(torch.equal(a, b) for a, b in zip(fresh["bidirectional"].values(), fresh["causal"].values(), strict=True))
-    first = study.twin(model, words, "causal", 1, 2)
-    assert len(list(tmp_path.rglob("vqa-twin-*"))) == 1 and first.mask == "causal" and not first.training
-    again = study.twin(model, words, "causal", 1, 2)
-    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    assert len(list(tmp_path.rglob("vqa-twin-*"))) == 1
-    assert any(not torch.equal(a, b) for a, b in zip(first.state_dict().values(), fresh["causal"].values(), strict=True))
 
 
 def test_every_number_of_a_task_is_drawn_where_it_belongs():

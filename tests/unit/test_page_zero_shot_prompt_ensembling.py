@@ -1,5 +1,7 @@
 """The page of prompt weighting: its measures by hand on small tables, what scores follow, pictures like those of pretraining."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from clipkit.studies.zero_shot_prompt_ensembling import (
     accuracy_by_temperature,
     average_over_tasks,
     concept_share,
+    crowded_pool,
     diet,
     effective_number,
     photo_crops,
@@ -23,6 +26,8 @@ from clipkit.studies.zero_shot_prompt_ensembling import (
     word_frequency,
     words_of,
 )
+from clipkit.world import CATEGORIES
+from clipkit.world.words import PLACES
 from clipkit.zeroshot import prompt_scores, prompt_weights, weighted_classifier
 from clipkit.zeroshot.pool import PromptPool
 
@@ -76,6 +81,20 @@ def test_concepts_of_the_shipped_pool_exist():
     pool = PromptPool.shipped()
     scenes = load_dataset("world", n=8).scenes
     assert np.isfinite(concept_share(pool.concepts, scenes)).sum() == sum(c is not None for c in pool.concepts)  # all concepts exist
+
+
+def test_the_crowded_pool_names_two_places_and_a_thing():
+    pool, scenes = crowded_pool(3), load_dataset("world", n=8).scenes
+    own = [t for t, g in zip(pool.templates, pool.groups, strict=True) if g == "world"]
+    assert own == [t for t, g in zip(PromptPool.shipped().templates, PromptPool.shipped().groups, strict=True) if g == "world"]
+    crowded = pool.templates[len(own) :]
+    assert len(crowded) == len(set(crowded)) == 3 * len(own) and crowded_pool(3) == pool
+    for template, concept in zip(crowded, pool.concepts[len(own) :], strict=True):
+        here, there = template.split(", ")
+        assert here == f"a {{}} {PLACES[concept[1]]}" and any(there.endswith(place) for place in PLACES.values())
+        assert re.fullmatch(f"an? ({'|'.join(CATEGORIES)}) .*", there)
+    assert not any("an " + letter in text for text in crowded for letter in "bcdfgkst")
+    assert np.isfinite(concept_share(pool.concepts, scenes)).sum() == len(crowded)
 
 
 def test_word_frequency_by_hand():

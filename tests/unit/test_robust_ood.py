@@ -12,7 +12,6 @@ from torch.nn.functional import normalize
 from clipkit.errors import ClipkitError
 from clipkit.robust import (
     balanced_accuracy,
-    choose_negatives,
     class_split,
     neg_label,
     ood_metrics,
@@ -69,15 +68,6 @@ def test_neg_label_in_its_limits():
     assert torch.allclose(neg_label(x, w, w, 10.0), torch.full((6,), 0.5, dtype=x.dtype))  # negatives that are the classes
     far = neg_label(x, w, -x.mean(0, keepdim=True), 1e-9)
     torch.testing.assert_close(far, torch.full((6,), 4 / 5, dtype=x.dtype), atol=1e-6, rtol=0)  # no temperature: the share of names
-
-
-def test_negatives_are_the_labels_most_unlike_the_classes():
-    w = torch.eye(3, dtype=torch.float64)
-    candidates = normalize(torch.tensor([[1.0, 0, 0], [-1.0, -1, -1], [0, 1, -1], [0, -1.0, 0]], dtype=torch.float64), dim=1)
-    assert choose_negatives(candidates, w, share=0.25).tolist() == [1]
-    assert choose_negatives(candidates, w, share=1.0)[-1].item() == 0  # a class's own name comes last
-    with pytest.raises(ClipkitError, match="at least one candidate"):
-        choose_negatives(candidates[:0], w)
 
 
 def test_metrics_by_hand():

