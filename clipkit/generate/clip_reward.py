@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from clipkit import checks
 from clipkit.errors import ClipkitError, unknown
-from clipkit.language.word_noise import corrupt_caption
+from clipkit.language.word_noise import CORRUPTION_KINDS, corrupt_caption
 
 PROMPT = "a picture of"
 
@@ -197,7 +197,7 @@ def finetune_text_grammar(
                 real = [captions[i][int(rng.integers(len(captions[i])))] for i in rows]
                 yield image_features[rows], real, [corrupt_caption(t, words, rng=rng) for t in real]
 
-    both = _Both(tuned, head)
+    both = nn.ModuleList([tuned.module, head])  # the image tower is in it and frozen
     tuned.module.requires_grad_(True)
     tuned.module.visual.requires_grad_(False)
     tuned.module.logit_scale.requires_grad_(False)
@@ -206,22 +206,12 @@ def finetune_text_grammar(
     return tuned, head.eval().requires_grad_(False), history
 
 
-class _Both(nn.Module):
-    """The text tower and the head as one module to train; the image tower is in it and frozen."""
-
-    def __init__(self, clip, head: GrammarHead):
-        super().__init__()
-        self.clip, self.head = clip.module, head
-
-
 @torch.no_grad()
 def grammar_accuracy(reward: CLIPReward, captions: Sequence[str], vocabulary: Sequence[str], seed: int = 0) -> dict[str, float]:
     """Share of texts that the head calls rightly, 0 to 1: "real" for captions, and each kind of corruption for spoilt copies of them.
 
     Captions of one word are left out. Raises ClipkitError for a reward without a head.
     """
-    from clipkit.language.word_noise import CORRUPTION_KINDS
-
     if reward.grammar_head is None:
         raise ClipkitError("this reward has no grammar head; give CLIPReward one")
     captions = [t for t in captions if len(set(t.split())) > 1]
