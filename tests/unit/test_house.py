@@ -154,7 +154,7 @@ TECHNIQUES = {"clipkit.language.transformer": 351}  # two halves of one network
 RECIPES = {"clipkit.recipes.table": 199, "clipkit.recipes.segmenter": 195, "clipkit.recipes.vqa_facts": 191}
 PAGES = {  # techniques of several files that no second page uses yet; the experiment is not thinned out for a number
     "clip_reward_captioning": 642,
-    "caps_adapter": 473,
+    "caps_adapter": 471,
     "clipn": 502,
     "trident": 584,
     "vqascore": 431,
