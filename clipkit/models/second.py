@@ -14,22 +14,22 @@ from torch.nn import functional as F
 from clipkit.devices import resolve_device
 from clipkit.models.inputs import as_picture
 from clipkit.models.lite import IMAGE_SIZE, KEEP, MEAN, STD
-from clipkit.models.lite_towers import Lite0, packaged_lite
+from clipkit.models.lite_towers import LiteTower, packaged_lite
 from clipkit.models.pixels import normalise, resize_crop
 
 
-class Lite2:
-    """EfficientNet-Lite2 before its classifier: photographs to unit-norm features (N, 1280), and no text.
+class PooledLite:
+    """EfficientNet-Lite0 or -Lite2 before its classifier: photographs to unit-norm features (N, 1280), and no text.
 
-    Twice as large as the tower of `lite`; both learnt the 1,000 classes of ImageNet from labels, each on its own. Pictures
-    are brought to 192 pixels, as for `lite`, not its own 260: half the time. It has what features need of `DualEncoder`.
+    Lite0 is the tower of `lite`, Lite2 that of `lit`; both learnt the 1,000 classes of ImageNet from labels, each on its own.
+    Pictures are brought to 192 pixels, as for `lite`. It has what features need of `DualEncoder`.
     """
 
-    name, pretrained, any_size, image_size, embed_dim = "lite2", "shipped", True, IMAGE_SIZE, 1280
+    pretrained, any_size, image_size, embed_dim = "shipped", True, IMAGE_SIZE, 1280
 
-    def __init__(self, device: str = "auto"):
-        self.device = resolve_device(device)
-        self.tower = Lite0(packaged_lite(2)).to(self.device)
+    def __init__(self, size: int, device: str = "auto"):
+        self.name, self.device = f"lite{size}", resolve_device(device)
+        self.tower = LiteTower(packaged_lite(size)).to(self.device)
 
     def preprocess_batch(self, images: np.ndarray | Sequence[Any]) -> Tensor:
         """(N, 3, S, S) float32."""
@@ -47,15 +47,18 @@ class Lite2:
     @property
     def fingerprint(self) -> str:
         weights = (t.detach().cpu().contiguous().numpy().tobytes() for t in self.tower.state_dict().values())
-        return hashlib.sha256(b"".join([f"lite2|{self.image_size}".encode(), *weights])).hexdigest()
+        return hashlib.sha256(b"".join([f"{self.name}|{self.image_size}".encode(), *weights])).hexdigest()
 
 
-def second_network(name: str | None, dataset: str, pretrained: str | None = None, device: str = "auto"):
-    """The network `name`: "lite2" or one of `load_model`; None takes one that knows pictures like those of the data set.
+def second_network(name: str | None, model: str, dataset: str, pretrained: str | None = None, device: str = "auto"):
+    """The network `name`: lite0, lite2 or one of `load_model`; None takes one that knows pictures like those of the data set.
 
-    That is nano-dino for the world and lite2 for photographs. Raises what `load_model` raises, MissingExtra without lite2's package.
+    That is nano-dino for the world; for photographs lite2, or lite0 where lite2 is the tower of the model itself, `lit`.
+    Raises what `load_model` raises, MissingExtra without the package.
     """
     from clipkit.models import load_model
 
-    name = name or ("nano-dino" if dataset == "world" else "lite2")
-    return Lite2(device) if name == "lite2" else load_model(name, pretrained, device=device)
+    if name is None and dataset == "world":
+        return load_model("nano-dino", device=device)
+    name = name or ("lite0" if model == "lit" else "lite2")
+    return PooledLite(int(name[-1]), device) if name in ("lite0", "lite2") else load_model(name, pretrained, device=device)

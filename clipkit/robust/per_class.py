@@ -37,3 +37,17 @@ def tail_and_rest(accuracy: np.ndarray, tail: np.ndarray) -> tuple[float, float]
     if not all(map(len, sides)):
         raise ClipkitError("the tail or the rest has no class with a picture; take more pictures")
     return float(sides[0].mean()), float(sides[1].mean())
+
+
+def mean_by_part(values, key, n: int = 5) -> list[float]:
+    """Means of values (C,) over n parts of the classes of equal size, those with the smallest key (C,) first; NaN is passed over.
+
+    >>> mean_by_part([4.0, 1.0, 3.0], [9, 0, 5], n=3)
+    [1.0, 3.0, 4.0]
+
+    Raises: ClipkitError for rows of two lengths or fewer classes than parts.
+    """
+    values, key = np.asarray(values, dtype=float), np.asarray(key, dtype=float)
+    if values.shape != key.shape or len(values) < n:
+        raise ClipkitError(f"want two rows of one length, at least {n}; got {values.shape} and {key.shape}")
+    return [float(np.nanmean(part)) for part in np.array_split(values[key.argsort(kind="stable")], n)]

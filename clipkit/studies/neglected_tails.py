@@ -15,7 +15,6 @@ from clipkit.errors import ClipkitError
 from clipkit.features.crawls import Crawl
 from clipkit.kept import kept
 from clipkit.pretrain import ConceptFrequency, concept_frequency, info_nce, log_errors, plain_words
-from clipkit.registry.scores import Scores
 from clipkit.train import shuffled, train
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)
@@ -138,13 +137,6 @@ def train_judge(lesson: Crawl, known: Mapping[str, Sequence[str]], spell, n: int
     """A judge that has learnt from n pairs of a crawl with truth. known: class -> names; spell: name -> spellings."""
     judge = SenseJudge({name: [form for word in words for form in spell(word)] for name, words in known.items()})
     return judge.fit(*sense_pairs(lesson, concept_frequency(lesson.captions, known, spell=spell), n, seed))
-
-
-def add_fifths(scores: Scores, frequency: np.ndarray, accuracy: np.ndarray, model: str) -> None:
-    """Note the mean accuracy of each fifth of the classes, the rarest first; frequency, accuracy (C,), NaN for a class not tested."""
-    order = np.argsort(frequency, kind="stable")
-    for i, part in enumerate(np.array_split(accuracy[order], 5), 1):
-        scores.add("accuracy", np.nanmean(part), fifth=i, model=model)
 
 
 def show_mentions(mentions: np.ndarray, tail: np.ndarray, names: Sequence[str]) -> None:

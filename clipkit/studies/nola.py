@@ -1,4 +1,4 @@
-"""The page nola: two heads from the same pseudolabels, a student that is checked on the way, and two of its pictures."""
+"""The page nola: two heads from the same pseudolabels, a student that is checked on the way, and the page's own figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from clipkit.adapt.nola import FeatureLabeller, TunedTower, confident_count, named_clusters, select_confident
 from clipkit.errors import ClipkitError
-from clipkit.lab.figures import figure
 from clipkit.lab.pictures import image_grid
 from clipkit.lab.plots import bars
 from clipkit.lab.tables import Table, table
@@ -96,15 +95,17 @@ def draw_neighbours(data, features: Mapping[str, Tensor], labels: Tensor, k: int
     return names[i], {name: 100 * share.mean().item() for name, (_, share) in found.items()}
 
 
-def draw_stages(runs: Scores, task: str):
-    """A bar for each stage on one task and for the students. Returns their means, a Series by name."""
+def draw_stages(runs: Scores, task: str, live: Scores):
+    """A bar for each stage on one task and for the students; `live`: the run at hand. Returns the means, a Series by name."""
     import pandas as pd
 
-    here, plain = runs.wide(task=task, on="test"), runs.wide()
-    found = {name: here[arm] for arm, name in STAGES.items() if arm in here}
-    shown = pd.DataFrame(found | {name: plain[arm] for arm, name in STUDENTS.items() if arm in plain})
+    def named(scores: Scores):
+        sides = (scores.wide(task=task, on="test"), STAGES), (scores.wide(), STUDENTS)
+        return pd.concat([found[[arm for arm in names if arm in found]].rename(columns=names) for found, names in sides], axis=1)
+
+    shown = named(runs)
     alt = "Test accuracy by stage: " + ", ".join(f"{name} {value:.1f} %" for name, value in shown.mean().items())
-    bars(shown, alt=alt, arms=list(shown), title=f"Each stage on the task “{task}”")
+    bars(shown, alt=alt, arms=list(shown), title=f"Each stage on the task “{task}”", live=named(live))
     return shown.mean()
 
 
@@ -116,39 +117,3 @@ def table_by_task(runs: Scores) -> Table:
     rows = rows.loc[[key for key in names if key in rows.index]]
     rows.index, rows.columns = [names[key] for key in rows.index], list(rows)
     return table(rows, caption="Accuracy, %, mean over the seeds")
-
-
-def class_hits(kept: Mapping[int, tuple[dict[str, Tensor], Tensor]], arms: Mapping[str, str]) -> tuple[dict[str, Tensor], Tensor]:
-    """For `draw_class_change`, of all seeds together: right or not by name (N,), and the labels (N,).
-
-    Args: kept: seed -> (scores (M, C) by arm, labels (M,)). arms: name -> arm.
-    """
-    labels = torch.cat([truth for _, truth in kept.values()])
-    return {name: torch.cat([found[arm].argmax(1) for found, _ in kept.values()]) == labels for name, arm in arms.items()}, labels
-
-
-def draw_class_change(hits: Mapping[str, np.ndarray], labels: np.ndarray, names, title: str = "Class by class"):
-    """One column of points a class, sorted by the first arm: the first as a line, the last as dots, others as crosses.
-
-    Arguments: hits: name of the arm -> (N,) bool, right or not; labels (N,); names: of the classes.
-    Returns: DataFrame (classes that occur x arms) of percentages, sorted.
-    """
-    import pandas as pd
-
-    right = pd.DataFrame({arm: 100.0 * np.asarray(hit) for arm, hit in hits.items()})
-    table = right.groupby(np.asarray(labels)).mean().rename(index=lambda c: names[c])
-    first, *middle, last = table.columns
-    table = table.sort_values(first, kind="stable")
-    gain = table[last] - table[first]
-    alt = f"Accuracy of {len(table)} classes. From {first} to {last}, {int((gain > 0).sum())} gain and {int((gain < 0).sum())} lose; "
-    alt += f"the most {gain.idxmax()} ({gain.max():+.0f} points) and {gain.idxmin()} ({gain.min():+.0f})."
-    with figure(alt=alt, title=title, size=(6.4, 3.8)) as axes:
-        place = np.arange(len(table))
-        axes.vlines(place, table[first], table[last], color="0.75")
-        axes.plot(place, table[first], "-", color="black", label=first)
-        for arm in middle:
-            axes.plot(place, table[arm], "x", color="0.4", markersize=5, label=arm)
-        axes.plot(place, table[last], "o", color="#0072B2", markersize=5, label=last)
-        axes.set(xlabel=f"classes, the worst of “{first}” first", ylabel="accuracy, %", xticks=[])
-        axes.legend(loc="upper left")
-    return table

@@ -233,9 +233,3 @@ def mean_slope(points: Sequence[tuple[Tensor, Tensor]]) -> float:
     if not found:
         raise ClipkitError("a slope needs a task with two classes of different accuracy")
     return sum(found) / len(found)
-
-
-def gain_by_fifth(points: Sequence[tuple[Tensor, Tensor]], n: int = 5) -> list[float]:
-    """Mean y of each fifth of the points, those with the smallest x first; found within each group, averaged over groups."""
-    parts = [[part.mean() for part in y[x.argsort(stable=True)].tensor_split(n)] for x, y in points]
-    return torch.tensor(parts).mean(0).tolist()

@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-BUDGET = 2.0  # seconds a pair, by the wall clock: all cases together stay below five minutes on two cores
+BUDGET = 2.0  # seconds a pair, by the wall clock: all cases together take three minutes on two idle cores
 TURN = 0.02  # seconds a turn at least: a shorter call is repeated within its turn
-ROUNDS, FEWEST = 5, 3  # at least; the fewest only where the budget is spent twice
+FEWEST = 3  # rounds, where three take longer than the budget
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
 
 
@@ -58,15 +58,11 @@ def take_turns(
     repeats = [1 if setup else math.ceil(TURN / max(seconds, 1e-6)) for seconds in single]
     if max(repeats) == 1:
         times = [[seconds] for seconds in single]
-    while not _enough(len(times[0]), wall() - start, budget):
+    while wall() - start < budget or len(times[0]) < FEWEST:
         turns = list(zip(calls, repeats, times, strict=True))
         for call, n, found in turns if len(times[0]) % 2 == 0 else reversed(turns):
             found.append(turn(call, n))
     return times
-
-
-def _enough(rounds: int, spent: float, budget: float) -> bool:
-    return spent >= budget and rounds >= (ROUNDS if spent < 2 * budget else FEWEST)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -76,13 +76,18 @@ def test_gda_and_lda(pair, task):
     """Its least-squares solver with a fixed shrinkage is scikit-learn's fastest road to the same kind of head."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    x, y, d = task.x.numpy(), task.y.numpy(), task.x.shape[1]
+    few = task.y < task.classes // 4  # of all classes it takes seven seconds
+    (x, y), (test, labels), d = (
+        (task.x[few], task.y[few]),
+        (task.test[: task.classes // 4], task.test_y[: task.classes // 4]),
+        task.x.shape[1],
+    )
     lda = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=d / (len(x) - 1 + d))  # the paper's ridge, as a share of the whole
 
     def as_accurate(ours, theirs):
-        assert right(ours.predict_logits(task.test), task.test_y) >= right(theirs.decision_function(task.test.numpy()), task.test_y) - 0.5
+        assert right(ours.predict_logits(test), labels) >= right(theirs.decision_function(test.numpy()), labels) - 0.5
 
-    pair("GDA fit", lambda: GDA().fit(task.x, task.y), lambda: lda.fit(x, y), "scikit-learn's LDA", as_accurate)
+    pair("GDA fit, a quarter of the classes", lambda: GDA().fit(x, y), lambda: lda.fit(x.numpy(), y), "scikit-learn's LDA", as_accurate)
 
 
 def test_tip_adapter(pair, task):

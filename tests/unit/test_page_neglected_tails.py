@@ -8,11 +8,9 @@ from clipkit import load_model
 from clipkit.errors import ClipkitError
 from clipkit.features import crawls
 from clipkit.pretrain import concept_frequency
-from clipkit.registry.scores import Scores
 from clipkit.robust import balanced_accuracy
 from clipkit.studies.neglected_tails import (
     SenseJudge,
-    add_fifths,
     learn_names,
     sense_pairs,
     show_estimates,
@@ -109,9 +107,3 @@ def test_pictures_are_drawn_and_described(monkeypatch):
     show_estimates(np.array([2, 4, 1]), dict.fromkeys(("name_only", "synonyms_only", "synonyms_and_judge"), found))
     assert "from 2 (cat) down to 0 (elk)" in drawn[0]
     assert f"name only {np.log(1.5 / 0.5):.2f}" in drawn[1]  # errors: ln 1, ln (4.5 / 1.5), ln (1.5 / 0.5)
-
-
-def test_accuracy_by_fifths_by_hand():
-    scores = Scores()
-    add_fifths(scores, np.array([9, 1, 5, 4, 7, 2, 3]), np.array([60.0, 10.0, 40.0, np.nan, 50.0, 20.0, 30.0]), "nano")
-    assert [scores.values("accuracy", fifth=i)[0] for i in range(1, 6)] == [15.0, 30.0, 40.0, 50.0, 60.0]

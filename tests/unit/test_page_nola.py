@@ -1,6 +1,5 @@
-"""The page nola: neighbours and class changes by hand, its arms on planted features."""
+"""The page nola: neighbours by hand, its arms on planted features."""
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -9,7 +8,7 @@ from clipkit import load_model
 from clipkit.adapt import TunedTower
 from clipkit.errors import ClipkitError
 from clipkit.registry.scores import Scores
-from clipkit.studies.nola import class_hits, draw_class_change, draw_stages, fit_with_checks, neighbours, table_by_task, train_labellers
+from clipkit.studies.nola import draw_stages, fit_with_checks, neighbours, table_by_task, train_labellers
 
 
 def test_neighbours_by_hand():
@@ -18,15 +17,6 @@ def test_neighbours_by_hand():
     assert near[0].tolist() == [1, 2] and share.tolist() == [0.5, 0.5, 0.0, 0.5]
     with pytest.raises(ClipkitError, match="at least 5"):
         neighbours(x, torch.zeros(4), k=4)
-
-
-def test_class_change_by_hand():
-    y = np.array([0, 0, 2, 2])
-    table = draw_class_change(
-        {"before": np.array([True, True, False, False]), "after": np.array([True, False, True, False])}, y, ["a", "b", "c"]
-    )
-    assert table.index.tolist() == ["c", "a"]  # the worst first; b does not occur
-    assert table.before.tolist() == [0, 100] and table.after.tolist() == [50, 50]
 
 
 def test_the_better_features_make_the_better_labels():
@@ -56,14 +46,7 @@ def test_stages_and_table_take_the_rows_that_are_there(capsys):
         scores.add("single_prompt", [50.0 + shift, 60.0 + shift], task=task, on="test")
         scores.add("dino_head", [70.0, 80.0], task=task, on="unlabelled")
     scores.add("nola", [90.0, 92.0])
-    means = draw_stages(scores, "category")
+    means = draw_stages(scores, "category", scores)
     assert means.to_dict() == {"one prompt": 55.0, "student (stage 3)": 91.0} and "one prompt 55.0 %" in capsys.readouterr().out
     text = table_by_task(scores).text
     assert "labels by the labeller" in text and "65.0" in text and "templates" not in text
-
-
-def test_hits_of_all_seeds():
-    scores = torch.eye(3)
-    kept = {0: ({"a": scores}, torch.tensor([0, 1, 1])), 1: ({"a": scores}, torch.tensor([0, 0, 2]))}
-    hits, labels = class_hits(kept, {"name": "a"})
-    assert hits["name"].tolist() == [True, True, False, True, False, True] and labels.tolist() == [0, 1, 1, 0, 0, 2]

@@ -20,7 +20,6 @@ from clipkit.studies.pseudolabel_prompts import (
     Problem,
     class_gains,
     fit_closed_forms,
-    gain_by_fifth,
     harmonic_accuracy,
     limit_labels,
     mean_slope,
@@ -204,9 +203,3 @@ def test_what_does_not_fit_is_said():
     p, pool = problem("unsupervised")
     with pytest.raises(ClipkitError, match="does not fit the split"):
         Problem.of((pool[0][:5], pool[1][:5]), p.test, p.split, p.text_weights, 1.0)
-
-
-def test_fifths_by_hand():
-    x = torch.tensor([5.0, 1.0, 3.0, 2.0, 4.0])
-    assert gain_by_fifth([(x, 10 * x), (x, -2 * x)]) == pytest.approx([4, 8, 12, 16, 20])
-    assert gain_by_fifth([(torch.tensor([3.0, 0, 1, 2]), torch.tensor([7.0, 1, 2, 3]))], n=2) == [1.5, 5.0]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipkit.errors import ClipkitError
-from clipkit.registry.scores import Scores
+from clipkit.registry.scores import Scores, mean_over
 
 
 def one(offset: float) -> Scores:
@@ -91,3 +91,13 @@ def test_written_and_read(numbers):
 def test_numpy_settings_are_plain(scores):
     scores.add("gda", [0.0, 1.0], shots=np.int64(8))
     np.testing.assert_array_equal(scores.values("gda", shots=8), [0.0, 1.0])
+
+
+def test_the_mean_over_an_axis_keeps_the_other_axes_and_leaves_out_rows_without_it():
+    scores = Scores([0, 1])
+    for task, k, values in (("a", 1, (1.0, 2.0)), ("b", 1, (3.0, 6.0)), ("a", 4, (5.0, 5.0))):
+        scores.add("gda", values, task=task, shots=k)
+    scores.add("gda", (9.0, 9.0))
+    mean = mean_over("task", scores)
+    assert mean.seeds == [0, 1] and len(mean) == 2 and mean.axes == ["shots"]
+    assert mean.values("gda", shots=1).tolist() == [2.0, 4.0] and mean.values("gda", shots=4).tolist() == [5.0, 5.0]
