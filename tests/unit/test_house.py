@@ -185,7 +185,7 @@ PARAMETERS = {
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
 }
-PACKAGE_TODAY = 35_340  # over its budget: may only shrink, but for what a new page brings
+PACKAGE_TODAY = 35_456  # over its budget: may only shrink, but for what a new page brings
 
 
 def test_the_package_is_small():
