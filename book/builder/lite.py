@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from builder.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, unseen_accuracy, unseen_folds
 from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.models.lite import IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, SentenceMap, load_map, resemblance
-from clipkit.models.lite_towers import SentenceEncoder, packaged_lite
+from clipkit.models.lite_towers import SentenceEncoder, packaged_lite, sentence_vectors
 from clipkit.paths import data_dir
-from clipkit.recipes.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, sentence_vectors, unseen_accuracy, unseen_folds
 
 SETTINGS = {"bandwidth": 0.2, "ridge": 0.2}
 

