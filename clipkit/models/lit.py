@@ -22,7 +22,7 @@ from clipkit.models.lite import LiteEncoder, LiteModule, card_of, load_map, plac
 from clipkit.models.lite_towers import SentenceEncoder, packaged_lite
 from clipkit.models.parts import load_part
 
-IMAGE_SIZE = 224
+NAME, IMAGE_SIZE = "lit", 224
 
 
 class LitHeads(nn.Module):
@@ -30,7 +30,7 @@ class LitHeads(nn.Module):
 
     def __init__(self, pictures: int, sentences: int, dim: int, logit_scale: float = 15.0):
         super().__init__()
-        self.header = {"lit": {"pictures": pictures, "sentences": sentences, "dim": dim}}
+        self.header = {NAME: {"pictures": pictures, "sentences": sentences, "dim": dim}}
         self.pictures, self.sentences = nn.Linear(pictures, dim), nn.Linear(sentences, dim)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
 
@@ -64,13 +64,13 @@ def load_lit(pretrained: str | None = None, device: str = "auto", precision: str
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for missing or damaged heads.
     """
-    path = weights_file("lit", pretrained, precision)
-    heads = load_part("lit", lambda header: LitHeads(**header["lit"]), str(path or "lit"), "cpu")
+    path = weights_file(NAME, pretrained, precision)
+    heads = load_part(NAME, lambda header: LitHeads(**header[NAME]), str(path or NAME), "cpu")
     module = placed(LitModule(heads), device, precision)
     module.heads.float()
-    return face(module, None if path else card_of("lit"))
+    return face(module, None if path else card_of(NAME))
 
 
 def face(module: LitModule, card: dict | None = None) -> LiteEncoder:
     """The module behind the common face of all models."""
-    return LiteEncoder(module, card, "lit", IMAGE_SIZE)
+    return LiteEncoder(module, card, NAME, IMAGE_SIZE)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -112,6 +113,21 @@ class WordPieces:
         if not texts:
             return torch.empty(0, self.context_length, dtype=torch.int64)
         return torch.tensor([e.ids for e in self._tokenizer.encode_batch(list(texts))], dtype=torch.int64)
+
+
+def sentence_vectors(encoder: SentenceEncoder, context_length: int = 64, batch: int = 128) -> Callable[[Sequence[str]], Tensor]:
+    """A function from texts to unit-norm vectors (N, 384). It computes each sentence once, and sorts by length: less padding."""
+    tokenizer, known = WordPieces(context_length), {}
+
+    @torch.no_grad()
+    def encode(texts: Sequence[str]) -> Tensor:
+        new = sorted((t for t in dict.fromkeys(texts) if t not in known), key=len)
+        for i in range(0, len(new), batch):
+            part = new[i : i + batch]
+            known.update(zip(part, F.normalize(encoder(tokenizer(part)), dim=-1), strict=True))
+        return torch.stack([known[t] for t in texts])
+
+    return encode
 
 
 class LiteTower(nn.Module):

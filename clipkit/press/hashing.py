@@ -65,6 +65,7 @@ def code_cells(notebook) -> list[str]:
 def model_files(strings: Iterable[str], parameters: dict) -> dict[str, str]:
     """Hashes of the packaged checkpoints that the code's strings or a parameter name."""
     names = {*strings, *(value for value in parameters.values() if isinstance(value, str))}
+    names |= {"lite"} if "lit" in names else set()  # the heads of lit read the map of lite, too
     found = {}
     for path in shipped_files("models"):
         if path.suffix in (".safetensors", ".pt", ".npz", ".json", ".bin") and {path.stem, path.stem.partition("_")[0]} & names:

@@ -8,7 +8,7 @@ sentences by GPT-3 (`descriptions`). A class that is twice in a batch is no nega
 noise on what they pool, `noise` standard deviations of it, stands for pictures there are not. The heads start from
 `lite`: the first `shared` dimensions are the principal directions of what pictures and names resemble, for both.
 
-Sources: LiT, arXiv:2111.07991 (a locked tower); CLIP, arXiv:2103.00020 (loss, learnt temperature).
+Sources: LiT, arXiv:2111.07991 (locked towers); CLIP, arXiv:2103.00020 (loss, learnt temperature).
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from torch import Tensor
 
 from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
+from clipkit.datasets.templates import NAMING
 from clipkit.errors import ClipkitError
 from clipkit.models.lit import LitHeads, LitModule, face
+from clipkit.models.lite_towers import sentence_vectors
 from clipkit.pretrain.losses import info_nce
 from clipkit.recipes.lit_probes import probe
-from clipkit.recipes.lite_fit import TEMPLATES, sentence_vectors
 from clipkit.train import train
 
 SOURCES = {"flickr8k": "train", "imagenet_samples": "test", "tiny_imagenet": "train"}  # folder: the part of it that is read
@@ -52,7 +53,7 @@ def read_pairs(module: LitModule, data: Path, row: Callable[[Sequence[str]], Ten
         raise ClipkitError(f"lit is trained on {', '.join(SOURCES)} and {DESCRIPTIONS}; {data} has no {' and no '.join(missing)}")
     described = json.loads((data / DESCRIPTIONS).read_text(encoding="utf-8")).values()  # the file keeps the classifier's order
     about, found = zip(imagenet_names(), imagenet_glosses(), described, strict=True), {}
-    said = [[t.format(n) for t in TEMPLATES] + [g, f"{n}: {g}", *sentences[:8]] for n, g, sentences in about]
+    said = [[t.format(n) for t in NAMING] + [g, f"{n}: {g}", *sentences[:8]] for n, g, sentences in about]
     wnids = sorted(p.name[:9] for p in (data / "imagenet_samples").iterdir() if p.is_dir())  # in the classifier's order
     for name, part in SOURCES.items():
         dataset = load_dataset(f"folder:{(data / name).resolve()}", part)
@@ -63,12 +64,12 @@ def read_pairs(module: LitModule, data: Path, row: Callable[[Sequence[str]], Ten
             meanings, texts = torch.tensor(classes), [said[c] for c in classes]
         widest = max(map(len, texts))
         rows = torch.stack([F.pad(row(t), (0, widest - len(t)), value=-1) for t in texts])
-        found[name] = Pairs(pooled(module, dataset), rows, meanings)
+        found[name] = Pairs(pooled_maps(module, dataset), rows, meanings)
     return found
 
 
 @torch.no_grad()
-def pooled(module: LitModule, dataset, batch: int = 64) -> Tensor:
+def pooled_maps(module: LitModule, dataset, batch: int = 64) -> Tensor:
     """The tower's mean maps (N, 1280) of a data set's pictures."""
     model, images = face(module), dataset.images
     pixels = (model.preprocess_batch([images[j] for j in range(i, min(i + batch, len(images)))]) for i in range(0, len(images), batch))
@@ -146,5 +147,8 @@ def make_lit(recipe, steps: int, device: str, tick, folder: Path) -> tuple[LitHe
     fold(heads, mean, spread)
     module.heads.load_state_dict({k: v.half().float() for k, v in heads.state_dict().items()})  # as it ships
     data = {name: len(p.pictures) for name, p in pairs.items()} | {"texts": len(number), "terms": TERMS}
-    own = {k: v for k, v in settings.items() if k != "data"}
-    return heads, {"data": data, "training": history.summary() | own, **probe(face(module), Path(settings["data"]))}
+    return heads, {
+        "data": data,
+        "training": history.summary() | {k: v for k, v in settings.items() if k != "data"},
+        **probe(face(module), Path(settings["data"])),
+    }

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from clipkit.datasets import load_dataset
+from clipkit.datasets.templates import NAMING
 from clipkit.models.base import DualEncoder
 from clipkit.pretrain.geometry import modality_gap
-from clipkit.recipes.lite_fit import TEMPLATES, pooled
+from clipkit.zeroshot.classifier import zeroshot_weights
 
 ZERO_SHOT = (
     "cifar10",
@@ -52,9 +53,7 @@ def percent(right: Tensor) -> float:
 
 def named(model: DualEncoder, dataset) -> float:
     """Percent of a labelled data set's pictures named right from the class names in lite's eight prompts."""
-    prompts = [t.format(name) for name in dataset.classnames for t in TEMPLATES]
-    groups = torch.arange(len(dataset.classnames)).repeat_interleave(len(TEMPLATES))
-    classifier = pooled(model.text_features(prompts), groups, len(dataset.classnames))
+    classifier = zeroshot_weights(model, dataset.classnames, NAMING)
     return percent((model.image_features(dataset.images) @ classifier.T).argmax(1) == torch.from_numpy(dataset.labels))
 
 

@@ -62,7 +62,7 @@ def test_packaged_checkpoints_named_by_parameter_or_code(tmp_path, monkeypatch):
     entry = load_registry().entry("trident")
     monkeypatch.setenv("CLIPKIT_DATA", str(tmp_path))
     (tmp_path / "models").mkdir()
-    for name in ("nano", "nano-biased", "nano-sam", "lite_map", "other"):
+    for name in ("nano", "nano-biased", "nano-sam", "lite_map", "lit", "other"):
         (tmp_path / "models" / f"{name}.safetensors").write_bytes(name.encode())
     notebook = page("m, s = load_model('nano-biased'), load_segmenter()", "def experiment(seed):\n    return m, s")
     notebook.cells.insert(0, v4.new_code_cell("from clipkit import load_model\nfrom clipkit.dense.segmenter import load_segmenter"))
@@ -70,6 +70,7 @@ def test_packaged_checkpoints_named_by_parameter_or_code(tmp_path, monkeypatch):
     stems = lambda **given: {name.partition(".")[0] for name in hashing.record_parts(entry, notebook, given)["models"]}  # noqa: E731
     assert stems(model="nano") == {"nano", "nano-biased", "nano-sam"}
     assert stems(model="lite") == {"nano", "nano-biased", "nano-sam", "lite_map"}  # nano is load_model's default
+    assert stems(model="lit") == {"nano", "nano-biased", "nano-sam", "lite_map", "lit"}
     assert "other.safetensors" in hashing.run_parts(entry, notebook, {"model": "nano"})["models"]
 
 
