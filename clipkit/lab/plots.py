@@ -27,46 +27,41 @@ def curves(
     x: str,
     y: str,
     by: str | None = None,
-    band: str | None = "auto",
     alt: str | None = None,
     title: str = "",
     ax: Axes | None = None,
-    xscale: str = "linear",
     live: pandas.DataFrame | None = None,
     **labels: str,
 ) -> str | None:
     """y against x, one line for each value of `by`, its name at the line's end, a band over the repeats.
 
+    The band is the 95 % interval of the mean from five repeats on, below that from the smallest to the largest.
+
     Arguments:
         df: long form, one row for each (seed, x, by).
-        band: "t" (95 % interval of the mean), "range" (smallest to largest), None, or "auto":
-            "t" from five repeats on, "range" below.
         ax: draw there; without it a figure is made and shown, and `alt` is required.
-        xscale: "linear", "log" or "log2"; with "log2" the ticks are the x values themselves.
         live: the same of the run at hand, a thin line where `df` is of a record.
-        labels: xlabel, ylabel; without them the names of the columns.
+        labels: xlabel, ylabel, without them the names of the columns; xscale, "linear", "log", or "log2", whose ticks are the x values.
 
     Returns, with `ax`, what the band is in words ("" for none); else the words stand under the figure.
     """
     for name in filter(None, (x, y, by)):
         if name not in df.columns:
             raise unknown("column", name, map(str, df.columns))
-    if band not in ("auto", "t", "range", None):
-        raise ClipkitError(f"unknown band {band!r}: take 'auto', 't', 'range' or None")
+    xscale = labels.pop("xscale", "linear")
 
     def draw(axes: Axes) -> str:
         groups = {str(name): part for name, part in df.groupby(by, sort=False)} if by else {y: df}
         repeats = min(int(part.groupby(x)[y].count().min()) for part in groups.values())
         marked = live is not None and not live.equals(df)
-        kind = ("t" if repeats >= MIN_SEEDS else "range") if band == "auto" else band
+        edges = _interval if repeats >= MIN_SEEDS else _extremes
         ends = []
         for (name, part), look in zip(groups.items(), looks(groups).values(), strict=True):
             by_x = [(point, rows[y].to_numpy(dtype=float)) for point, rows in part.groupby(x)]
             points, means = [point for point, _ in by_x], [float(v.mean()) for _, v in by_x]
             axes.plot(points, means, color=look.colour, marker=look.marker, linestyle=look.line, label=label(name))
-            if kind and repeats > 1:
-                edges = [_edges(v, kind) for _, v in by_x]
-                axes.fill_between(points, *zip(*edges, strict=True), color=look.colour, alpha=0.16, linewidth=0)
+            if repeats > 1:
+                axes.fill_between(points, *zip(*(edges(v) for _, v in by_x), strict=True), color=look.colour, alpha=0.16, linewidth=0)
             if marked:
                 mean = (live[live[by].astype(str) == name] if by else live).groupby(x)[y].mean()
                 axes.plot(mean.index, mean, color=look.colour, linewidth=0.8, zorder=1)
@@ -76,8 +71,8 @@ def curves(
         if by:
             _label_ends(axes, ends)
         said = [THIN] if marked else []
-        if kind and repeats > 1:
-            band_words = "95 % interval of the mean," if kind == "t" else "smallest to largest of"
+        if repeats > 1:
+            band_words = "95 % interval of the mean," if repeats >= MIN_SEEDS else "smallest to largest of"
             said.insert(0, f"bands: {band_words} {repeats} seeds")
         return "; ".join(said)
 
@@ -153,8 +148,6 @@ def heatmap(
     title: str = "",
     ax: Axes | None = None,
     digits: int = 1,
-    xlabel: str = "",
-    ylabel: str = "",
     bar_label: str = "",
     centre: float | None = None,
     **options,
@@ -164,19 +157,20 @@ def heatmap(
     Arguments:
         df: rows x columns; NaN cells stay empty.
         centre: a value to stand for "no difference"; a diverging scale is then used.
-        options: go to `seaborn.heatmap` (vmin, vmax ...).
+        options: xlabel, ylabel; the rest goes to `seaborn.heatmap` (vmin, vmax ...).
     """
     import seaborn
 
     rows, columns = df.shape
     if not rows or not columns:
         raise ClipkitError("a heat map needs at least one row and one column")
+    labels = {name: options.pop(name, "") for name in ("xlabel", "ylabel")}
     colours = {"cmap": "PuOr", "center": centre} if centre is not None else {"cmap": "cividis"}
     settings = {"annot": rows * columns <= 120, "fmt": f".{digits}f", "linewidths": 0.6, "cbar_kws": {"label": bar_label}}
 
     def draw(axes: Axes) -> str:
         seaborn.heatmap(df, ax=axes, **{**settings, **colours, **options})
-        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.set(**labels)
         axes.grid(visible=False)
         axes.tick_params(axis="y", rotation=0)
         if columns > 8 or max(len(str(name)) for name in df.columns) > 7:
@@ -199,9 +193,11 @@ def _on(ax: Axes | None, draw: Callable[[Axes], str], alt: str | None, title: st
     return None
 
 
-def _edges(values: np.ndarray, kind: str) -> tuple[float, float]:
-    if kind == "range" or len(values) < 2:
-        return float(values.min()), float(values.max())
+def _extremes(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
     found = t_interval(values)
     return found.low, found.high
 

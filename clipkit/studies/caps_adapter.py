@@ -20,17 +20,14 @@ from clipkit.world.drawing import attributes_of
 
 # Five domains: every style but the two with ordinary outlines and colours, each in a place of its own.
 STYLE_SHIFTS: Mapping[str, str] = {"sketch": "night", "pastel": "snow", "pixel": "city", "blueprint": "sea", "negative": "desert"}
-PLACES = (
-    "on grass", "in a forest", "in the water", "in the sky", "on a road", "in a city", "indoors", "in the snow", "on sand",
-    "against a plain background",
-)  # fmt: skip
+PLACES = "on grass,in a forest,in the water,in the sky,on a road,in a city,indoors,in the snow,on sand,against a plain background"
 # Questions that any photograph of a thing can be asked.
 PHOTO_QUESTIONS: Mapping[str, Mapping[str, str]] = {
     "view": {
         f"a {v}": f"a {v} of a {{}}" for v in ("close-up photo", "photo taken from far away", "blurry photo", "dark photo", "bright photo")
     },
     "colour": {c: f"a photo of a {c} {{}}" for c in ("red", "orange", "yellow", "green", "blue", "brown", "grey", "white", "black")},
-    "place": {p: f"a photo of a {{}} {p}" for p in PLACES},
+    "place": {p: f"a photo of a {{}} {p}" for p in PLACES.split(",")},
 }
 
 

@@ -221,16 +221,17 @@ def show_alone(templates: Sequence[str], own: np.ndarray, task: str) -> None:
         axes.set(xlabel="accuracy, %")
 
 
-def show_settings(tables: Sequence[pandas.DataFrame], live: Sequence[pandas.DataFrame], lines: Mapping[str, float], alt: str) -> None:
-    """A panel for each table of (setting, accuracy), thin lines for the same of the run at hand, flat `lines` by name."""
-    reach = max(1, 1.2 * max(float((table.iloc[:, 1] - lines["equal pool"]).abs().max()) for table in tables))  # points shown at least
+def show_settings(tables: Sequence[pandas.DataFrame], live: Sequence[pandas.DataFrame], flat: pandas.Series, alt: str) -> None:
+    """A panel for each table of (setting, accuracy), thin lines for the same of the run at hand, a line for each arm of `flat`."""
+    middle = flat.iloc[0]
+    reach = max(1, 1.2 * max(float((table.iloc[:, 1] - middle).abs().max()) for table in tables))  # points shown at least
     with lab.figure(alt=alt, title="Temperature of the weights, and pictures that set them", columns=2, sharey=True) as both:
         for axes, table, thin in zip(both, tables, live, strict=True):
             lab.curves(table, *table.columns, ax=axes, xscale="log", live=thin)
-            for (name, height), dashes in zip(lines.items(), (":", "--"), strict=True):
-                axes.axhline(height, color="0.4", linestyle=dashes, label=name)
+            for (arm, height), dashes in zip(flat.items(), (":", "--"), strict=True):
+                axes.axhline(height, color="0.4", linestyle=dashes, label=lab.label(arm))
             ticks = sorted(table.iloc[:, 0].unique())
-            axes.set(ylim=(lines["equal pool"] - reach, lines["equal pool"] + reach))
+            axes.set(ylim=(middle - reach, middle + reach))
             axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
             axes.minorticks_off()
         both[1].legend(loc="lower right")

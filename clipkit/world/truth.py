@@ -1,4 +1,4 @@
-"""More truth than masks and boxes: counts, depth, scenes with objects taken away or hidden, cut-outs and crowds."""
+"""More truth than masks and boxes: counts, depth, scenes with objects taken away or hidden, crops and crowds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def without(scenes: Scenes, slots: int | np.ndarray | None = None) -> Scenes:
     return scenes.replace(category=np.where(gone, -1, scenes.category))
 
 
-# -- hidden and cut out ---------------------------------------------------------------------------
+# -- hidden and cropped ---------------------------------------------------------------------------
 class Occluded(NamedTuple):
     """Pictures (N, S, S, 3) uint8 with one object partly covered.
 
@@ -92,23 +92,6 @@ def occlude(scenes: Scenes, share: float = 0.5, slot: int = 0, size: int | None 
     with np.errstate(invalid="ignore"):
         parts = hidden.sum(axis=(1, 2)) / target.sum(axis=(1, 2))
     return Occluded(images, target & ~hidden, hidden, parts)
-
-
-def cut_out(drawn: Rendered, fill: tuple[int, int, int] = (127, 127, 127), keep: str = "objects") -> np.ndarray:
-    """Pictures with the background (keep="objects") or the objects (keep="background") painted over with one colour.
-
-    Args:
-        drawn: what `render(scenes, masks=True)` gave. For the true background behind the objects, render
-            `without(scenes)`.
-
-    Returns: (N, S, S, 3) uint8.
-    """
-    if drawn.instances is None:
-        raise ClipkitError("cut_out needs masks; use render(scenes, masks=True)")
-    if keep not in ("objects", "background"):
-        raise ClipkitError(f'keep is "objects" or "background", got {keep!r}')
-    kept = (drawn.instances > 0) == (keep == "objects")
-    return np.where(kept[..., None], drawn.images, np.array(fill, np.uint8))
 
 
 def object_crops(drawn: Rendered, size: int = 32, context: float = 0.15) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from clipkit.world import CATEGORIES, SUPERCLASS_OF, WorldSpec, render, sample_s
 from clipkit.world.conflict import cue_conflicts
 from clipkit.world.defects import DEFECTS, plant_defects
 from clipkit.world.scene import Object, Scene, Scenes
-from clipkit.world.truth import counts, crowds, cut_out, depth_map, object_crops, occlude, without
+from clipkit.world.truth import counts, crowds, depth_map, object_crops, occlude, without
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +63,6 @@ def test_occluding_nothing(singles):
     assert np.isnan(empty.share).all() and np.array_equal(empty.images, render(singles).images)
     with pytest.raises(ClipkitError, match="share"):
         occlude(singles, 1.5)
-
-
-def test_cut_outs_split_the_picture(singles):
-    drawn = render(singles, 48, masks=True)
-    objects, ground = cut_out(drawn), cut_out(drawn, keep="background")
-    there = drawn.instances > 0
-    assert (objects[~there] == 127).all() and np.array_equal(objects[there], drawn.images[there])
-    assert (ground[there] == 127).all() and np.array_equal(ground[~there], drawn.images[~there])
-    with pytest.raises(ClipkitError, match="masks=True"):
-        cut_out(render(singles))
-    with pytest.raises(ClipkitError, match="keep"):
-        cut_out(drawn, keep="both")
 
 
 def test_object_crops_come_one_for_each_visible_object():
