@@ -70,7 +70,7 @@ def test_it_refines(tiny):
     labels[0, 8:20, 8:20] = 1
     p = torch.nn.functional.one_hot(labels, 2).movedim(-1, 1) * 0.8 + 0.1
     found = refine(HuggingFaceSam(tiny), torch.rand(1, 3, 32, 32), labels, p, iou_thresh=-1, minimal_area=4)
-    assert found.labels.shape == (1, 32, 32) and found.accepted.all() and len(found.expected) == 2
+    assert found.labels.shape == (1, 32, 32) and found.accepted.all() and len(found.accepted) == 2
 
 
 def test_a_saved_one_can_be_loaded_and_others_are_refused(tiny, tmp_path):
