@@ -32,7 +32,7 @@ CANNOT = (  # the numbers beside it say how far
 PROTOCOL = (
     "No head was trained on a picture of the parts measured (test of each folder); the image tower has learnt ImageNet's training "
     "pictures, to which tiny_imagenet's belong. Settings, about ten tries, were chosen on 600 training photographs of flickr8k held out, "
-    "and on training pictures of cifar10 and imagenette, which train no head. Held-out retrieval was 3 points better than that of the test."
+    "and on training pictures of cifar10 and imagenette, which train no head."
 )
 NUMBERS = ("one", "two", "three", "four", "five")
 
@@ -73,7 +73,7 @@ def other_number(text: str) -> str | None:
 
 
 def probe(model: DualEncoder, data: Path) -> dict:
-    """ "percent" and "gap" for a card; what needs a folder that is not there is left out."""
+    """What a card says of the model; what needs a folder that is not there is left out."""
     flickr = load_dataset(f"folder:{(data / 'flickr8k').resolve()}", "test")
     images = model.image_features(flickr.images)
     captions = [c for group in flickr.captions for c in group]
