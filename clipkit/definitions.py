@@ -231,7 +231,7 @@ class _Tree:
             inside = {path.stem for path in room.path.parent.glob("*.py") if path != room.path}
             table = [(key, word) for entries in module.tables for key, words in entries.items() for word in words if word in inside]
             asked = given.get(room.name.rpartition(".")[2].removesuffix("s"))  # `dataset` chooses in `datasets`
-            heard = lambda key, said: said == key or said.startswith((f"{key}:", f"{key}-"))  # noqa: E731
+            heard = lambda key, said: key in (said.partition(":")[0], "" if ":" in said else said.partition("-")[0])  # noqa: E731
             sure = not isinstance(asked, str) or any(heard(key, asked) for key, _ in table)
             chosen = {word for key, word in table if sure and any(heard(key, said) for said in strings)}
             homes = [self.module(f"{room.name}.{word}") for word in sorted(chosen or {word for _, word in table} or inside)]
