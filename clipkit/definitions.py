@@ -143,9 +143,8 @@ class _Tree:
                     digests[digest] = f"{module.name}.{one.names[0] if one.names else f'line {one.lines[0]}'}"
                 for path in _files(module, one):
                     digests[_digest(f"{path.name} {path.read_bytes()!r}")] = f"{path.parent.name}/{path.name}"
-                if not module.opens_others:  # its tables name everything there is
-                    strings |= one.strings
-                    loads |= one.loads if module.path else one.strings
+                strings |= one.loads if module.opens_others else one.strings  # its tables name everything there is
+                loads |= one.loads if module.path else one.strings
                 doors += [(module, *door) for door in one.doors]
                 todo += [(m, d) for m, name in places if f"{m.name}.{name}" not in avoided for d in m.by_name[name]]
             opened = [place for door in doors for place in self.behind(*door, given, strings)]
@@ -232,7 +231,7 @@ class _Tree:
             inside = {path.stem for path in room.path.parent.glob("*.py") if path != room.path}
             table = [(key, word) for entries in module.tables for key, words in entries.items() for word in words if word in inside]
             asked = given.get(room.name.rpartition(".")[2].removesuffix("s"))  # `dataset` chooses in `datasets`
-            heard = lambda key, said: said == key or said.startswith(f"{key}:")  # noqa: E731
+            heard = lambda key, said: key in (said.partition(":")[0], "" if ":" in said else said.partition("-")[0])  # noqa: E731
             sure = not isinstance(asked, str) or any(heard(key, asked) for key, _ in table)
             chosen = {word for key, word in table if sure and any(heard(key, said) for said in strings)}
             homes = [self.module(f"{room.name}.{word}") for word in sorted(chosen or {word for _, word in table} or inside)]

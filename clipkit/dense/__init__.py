@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pipeline": ["ScenePictures", "Pipeline", "shrink"],
         "proxy": ["colour_features", "proxy_attention", "proxy_matrix"],
         "refinement": ["find_regions", "refine"],
+        "sam": ["HuggingFaceSam", "load_sam"],
         "segmenter": ["Segmenter", "load_segmenter"],
         "smoothing": ["colour_smoothing", "smooth_labels"],
         "text": ["cosines", "group_max", "segment", "text_classifier"],

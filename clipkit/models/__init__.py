@@ -7,6 +7,7 @@ from packaged weights, and every architecture of open_clip by name and tag.
 from __future__ import annotations
 
 import difflib
+import importlib
 from typing import TYPE_CHECKING
 
 import lazy_loader
@@ -27,6 +28,9 @@ __getattr__, __dir__, _LAZY = lazy_loader.attach(
         "nano": ["NanoEncoder", "build_nano", "save_nano"],
     },
 )
+# What stands before a colon or a dash of a name -> module with `load(name, pretrained, device, precision)`. A record is tied
+# to the loaders that its experiment names, not to all of them.
+_LOADERS = {"nano": "nano", "lit": "lit", "lite": "lite", "features": "vectors", "open_clip": "openclip"}
 __all__ = ["list_models", "load_model", *_LAZY]
 
 
@@ -45,43 +49,32 @@ def list_models(open_clip: bool = False) -> list[str]:
 def load_model(name: str = "nano", pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> DualEncoder:
     """A model, ready to encode (evaluation mode, gradients on).
 
-    `name`: a packaged model (see `list_models()`), `lite`, an open_clip architecture, or "features:PATH" (a file of vectors).
+    `name`: a packaged model (see `list_models()`), an open_clip architecture, or "features:PATH" (a file of vectors).
     `pretrained`: nothing for packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
-    `name`: a packaged model (see `list_models()`), `lit`, `lite`, or an open_clip architecture. `pretrained`: nothing for
-    packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
     `precision`: fp32, bf16 or fp16 (weights and arithmetic; features always come back as float32).
     What is assumed of weights that do not say it (activation, preprocessing) is in `notes` and said aloud.
     Raises ClipkitError for an unknown name, tag, device or precision, missing or damaged weights, or a hub out of reach.
 
     >>> load_model("nano").encode_text(...)  # doctest: +SKIP
     """
-    from clipkit.models.nano import load_nano, shipped_models
+    from clipkit.models.nano import shipped_models
 
-    if name.startswith("features:"):
-        from clipkit.models.vectors import VectorModel
-
-        return VectorModel(name)
-    if name == "lit":
-        from clipkit.models.lit import load_lit
-
-        return load_lit(pretrained, device, precision)
-    if name == "lite":
-        from clipkit.models.lite import load_lite
-
-        return load_lite(pretrained, device, precision)
     shipped = shipped_models()
-    if name in shipped or name.startswith("nano"):
-        if name not in shipped and shipped and pretrained is None:
-            raise unknown("model", name, [*shipped, "lit", "lite"])
-        return load_nano(name, pretrained, device, precision)
-
-    from clipkit.compat import import_open_clip
-    from clipkit.models.openclip import SCHEMES, load_open_clip
-
-    if not name.startswith(SCHEMES) and name.replace("/", "-") not in (known := import_open_clip().list_models()):
-        near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
-        raise unknown("model", name, [*shipped, "lit", "lite", *near, f"any of open_clip's {len(known)} architectures"])
-    model = load_open_clip(name, pretrained, device, precision)
+    module = _LOADERS.get(name.partition(":")[0]) or ("nano" if name in shipped or name.startswith("nano") else "openclip")
+    if module == "nano" and name not in shipped and shipped and pretrained is None:
+        raise unknown("model", name, list_models())
+    if module == "openclip":
+        _check_architecture(name)
+    model = importlib.import_module(f"clipkit.models.{module}").load(name, pretrained, device, precision)
     for assumed in model.notes:
         notice(f"{model.name}: {assumed}")
     return model
+
+
+def _check_architecture(name: str) -> None:
+    from clipkit.compat import import_open_clip
+    from clipkit.models.openclip import SCHEMES
+
+    if not name.startswith(SCHEMES) and name.replace("/", "-") not in (known := import_open_clip().list_models()):
+        near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
+        raise unknown("model", name, [*list_models(), *near, f"any of open_clip's {len(known)} architectures"])

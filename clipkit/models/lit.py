@@ -59,8 +59,8 @@ class LitModule(LiteModule):
         return self.heads.sentences(self.sentence_parts(sentences))
 
 
-def load_lit(pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lit`. `pretrained`: nothing (the shipped heads) or the path of heads that `clipkit pretrain lit` wrote.
+def load(name: str = NAME, pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
+    """The model `lit`, whatever `name` says. `pretrained`: nothing, or the path of heads that `clipkit pretrain lit` wrote.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for missing or damaged heads.
     """

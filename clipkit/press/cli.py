@@ -56,6 +56,7 @@ def new_app(text: str) -> Typer:
     return Typer(cls=Commands, help=text, add_completion=False, rich_markup_mode=None, context_settings=settings)
 
 
+NAMED = 6  # changed definitions that a line of `--list-stale` names
 app = new_app("Run, record and print the book; see `clipkit COMMAND --help`.")
 
 
@@ -133,7 +134,8 @@ def record(
     if stale or list_stale:
         found = records.stale_records(registry)
         for old, changed in found:
-            print(f"stale: {old.slug} {old.file_name}: changed {', '.join(changed)}")
+            more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+            print(f"stale: {old.slug} {old.file_name}: changed {', '.join(changed[:NAMED])}{more}")
         if list_stale or not found:
             print(f"{len(found)} stale records")
             return 0

@@ -48,8 +48,7 @@ class Pairs:
 
 def read_pairs(module: LitModule, data: Path, row: Callable[[Sequence[str]], Tensor]) -> dict[str, Pairs]:
     """All training pairs by source; `row` numbers texts. Raises ClipkitError naming the folder that is missing."""
-    missing = [name for name in (*SOURCES, DESCRIPTIONS) if not (data / name).exists()]
-    if missing:
+    if missing := [name for name in (*SOURCES, DESCRIPTIONS) if not (data / name).exists()]:
         raise ClipkitError(f"lit is trained on {', '.join(SOURCES)} and {DESCRIPTIONS}; {data} has no {' and no '.join(missing)}")
     described = json.loads((data / DESCRIPTIONS).read_text(encoding="utf-8")).values()  # the file keeps the classifier's order
     about, found = zip(imagenet_names(), imagenet_glosses(), described, strict=True), {}
@@ -147,8 +146,5 @@ def make_lit(recipe, steps: int, device: str, tick, folder: Path) -> tuple[LitHe
     fold(heads, mean, spread)
     module.heads.load_state_dict({k: v.half().float() for k, v in heads.state_dict().items()})  # as it ships
     data = {name: len(p.pictures) for name, p in pairs.items()} | {"texts": len(number), "terms": TERMS}
-    return heads, {
-        "data": data,
-        "training": history.summary() | {k: v for k, v in settings.items() if k != "data"},
-        **probe(face(module), Path(settings["data"])),
-    }
+    own = {k: v for k, v in settings.items() if k != "data"}
+    return heads, {"data": data, "training": history.summary() | own, **probe(face(module), Path(settings["data"]))}
