@@ -31,8 +31,9 @@ CANNOT = (  # the numbers beside it say how far
 )
 PROTOCOL = (
     "No head was trained on a picture of the parts measured (test of each folder); the image tower has learnt ImageNet's training "
-    "pictures, to which tiny_imagenet's belong. Settings, about ten tries, were chosen on 600 training photographs of flickr8k held out, "
-    "and on training pictures of cifar10 and imagenette, which train no head."
+    "pictures, to which tiny_imagenet's belong. Settings, five variants seen to the end, were chosen on 600 training photographs of "
+    "flickr8k held out, and on training pictures of cifar10 and imagenette, which train no head. Held-out retrieval was 3 points better "
+    "than that of the test. The towers' features were kept in half precision."
 )
 NUMBERS = ("one", "two", "three", "four", "five")
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
+
+from clipkit.paths import PACKAGE
 
 MARKDOWN_TABLE = re.compile(r"^\s*\|.*\|\s*$\n^\s*\|[\s:|-]+\|\s*$", re.M)
-CITED = re.compile(r"\b(?:the|this|next) table\b(?! of claims)", re.I)
-CLAIM = re.compile(r"\bC\d+\b|\b(?:the|this|that) claim (?:holds|fails|is)\b", re.I)
+CITED = re.compile(r"\b(?:the next|next|the|this) table\b(?! of claims)", re.I)
+CLAIM = re.compile(r"\bC\d+\b|\b(?:the|this|that) claim (?:holds|fails)\b", re.I)
 CONDITIONAL = re.compile(r"\b(?:if|unless|would|should|in case)\b|\bwhen(?:ever)? C\d", re.I)
 QUESTION = re.compile(r"\basks\b")
 SENTENCES = re.compile(r"(?<=[.!?:;])[*_]*\s+|\n")
@@ -36,23 +39,21 @@ def lost_tables(source: str) -> list[str]:
 
 
 def shows_table(source: str) -> bool:
-    """Whether a cell shows at least one table, that of the claims among them."""
-    tables = sum(_makes_table(node) for node in ast.walk(ast.parse(source)))
-    return tables > len(lost_tables(source)) or ".claims(" in source
+    """Whether a cell shows at least one table, that of the claims aside."""
+    return sum(_makes_table(node) for node in ast.walk(ast.parse(source))) > len(lost_tables(source))
 
 
 def missing_tables(notebook) -> list[str]:
-    """Tables that are made and not shown, and words about a table where none stands before them or in the next code cell."""
-    found, seen, cells = [], False, notebook.cells
-    for i, cell in enumerate(cells):
-        if cell.cell_type == "code":
-            found += [f"cell {i} makes a table and does not show it: {call[:80]}" for call in lost_tables(cell.source)]
-            seen |= shows_table(cell.source)
-            continue
-        seen |= bool(MARKDOWN_TABLE.search(cell.source))
-        after = next((c.source for c in cells[i + 1 :] if c.cell_type == "code"), "")
-        if (cited := CITED.search(cell.source)) and not (seen or shows_table(after)):
-            found.append(f"cell {i} speaks of {cited.group()!r} and there is none")
+    """Tables that are made and not shown, and words about a table where the page, or for the next one the next code cell, has none."""
+    code = {i: cell.source for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
+    found = [f"cell {i} makes a table and does not show it: {call[:80]}" for i in code for call in lost_tables(code[i])]
+    there = [i for i in code if shows_table(code[i])]
+    there += [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown" and MARKDOWN_TABLE.search(cell.source)]
+    for i, cell in enumerate(notebook.cells):
+        for cited in CITED.findall(cell.source) if cell.cell_type == "markdown" else ():
+            following = min((k for k in code if k > i), default=None)
+            if not (following in there if "next" in cited.lower() else there):
+                found.append(f"cell {i} speaks of {cited!r} and there is none")
     return found
 
 
@@ -68,7 +69,15 @@ def conditional_conclusions(notebook) -> list[str]:
 
 
 def _makes_table(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("lab.table", "tables.table", "lab.tables.table")
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in {"lab.table", *_makers()}
+
+
+@cache
+def _makers() -> set[str]:
+    """Functions of the studies that give back a table."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "studies").glob("*.py")]
+    functions = [node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef) and node.returns]
+    return {f"study.{function.name}" for function in functions if ast.unparse(function.returns) == "Table"}
 
 
 def _shows(node: ast.AST) -> bool:

@@ -60,13 +60,20 @@ def small(*cells: str):
     return new_notebook(cells=[(new_markdown_cell if text.startswith("#") else new_code_cell)(text) for text in cells])
 
 
-@pytest.mark.parametrize("shown", ["lab.table(a)", "run.claims(runs)"])
-def test_words_about_a_table_need_one_before_them_or_in_the_next_cell(shown):
-    told = "# Numbers\nThe table has them."
-    assert missing_tables(small(told, shown)) == missing_tables(small(shown, "x = 1", told, "y = 2")) == []
+def test_words_about_a_table_need_one():
+    told, later = "# Numbers\nThe table has them.", "# Numbers\nThe next table has them."
+    assert missing_tables(small(told, "x = 1", "lab.table(a)")) == missing_tables(small("lab.table(a)", told)) == []
     assert missing_tables(small("# |\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n\nThe table has them.")) == []
-    assert missing_tables(small(told, "x = 1", shown)) == ["cell 0 speaks of 'The table' and there is none"]
+    assert missing_tables(small(told, "x = 1", "run.claims(runs)")) == ["cell 0 speaks of 'The table' and there is none"]
+    assert missing_tables(small(later, "# More", "lab.table(a)")) == []
+    assert missing_tables(small("lab.table(a)", later, "x = 1", "lab.table(a)")) == ["cell 1 speaks of 'The next table' and there is none"]
     assert len(missing_tables(small(told, "lab.table(a)\nx = 1"))) == 2
+
+
+def test_tables_of_a_study_count():
+    """`study.table_by_task` of one page gives back a table; the name of another function does not make one."""
+    assert lost_tables("study.table_by_task(runs)\nx = 1") == ["study.table_by_task(runs)"]
+    assert lost_tables("study.table_by_task(runs)") == lost_tables("study.anything(runs)\nx = 1") == []
 
 
 @pytest.fixture
