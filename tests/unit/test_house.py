@@ -156,7 +156,7 @@ PAGES = {  # techniques of several files that no second page uses yet; the exper
     "clip_reward_captioning": 642,
     "caps_adapter": 471,
     "clipn": 502,
-    "trident": 584,
+    "trident": 698,  # 114 of them SAM of Hugging Face, which the next dense page shares
     "vqascore": 431,
     "neglected_tails": 438,
 }
