@@ -55,7 +55,7 @@ def no_tower():
             return tokens()[: len(texts)]
 
     module = import_open_clip().CLIP(**TOWER)
-    module.visual.preprocess_cfg = {"size": 8}
+    module.visual.preprocess_cfg = {"size": 8, "mean": (0.0,) * 3, "std": (1.0,) * 3}
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             parameter.copy_(filled(name, parameter.shape))

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipkit import ClipkitError, checks
-from clipkit.adapt import GDA, CLIPAdapter, TipAdapter
-from clipkit.adapt.prototypes import PrototypeBlend
+from clipkit.adapt import GDA
 
 X = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]])
 
@@ -41,16 +40,6 @@ def test_a_sum_that_overflows_is_not_infinite():
     assert big.sum().isinf() and checks.finite(big, "big") is big
     half = torch.full((3, 2), 6e4, dtype=torch.float16)
     assert checks.finite(half, "half") is half
-
-
-@pytest.mark.parametrize("head", [lambda: TipAdapter(scale=20.0), GDA, PrototypeBlend, lambda: CLIPAdapter(reduction=1, steps=3)])
-def test_heads_take_arrays_and_lists(head):
-    x = np.random.default_rng(0).normal(size=(8, 4))
-    x, y, w = x / np.linalg.norm(x, axis=1, keepdims=True), [0, 1, 0, 1, 0, 1, 1, 0], np.eye(4)[:2]
-    wanted = head().fit(torch.tensor(x), torch.tensor(y), torch.tensor(w)).predict_logits(torch.tensor(x))
-    torch.testing.assert_close(head().fit(x, y, w).predict_logits(x), wanted)
-    single = head().fit(x.astype(np.float32).tolist(), y, w.tolist()).predict_logits(x.tolist())
-    torch.testing.assert_close(single.double(), wanted, rtol=1e-4, atol=1e-4)
 
 
 NAN = X * torch.nan
