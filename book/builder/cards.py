@@ -70,7 +70,8 @@ def came_out(rows: list[Row]) -> list[str]:
 
 def _headline(row: Row) -> str:
     where = WHERE.get(row.scale, "here") if row.record else "here"
-    place = f" ({claim_words.place(row)})" if row.record and row.scale != "world" else ""
+    elsewhere = row.record is not None and row.scale != "world"
+    place = f" ({str(row.record.dataset['name']).removeprefix('folder:')}, {row.record.model})" if elsewhere else ""
     if row.outcome in (NOT_TESTABLE, NOT_RUN):
         return f"{_verb(row.outcome, 1)} {where}{place}: {row.note.rstrip('.')}"
     return f"{_verb(row.outcome, 1)} {where}{place}: {claim_words.effect(row)}"

@@ -29,8 +29,8 @@ def optimise_site(html: Path) -> None:
         icons.write_text(only_icons(icons.read_text(encoding="utf-8"), used), encoding="utf-8")
     for path in pages:
         text = path.read_text(encoding="utf-8")
-        if (numbered := number_exercises(text)) != text:
-            path.write_text(numbered, encoding="utf-8")
+        if (mended := name_controls(number_exercises(text))) != text:
+            path.write_text(mended, encoding="utf-8")
     renamed = {path.name: _as_photograph(path) for path in sorted((html / "_images").glob("*.png"))}
     renamed = {old: new for old, new in renamed.items() if new}
     for path in pages if renamed else ():
@@ -51,6 +51,16 @@ def number_exercises(page: str) -> str:
     for found in re.finditer(r'caption-number">\s*Exercise\s(\d+)', page):
         numbers.setdefault(found[1], str(len(numbers) + 1))
     return EXERCISE.sub(lambda found: found[1] + numbers.get(found[2], found[2]), page) if numbers else page
+
+
+def name_controls(page: str) -> str:
+    """HTML in which a screen reader finds a name for each toggle of the side bar, and no list without items; what the theme leaves out.
+
+    >>> name_controls('<summary><span class="toctree-toggle" role="presentation">')
+    '<summary aria-label="Pages of this part"><span class="toctree-toggle" role="presentation">'
+    """
+    page = page.replace('<summary><span class="toctree-toggle"', '<summary aria-label="Pages of this part"><span class="toctree-toggle"')
+    return page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
 
 
 def only_icons(script: str, used: set[str]) -> str:
