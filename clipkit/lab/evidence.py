@@ -12,7 +12,9 @@ from clipkit.registry.scores import Scores
 FREE = ("preset", "seed", "n_seeds", "device")  # parameters that change how much is measured, not what
 
 
-def find_record(records: Sequence[Record], about: Mapping, asked: Mapping, live: Scores) -> tuple[Record | None, str]:
+def find_record(
+    records: Sequence[Record], about: Mapping, asked: Mapping, live: Scores, fingerprint: str | None = None
+) -> tuple[Record | None, str]:
     """The record that stands for a run, or None and why.
 
     It is of the same model and data, was run with the parameters that were asked for, holds every arm of the run and more
@@ -20,8 +22,10 @@ def find_record(records: Sequence[Record], about: Mapping, asked: Mapping, live:
 
     Arguments:
         about: `model`, `pretrained` and `dataset` of the run, portable. asked: parameters that were given a value.
+        fingerprint: of the run's data; two folders of one name are told apart by it.
     """
     same = [r for r in [*counting(records), *(r for r in records if not r.book)] if _of(r) == tuple(about.values())]
+    same = [r for r in same if ":" not in str(r.dataset["name"]) or r.dataset["fingerprint"] == fingerprint]
     if not same:
         return None, "there is no record of this model and data"
     asked = {name: json_ready(portable(value)) for name, value in asked.items() if name not in FREE and name not in about}

@@ -111,7 +111,8 @@ class Run:
         """
         about = {"model": self.params.get("model"), "pretrained": self.params.get("pretrained"), "dataset": self.dataset_used()}
         live = scores_of(runs)
-        record, why = evidence.find_record(load_records(self.slug), portable(about), self.asked, live)
+        known, data = load_records(self.slug), self.fingerprint("dataset")
+        record, why = evidence.find_record(known, portable(about), self.asked, live, data)
         notebook.publish(evidence.tell(record, why, live))
         self.shown = dict(record.parameters if record else self.params, n_seeds=len(record.seeds if record else live.seeds))
         return evidence.shown(record, runs)

@@ -63,6 +63,30 @@ def test_a_run_of_something_else_shows_itself(capsys):
     assert "as many seeds as the record" in capsys.readouterr().out
 
 
+class Folder:
+    """As much of a data set as a run notes."""
+
+    images = ()
+
+    def __init__(self, name, fingerprint):
+        self.name, self.fingerprint = name, fingerprint
+
+
+def test_another_folder_of_the_same_name_does_not_get_the_records_numbers(capsys):
+    def started(preset, path, fingerprint):
+        run = start(preset, dataset=path)
+        run.uses(Folder(path, fingerprint))
+        return run
+
+    run = started("full", "folder:/a/cifar10", "ab")
+    facts = {"hashes": HASHES, "versions": {}, "seconds": 1.0, "date": "2026-01-02", "book": True}
+    Record.from_output(run.report(runs_of(3.0, 5)).payload, **facts).write()
+    mine = runs_of(9.0, 1)
+    assert len(started("quick", "folder:/b/cifar10", "ab").evidence(mine)) == 5  # the same pictures elsewhere
+    assert started("quick", "folder:/c/cifar10", "cd").evidence(mine) is mine
+    assert "no record of this model and data" in capsys.readouterr().out
+
+
 def test_a_record_without_the_runs_arms_is_too_old(capsys):
     record(3.0).write()
     run, runs = live()
