@@ -29,14 +29,6 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_command_has_its_help(desk, capsys):
-    assert main(["--help"]) == 0
-    listed = re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)
-    assert " ".join(listed) == "strip new check book page pdf readme size"
-    for name in listed:
-        assert main([name, "-h"]) == 0 and f"Usage: builder {name}" in capsys.readouterr().out
-
-
 def test_what_the_caller_can_mend_is_one_line_and_exit_code_2(desk, capsys):
     assert main(["new", "tiny_paper"]) == 2 and capsys.readouterr().err.startswith("builder: tiny_paper.ipynb exists already")
     with pytest.raises(SystemExit, match="2"):

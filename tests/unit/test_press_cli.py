@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import builder.cli
 from clipkit.errors import ClipkitError
 from clipkit.paths import PACKAGE
 from clipkit.press.cli import main
@@ -63,12 +64,18 @@ def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments
     assert told.startswith("clipkit: ") and message in told and told.count("\n") == 1 and not out
 
 
-def test_every_command_has_its_help(desk, capsys):
-    assert main(["--help"]) == 0
-    listed = re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)
-    assert " ".join(listed) == "run record sweep ledger papers features pretrain"
-    for name in listed:
-        assert main([name, "-h"]) == 0 and f"Usage: clipkit {name}" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("command", "name", "listed"),
+    [
+        (main, "clipkit", "run record sweep ledger papers features pretrain"),
+        (builder.cli.main, "builder", "strip new check book page pdf readme size"),
+    ],
+)
+def test_every_command_has_its_help(command, name, listed, desk, capsys):
+    assert command(["--help"]) == 0
+    assert " ".join(re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)) == listed
+    for one in listed.split():
+        assert command([one, "-h"]) == 0 and f"Usage: {name} {one}" in capsys.readouterr().out
 
 
 def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):
