@@ -1,0 +1,13 @@
+"""What one test must not leave to the next: files go to two workers, in another order on every machine."""
+
+import matplotlib
+import pytest
+
+DEFAULTS = matplotlib.rcParamsDefault.copy()
+
+
+@pytest.fixture(autouse=True)
+def drawn_as_after_a_fresh_start():
+    """`lab.start` gives the whole process the book's style; the next test starts from matplotlib's own."""
+    with matplotlib.rc_context(DEFAULTS):
+        yield
