@@ -76,7 +76,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def pairs(text: str | None, what: str, known: tuple[str, ...]) -> dict[str, str]:
-    """"a=x,b=y" as a dictionary. Raises ClipkitError for another form and for a name that is not known.
+    """ "a=x,b=y" as a dictionary. Raises ClipkitError for another form and for a name that is not known.
 
     >>> pairs("train=Tag, test=Nacht", "splits", SPLITS)
     {'train': 'Tag', 'test': 'Nacht'}

@@ -21,7 +21,14 @@ def saved(tmp_path_factory):
     """A small CLIPModel with random weights, saved as its owner would."""
     torch.manual_seed(0)
     text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "eos_token_id": 49407}
-    vision = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 3, "num_attention_heads": 3, "image_size": 32, "patch_size": 8}
+    vision = {
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "image_size": 32,
+        "patch_size": 8,
+    }
     model = transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)).eval()
     for parameter in model.parameters():  # biases start at zero, which would hide one that is lost
         parameter.data += 0.05 * torch.randn_like(parameter)

@@ -67,7 +67,7 @@ def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments
 @pytest.mark.parametrize(
     ("command", "name", "listed"),
     [
-        (main, "clipkit", "run record sweep ledger papers features pretrain"),
+        (main, "clipkit", "run record sweep ledger papers features classify retrieve pretrain"),
         (builder.cli.main, "builder", "strip new check book page pdf readme size"),
     ],
 )
