@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -24,6 +25,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from clipkit import load_dataset
 from clipkit.features import extract
@@ -65,6 +67,7 @@ def in_a_group(work: Callable[[], object]) -> int:
         os.setsid()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         faulthandler.dump_traceback_later(200, exit=True)  # a hang is a failure
+        tqdm.set_lock(threading.RLock())  # its own is shared by all forks, and whoever is killed may hold it
         work()
         os._exit(0)
     except BaseException:
