@@ -13,15 +13,14 @@ import torch
 from PIL import Image
 
 from builder import size
-from clipkit import lab, load_dataset, load_model
-from clipkit.compat import import_open_clip
+from clipkit import lab, load_dataset
 from clipkit.errors import ClipkitError
 from clipkit.lab import figures
 from clipkit.lab.tables import table
+from clipkit.models.checkpoint import load_weights
 
 HOSTILE = ["<script>alert(1)</script>", "costs $3, not $4", "$x^{$", r"$\frac", "a|b", "🦊", "\u202eשלום"]
 RUNS_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "eval", "exec"}
-LOADS = {"pickle.load", "pickle.loads", "joblib.load", "dill.load", "torch.jit.load", "torch.load", "yaml.load", "np.load", "numpy.load"}
 
 
 def calls(tree: ast.AST):
@@ -76,12 +75,13 @@ def test_a_file_with_code_in_it_is_refused_and_not_run(tmp_path, kind):
         save = np.save if file.suffix == ".npy" else np.savez
         save(file, **({"arr": np.array([Bomb(touched)])} if save is np.save else {"image": np.array([Bomb(touched)])}))
     with pytest.raises(ClipkitError):
-        load_model("ViT-B-32", str(file), device="cpu") if kind == "checkpoint" else load_dataset(f"features:{file}")
+        load_weights(torch.nn.Linear(1, 1), file, "ViT-B-32") if kind == "checkpoint" else load_dataset(f"features:{file}")
     assert not touched.exists()
     pickle.loads(pickle.dumps(Bomb(touched)))  # the bomb is one
-    assert touched.exists() and import_open_clip()
+    assert touched.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # no font has every sign; a box is shown for it
 @pytest.mark.parametrize("word", HOSTILE)
 def test_a_class_name_is_text_in_tables_and_figures(word, monkeypatch):
     shown = []
