@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from clipkit.press.ledger import TESTED, claims, count, standing, whose
 from clipkit.registry.outcomes import Row
+from clipkit.registry.records import SCALES
 from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OUTCOMES, worst
 
 __all__ = ["by_scale", "claims", "count", "headlines", "standing", "transfer", "transfer_lines", "transfer_words", "whose"]  # in templates
 NO_RECORD = "no record"
-SCALES = ("world", "digits", "text", "photographs", "full")
-REAL = ("photographs", "full")  # pictures that nobody drew for the purpose
+REAL = ("photographs", "real CLIP", "full")  # pictures that nobody drew for the purpose
 
 
 def headlines(rows: Iterable[Row]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from clipkit.registry.verdict import KINDS
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Source = Literal["abstract", "paper", "official_repository", "secondary", "unverified"]
-Scale = Literal["world", "photographs", "digits", "text", "full"]
+Scale = Literal["world", "photographs", "digits", "text", "real CLIP", "full"]
 Origin = Literal["headline", "paper", "critic", "ours"]
 
 
