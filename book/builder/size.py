@@ -21,7 +21,7 @@ from clipkit.registry.papers import Entry, load_registry
 TECHNIQUES = ("robust", "zeroshot", "video", "language", "dense", "pretrain", "generate", "score", "adapt")
 BUILDER = Path(__file__).parent
 RECIPES = BUILDER / "recipes"  # makers of the shipped checkpoints
-BUDGETS = {"package": 34_000, "builder": 2_000, "makers": 2_200, "page": 400, "study": 250, "technique": 250, "recipe": 150}
+BUDGETS = {"package": 34_000, "builder": 2_000, "makers": 2_700, "page": 400, "study": 250, "technique": 250, "recipe": 150}
 BUDGETS |= {"parameters": 8, "notebook": 150, "tests": 300}
 
 
@@ -107,13 +107,14 @@ def recipe_users() -> dict[Path, set[str]]:
     users: dict[Path, set[str]] = defaultdict(set)
     for recipe in TABLE.values():
         pages = {slug for name, slug in loaded if name == recipe.name}
-        todo, seen = [MAKERS[recipe.kind].__module__], set()
+        todo, seen = [RECIPES / f"{MAKERS[recipe.kind].__module__.rpartition('.')[2]}.py"], set()
         while todo:
-            seen.add(module := todo.pop())
-            path = BUILDER.joinpath(*module.split(".")[1:]).with_suffix(".py")
+            seen.add(path := todo.pop())
             users[path] |= pages
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            todo += {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("builder.")} - seen
+            nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+            names = {alias.name for node in nodes if node.module == "builder.recipes" for alias in node.names}
+            names |= {node.module.rpartition(".")[2] for node in nodes if (node.module or "").startswith("builder.recipes.")}
+            todo += [one for name in sorted(names) if (one := RECIPES / f"{name}.py") not in seen]
     return users
 
 

@@ -23,9 +23,8 @@ __getattr__, __dir__, _LAZY = lazy_loader.attach(
     __name__,
     submod_attrs={
         "base": ["DualEncoder"],
-        "bpe": ["load_tokenizer", "save_bpe", "train_bpe"],
         "cards": ["load_card"],
-        "nano": ["NanoEncoder", "build_nano", "save_nano"],
+        "nano": ["NanoEncoder", "build_nano", "load_tokenizer", "save_nano"],
     },
 )
 # What stands before a colon or a dash of a name -> module with `load(name, pretrained, device, precision)`. A record is tied

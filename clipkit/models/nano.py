@@ -29,7 +29,6 @@ from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
 from clipkit.models import towers
 from clipkit.models.base import PRECISIONS
-from clipkit.models.bpe import load_tokenizer
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.inputs import as_texts
 from clipkit.models.pixels import normalise, resize_crop
@@ -56,6 +55,16 @@ class VisionOnly(nn.Module):
         return self.visual(pixels)
 
     forward = encode_image
+
+
+def load_tokenizer(path: str | Path, context_length: int):
+    """open_clip's SimpleTokenizer on a merges file; ClipkitError when the file is missing or damaged."""
+    from clipkit.compat import import_open_clip
+
+    try:
+        return import_open_clip().SimpleTokenizer(bpe_path=str(path), context_length=context_length)
+    except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        raise ClipkitError(f"the vocabulary {path} is missing or damaged; restore it from the repository") from error
 
 
 def build_nano(config: dict) -> nn.Module:
@@ -97,7 +106,7 @@ def save_nano(module: nn.Module, config: dict, card: dict, folder: str | Path, n
                 shutil.copyfile(merges, folder / merges.name)
             config["tokenizer"]["merges"] = merges.name
         if not (folder / merges.name).is_file():
-            raise ClipkitError(f"the vocabulary {merges.name} is not in {folder}; write it there with save_bpe first")
+            raise ClipkitError(f"the vocabulary {merges.name} is not in {folder}; restore it from the repository")
     state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}

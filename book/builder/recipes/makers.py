@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from builder.recipes.bpe import save_bpe, train_bpe
 from builder.recipes.captioner import make_captioner, make_grammar
 from builder.recipes.contrastive import VOCABULARY, corpus, make_clip
 from builder.recipes.language import make_seq2seq
@@ -23,7 +24,6 @@ from builder.recipes.two_towers import make_two_towers
 from builder.recipes.vqa import make_vqa
 from clipkit import __version__
 from clipkit.errors import ClipkitError, unknown
-from clipkit.models.bpe import save_bpe, train_bpe
 from clipkit.models.nano import NanoEncoder, save_nano
 from clipkit.models.parts import save_part
 from clipkit.paths import data_dir, writable
