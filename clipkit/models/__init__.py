@@ -24,7 +24,7 @@ __getattr__, __dir__, _LAZY = lazy_loader.attach(
     submod_attrs={
         "base": ["DualEncoder"],
         "cards": ["load_card"],
-        "nano": ["NanoEncoder", "build_nano", "load_tokenizer", "save_nano"],
+        "nano": ["NanoEncoder", "build_nano", "load_tokenizer"],
     },
 )
 # What stands before a colon or a dash of a name -> module with `load(name, pretrained, device, precision)`. A record is tied

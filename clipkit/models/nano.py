@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -84,37 +83,6 @@ def build_nano(config: dict) -> nn.Module:
         return custom(**wanted)
     except (TypeError, ValueError, AssertionError, RuntimeError, AttributeError) as error:
         raise ClipkitError(f"open_clip cannot build this configuration: {error}") from error
-
-
-def save_nano(module: nn.Module, config: dict, card: dict, folder: str | Path, name: str | None = None, half: bool = False) -> Path:
-    """Write weights, configuration and card; `half` stores float16 (half the size). Returns the weights' path.
-
-    The name is `name` or `config["name"]`. A merges file given as a path elsewhere is copied beside the weights.
-    """
-    from safetensors.torch import save_file
-
-    name = name or config.get("name")
-    if not name:
-        raise ClipkitError("save_nano needs a name: name=… or config['name']")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {**deepcopy(config), "name": name}
-    if "text_cfg" in config:
-        merges = Path(config["tokenizer"]["merges"])
-        if merges.is_absolute() or merges.is_file():
-            if merges.resolve() != (folder / merges.name).resolve():
-                shutil.copyfile(merges, folder / merges.name)
-            config["tokenizer"]["merges"] = merges.name
-        if not (folder / merges.name).is_file():
-            raise ClipkitError(f"the vocabulary {merges.name} is not in {folder}; restore it from the repository")
-    state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    if half:
-        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    path = folder / f"{name}.safetensors"
-    save_file(state, path)
-    (folder / f"{name}.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
 
 
 class NanoEncoder(towers.TowersEncoder):

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from builder.recipes.bpe import save_bpe, train_bpe
+from builder.recipes.makers import save_nano
 from clipkit.errors import ClipkitError
-from clipkit.models import NanoEncoder, build_nano, list_models, load_card, load_model, save_nano
+from clipkit.models import NanoEncoder, build_nano, list_models, load_card, load_model
 from clipkit.models.nano import load_nano, shipped_models
 from clipkit.models.pixels import normalise, resize_crop
 from clipkit.paths import ROOT
