@@ -84,8 +84,9 @@ def window_maps(
     out = []
     for found in parts:
         maps = torch.cat(found).unflatten(0, crops.shape[:2])
-        cell = crop // maps.shape[-1]
-        if crop % maps.shape[-1] or (places % cell).any():
-            raise ClipkitError(f"windows of {crop} pixels every {stride} do not lie on cells of {cell} pixels; change crop or stride")
+        width = crops.shape[-1]
+        cell = width // maps.shape[-1]
+        if width % maps.shape[-1] or (places % cell).any():
+            raise ClipkitError(f"windows of {width} pixels every {stride} do not lie on cells of {cell} pixels; change crop or stride")
         out.append(Windowed(model, maps, places // cell, (pixels.shape[2] // cell, pixels.shape[3] // cell)))
     return out
