@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clipkit.datasets import choose
-from clipkit.datasets.pixel_labels import BACKGROUND, IGNORED, LabelledPhotographs
+from clipkit.datasets.pixel_labels import BACKGROUND, IGNORED, LabelledPhotographs, labelled_photographs
 from clipkit.datasets.templates import PHOTO
 from clipkit.dealing import dealt
 from clipkit.dense import (
@@ -20,6 +21,7 @@ from clipkit.dense import (
     Pipeline,
     ScenePictures,
     boundary_iou,
+    choose_offset,
     cosines,
     find_regions,
     miou_by_offset,
@@ -73,6 +75,24 @@ def photo_pipeline(clip, dino, segmenter, photographs: LabelledPhotographs) -> P
     return make_pipeline(clip, dino, segmenter, [[first, *(s for s in STUFF if s not in rest)], *rest], list(PHOTO))
 
 
+def prepare(models: tuple, dataset: str, n_val: int, n_test: int) -> SimpleNamespace:
+    """What the arms of (clip, dino, segmenter) are run on: scenes of the world, or a folder of `labelled_photographs`.
+
+    Returns `tuning` and `pipeline`, `val` pictures, `draw`: a seed's test pictures and what else is known of them, which is nothing
+    for photographs; `names` of the classes, and `data`: (the photographs,) or ().
+    """
+    if dataset == "world":
+        tuning, pipeline = (world_pipeline(*models, split) for split in ("val", "test"))
+        (val, _), (_, scenes) = load_scenes("val", n_val), load_scenes("test", 1)
+        draw, names, data = (lambda seed: load_scenes("test", n_test, seed)), ["", *scenes.names], ()
+    else:
+        held, tested = (labelled_photographs(dataset, split) for split in ("val", "test"))
+        tuning = pipeline = photo_pipeline(*models, tested)
+        val = load_photographs(held, n_val, -1, models[2])  # no seed of the run: all of them
+        draw, names, data = (lambda seed: (load_photographs(tested, n_test, seed, models[2]), None)), tested.names, (tested,)
+    return SimpleNamespace(tuning=tuning, pipeline=pipeline, val=val, draw=draw, names=names, data=data)
+
+
 def load_scenes(split: str, n: int, seed: int = 0) -> tuple[list[ScenePictures], object]:
     """n scenes with a label for every pixel, one by one, and what is known about them."""
     from clipkit.datasets.segmentation import segmentation_scenes
@@ -103,6 +123,11 @@ def cosines_of(pipeline: Pipeline, pictures: Sequence[ScenePictures], arms: Mapp
 def mious(pipeline: Pipeline, pictures: Sequence[ScenePictures], scores: Sequence[Tensor], offsets: Sequence[float]) -> list[float]:
     """Mean IoU in percent by each of the offsets, see `miou_by_offset`."""
     return [100 * x for x in miou_by_offset(scores, pipeline.groups, [p.labels[0] for p in pictures], offsets)]
+
+
+def best_offset(pipeline: Pipeline, val: Sequence[ScenePictures], scores: Sequence[Tensor]) -> float:
+    """The background's offset with the best mean IoU, see `choose_offset`."""
+    return choose_offset(scores, pipeline.groups, [p.labels[0] for p in val], pipeline.offsets)
 
 
 def stack(maps: Sequence[Tensor], beside: int = -1) -> Tensor:
