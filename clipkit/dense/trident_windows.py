@@ -23,7 +23,7 @@ from clipkit.dense.proxy import resize
 from clipkit.dense.text import cosines
 from clipkit.errors import ClipkitError
 
-Guide = Callable[[Tensor], Tensor]  # pixels (M, 3, c, c) in 0..1 to features (M, C, h, w)
+Pixels = Callable[[Tensor], Tensor]  # of pixels (M, 3, H, W) in 0..1
 
 
 def window_places(height: int, width: int, crop: int, stride: int) -> Tensor:
@@ -107,45 +107,27 @@ class Windowed:
         return splice(self.maps, self.locations, self.grid)
 
     def scores(self, text: Tensor, affinity: Tensor | None = None, grid: tuple[int, int] | None = None) -> Tensor:
-        """Splice, then segment: cosines (B, R, h, w) of the spliced map, spread by an affinity (B, N, N) of the whole picture if given.
-
-        Args: grid: rows and columns of the affinity's cells, see `aggregate`.
-        """
+        """Splice, then segment: cosines (B, R, h, w) of the spliced map, spread by an affinity (B, N, N), see `aggregate`, if given."""
         whole = self.spliced()
         return cosines(project(self.model, whole if affinity is None else aggregate(whole, affinity, grid)), text)
 
 
 @torch.no_grad()
 def window_maps(
-    model,
-    pixels: Tensor,
-    modes: list[str | Mode],
-    crop: int,
-    stride: int,
-    normalise: Callable[[Tensor], Tensor],
-    guide: Guide | None = None,
-    batch: int = 256,
-    **options,
+    model, pixels: Tensor, modes: list[str | Mode], crop: int, stride: int, normalise: Pixels, guide: Pixels | None = None, **options
 ) -> list[Windowed]:
     """The windows' maps of several modes, CLIP's first blocks run once.
 
     Args:
         model: a DualEncoder. pixels: (B, 3, H, W) in 0..1. normalise: pixels in 0..1 to what the model takes.
-        crop, stride: of the windows, pixels. guide: for "proxy", features of windows in 0..1. options: β, γ, σ, see `value_maps`.
+        crop, stride: of the windows, pixels. guide: for "proxy", features (M, C, h, w) of windows. options: β, γ, σ, see `value_maps`.
     Raises ClipkitError: windows that do not lie on CLIP's cells, and what `value_maps` refuses.
     """
     crops, places = windows(pixels, crop, stride)
-    parts: list[list[Tensor]] = [[] for _ in modes]
-    for chunk in crops.flatten(0, 1).split(batch):
-        features = None if guide is None else guide(chunk)
-        for found, part in zip(parts, value_maps(model, normalise(chunk), modes, features, **options), strict=True):
-            found.append(part)
-    out = []
-    for found in parts:
-        maps = torch.cat(found).unflatten(0, crops.shape[:2])
-        width = crops.shape[-1]
+    (b, k), chunk, width, out = crops.shape[:2], crops.flatten(0, 1), crops.shape[-1], []
+    for maps in value_maps(model, normalise(chunk), modes, None if guide is None else guide(chunk), **options):
         cell = width // maps.shape[-1]
         if width % maps.shape[-1] or (places % cell).any():
             raise ClipkitError(f"windows of {width} pixels every {stride} do not lie on cells of {cell} pixels; change crop or stride")
-        out.append(Windowed(model, maps, places // cell, (pixels.shape[2] // cell, pixels.shape[3] // cell)))
+        out.append(Windowed(model, maps.unflatten(0, (b, k)), places // cell, (pixels.shape[2] // cell, pixels.shape[3] // cell)))
     return out
