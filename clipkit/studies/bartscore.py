@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from clipkit.datasets.local_paths import find
+from clipkit.datasets.table import read_table
+from clipkit.dealing import dealt
 from clipkit.errors import ClipkitError
 from clipkit.language.corpora import documents
 from clipkit.language.factual_errors import FALSE, Graded, corrupt_text, grade
 from clipkit.language.scorers import Seq2SeqScorer
+from clipkit.language.small_lm import SmallLanguageModel
 from clipkit.metrics import percent
+from clipkit.paths import hash_file
 from clipkit.score.agreement import GroupCorrelations, group_correlations
 from clipkit.score.bartscore import BARTScore, PromptedScorer
 from clipkit.score.overlap import chrf, embedding_match, rouge
@@ -32,6 +38,12 @@ AXES = ("precision", "recall", "fluency")
 Variants = dict[str, np.ndarray]  # name -> a score for each hypothesis, (N,)
 
 
+class Rated(NamedTuple):
+    """What people think of a text."""
+
+    rating: float
+
+
 @dataclass
 class JudgedTexts:
     """D documents with K hypotheses each, row after row (N = D · K).
@@ -42,7 +54,7 @@ class JudgedTexts:
     sources: list[str]
     references: list[list[str]]
     texts: list[str]
-    graded: list[Graded]
+    graded: list[Graded] | list[Rated]
     document: np.ndarray
     truths: list[SceneFacts]
 
@@ -96,6 +108,52 @@ def _hypothesis(text: str, truth: SceneFacts, draw: HashRandom, reworded: int) -
     return damaged or grade(truth, text)
 
 
+class RatedTable:
+    """A table of rated texts by its name "text:PATH", as `run.uses` notes data. Raises ClipkitError where there is no such file."""
+
+    images = ()
+
+    def __init__(self, name: str):
+        self.name, self.path = name, find(name.partition(":")[2])
+        if not name.startswith("text:") or not self.path.is_file():
+            raise ClipkitError(f"{name} is no table of texts; give text:PATH of a CSV with columns text, rating, and source or reference")
+        self.fingerprint = hash_file(self.path)
+
+
+def read_rated_texts(name: str, seed: int) -> JudgedTexts:
+    """The seed's own documents of a table of texts and their ratings (numbers, higher is better), "text:PATH".
+
+    Columns: text, rating, and source or reference or both; each column whose name begins with "reference" is one reference.
+    Rows of one `document` are judged together; without such a column those with the same source and references are. A missing
+    source is the references in a row, a missing reference the source.
+    Raises ClipkitError: columns missing, a rating that is no number, a document without source and reference (with the line).
+    """
+    columns, rows = read_table(RatedTable(name).path, ("text", "rating"))
+    given, documents = [c for c in columns if c.startswith("reference")], {}
+    for row in rows:
+        told = (row.cells.get("source", ""), *(row[c] for c in given))
+        if not any(told):
+            raise ClipkitError(f"{name}, line {row.line}: neither source nor reference; the text is judged by one of them")
+        try:
+            documents.setdefault(row.cells.get("document") or told, []).append((told, row["text"], Rated(float(row["rating"]))))
+        except ValueError:
+            raise ClipkitError(f"{name}, line {row.line}: the rating {row['rating']!r} is no number") from None
+    every = list(documents.values())
+    own = [every[i] for i in dealt(len(every), seed)]
+    references = [[r for r in rows[0][0][1:] if r] or [rows[0][0][0]] for rows in own]
+    sources = [rows[0][0][0] or " ".join(told) for rows, told in zip(own, references, strict=True)]
+    texts, rated = ([row[i] for rows in own for row in rows] for i in (1, 2))
+    return JudgedTexts(sources, references, texts, rated, np.repeat(np.arange(len(own)), [len(rows) for rows in own]), [None] * len(own))
+
+
+def real_decoder() -> SmallLanguageModel | None:
+    """The packaged language model; None without the extra `lm`."""
+    try:
+        return SmallLanguageModel()
+    except ClipkitError:
+        return None
+
+
 def score_directions(scorer, data: JudgedTexts, names: Sequence[str] = DIRECTIONS, **options) -> Variants:
     """BARTScore of the hypotheses in each direction, (N,) each. `options`: of BARTScore."""
     score, found = BARTScore(scorer, **options), {}
@@ -129,14 +187,16 @@ def score_cosine(embed: Callable[[list[str]], object], data: JudgedTexts) -> Var
     """Cosine of whole texts by `embed` (texts to unit rows (N, D)): with the mean reference, and with the source."""
     columns = data.texts, data.sources, [r for row in data.references for r in row]
     texts, sources, references = (np.asarray(embed(column), dtype=np.float64) for column in columns)
-    sides = {"references": references.reshape(len(sources), -1, references.shape[1]).mean(1), "source": sources}
+    ends = np.cumsum([len(row) for row in data.references])[:-1]
+    sides = {"references": np.stack([rows.mean(0) for rows in np.split(references, ends)]), "source": sources}
     return {name: (texts * side[data.document]).sum(1) for name, side in sides.items()}
 
 
 def correlate_within(values: np.ndarray, truth: np.ndarray, data: JudgedTexts, documents: np.ndarray) -> GroupCorrelations:
-    """Spearman's correlation inside each of the chosen documents (D,) bool."""
+    """Spearman's correlation inside each of the chosen documents (D,) bool; over all of them where each has one text."""
     rows = data.rows(documents)
-    return group_correlations(truth[rows], values[rows], data.document[rows])
+    groups = data.document[rows]
+    return group_correlations(truth[rows], values[rows], groups if len(set(groups)) < len(groups) else groups * 0)
 
 
 def choose_variant(variants: Mapping[str, np.ndarray], truth: np.ndarray, data: JudgedTexts, documents: np.ndarray) -> str:
