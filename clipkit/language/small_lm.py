@@ -67,7 +67,6 @@ class SmallLanguageModel:
         return total / tokens.clamp_min(1) if norm == "mean" else total
 
 
-@torch.no_grad()
 def score_texts(weights: str, prefixes: Sequence[str], texts: Sequence[str], batch: int = 32) -> Tensor:
     """(N, 2) float64: the log-probability of each text after its prefix, and its tokens. A prefix is read once for all its texts."""
     model, tokenizer = _model()
@@ -78,9 +77,10 @@ def score_texts(weights: str, prefixes: Sequence[str], texts: Sequence[str], bat
         for some in (rows[i : i + batch] for i in range(0, len(rows), batch)):
             words = [torch.tensor(tokenizer(f" {texts[i].strip()}", add_special_tokens=False).input_ids) for i in some]
             words = torch.nn.utils.rnn.pad_sequence(words, batch_first=True, padding_value=-1)  # (K, L); what follows is not seen
-            before = model(read, use_cache=True, logits_to_keep=1)
-            before.past_key_values.batch_repeat_interleave(len(some))
-            after = model(words.clamp_min(0), past_key_values=before.past_key_values).logits
+            with torch.no_grad():
+                before = model(read, use_cache=True, logits_to_keep=1)
+                before.past_key_values.batch_repeat_interleave(len(some))
+                after = model(words.clamp_min(0), past_key_values=before.past_key_values).logits
             logits = torch.cat([before.logits.expand(len(some), -1, -1), after[:, :-1]], 1)  # of the word at each place
             found = logits.float().log_softmax(-1).gather(-1, words.clamp_min(0)[..., None])[..., 0]
             scored[some] = torch.stack([(found * (words >= 0)).sum(1), (words >= 0).sum(1)], 1).double()
