@@ -62,7 +62,9 @@ def names(source: Path, out: Path) -> None:
     """names.npz, .csv, .json: 1,000 photographs with a caption each; and 1,203 names, with "pictures" of LVIS that hold each."""
     known = sorted(json.loads((source / "lvis_v1_train_cat_info.json").read_text()), key=lambda one: one["id"])
     said = json.loads((source / "flickr8k_1000_captions.json").read_text())
-    text, image = (np.load(source / name).astype(np.float32) for name in ("lvis_v1_clip_a+cname.npy", "flickr8k_1000_clip_vitb32_images.npy"))
+    text, image = (
+        np.load(source / name).astype(np.float32) for name in ("lvis_v1_clip_a+cname.npy", "flickr8k_1000_clip_vitb32_images.npy")
+    )
     np.savez(out / "names.npz", image=image, text=text, pictures=np.array([one["image_count"] for one in known]))
     (out / "names.json").write_text(json.dumps({"texts": [one["name"].replace("_", " ") for one in known]}))
     _table(out / "names.csv", ("caption",), [(caption,) for caption in said])

@@ -22,7 +22,7 @@ _PREFIXES = {
     "hf": "hub",
     "wds": "shards",
     "mine": "mine",
-    "pictures": "flat",
+    "unsorted": "unsorted",
 }
 
 

@@ -286,7 +286,7 @@ def classify(
 
     writable(out.resolve().parent)  # told before the work, not after
     words, prompts = read_lines(names), read_lines(templates) if templates else list(PHOTO)
-    data = load_dataset(f"pictures:{folder}", readable=False)
+    data = load_dataset(f"unsorted:{folder}", readable=False)
     truth = None if labels is None else predict.read_labels(labels, data, words)
     found, logits = predict.classify(load_model(model, pretrained, device, precision), data, words, prompts, batch)
     predict.write_predictions(out, data, found, logits, words, top_k)

@@ -1,4 +1,4 @@
-"""`pictures:PATH`: all pictures anywhere below a folder, without classes and captions."""
+"""`unsorted:PATH`: all pictures anywhere below a folder, without classes and captions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clipkit.errors import ClipkitError
 
 def load(tail: str, split: str, root: str | Path | None, seed: int) -> Dataset:
     """Everything is "test". Raises ClipkitError for a folder that is not there or has no picture."""
-    place, name = locate(tail, root), f"pictures:{tail}"
+    place, name = locate(tail, root), f"unsorted:{tail}"
     files, other = pictures(place)
     if not files:
         raise ClipkitError(f"{name}: no picture anywhere below {place}")
