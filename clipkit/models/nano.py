@@ -194,14 +194,14 @@ def load_nano(
             raise ValueError("not a table")
     except FileNotFoundError as error:
         raise ClipkitError(
-            f"{name} is not in {folder} (its configuration {name}.json is missing); make it with: clipkit pretrain {name}"
+            f"{name} is not in {folder} (its configuration {name}.json is missing); in the repository: make pretrain NAME={name}"
         ) from error
     except ValueError as error:
         raise ClipkitError(f"{source} is not a valid model configuration; restore it from the repository") from error
     module = build_nano(config)
     if pretrained != "random":
         if not weights.is_file():
-            raise ClipkitError(f"the weights {weights} are missing; restore them from the repository or run: clipkit pretrain {name}")
+            raise ClipkitError(f"the weights {weights} are missing; restore them from the repository, or there: make pretrain NAME={name}")
         load_weights(module, weights, name)
     module.to(resolve_device(device), PRECISIONS[precision])
     card_file = source.with_suffix(".card.json")

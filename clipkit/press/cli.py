@@ -259,20 +259,7 @@ def features(
         print(f"  skipped {path}: {reason}")
 
 
-@app.command()
-def pretrain(
-    names: Annotated[list[str] | None, Argument(metavar="NAME", help="recipes; none lists them")] = None,
-    steps: Annotated[int | None, Option(help="other than the recipe's, for a trial")] = None,
-    folder: Annotated[str | None, Option(help="where checkpoint and card go (default: data/models)")] = None,
-    threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
-    data: Annotated[str, Option(help="folder of real pictures, for a recipe that learns from them")] = "",
-) -> None:
-    """Train the book's small models from their recipes."""
-    from clipkit.recipes.table import RECIPES, main
-
-    if not names:
-        for recipe in RECIPES.values():
-            print(f"{recipe.name:18}{recipe.note}")
-        return
-    for card in main(names, steps, folder, threads, data):
-        print(card["name"], card["percent"])
+@app.command(hidden=True)
+def pretrain(names: Annotated[list[str] | None, Argument(metavar="NAME")] = None) -> None:
+    """Say where the shipped checkpoints are made: an older message, which records are tied to, names this command."""
+    raise ClipkitError(f"checkpoints are made in the repository: make pretrain NAME={' '.join(names or ['nano'])!r}")

@@ -15,7 +15,7 @@ from clipkit.datasets.world import stream
 from clipkit.errors import ClipkitError
 from clipkit.generate.caption_grammar import grammatical, grammatical_rate
 from clipkit.generate.caption_metrics import attribute_prf, chair, listener_recall, ngram_repetition, retrieval_recall
-from clipkit.generate.caption_model import CaptionDecoder, load_captioner, train_captioner
+from clipkit.generate.caption_model import CaptionDecoder, described, load_captioner, train_captioner
 from clipkit.generate.cider import CiderD
 from clipkit.generate.clip_reward import CLIPReward, finetune_text_grammar, grammar_accuracy
 from clipkit.generate.references import brief_vocabulary
@@ -23,7 +23,6 @@ from clipkit.generate.text_grammar import load_grammar
 from clipkit.kept import remembered
 from clipkit.language.vocabulary import split_words
 from clipkit.language.word_noise import CORRUPTION_KINDS, corrupt_caption
-from clipkit.recipes.captioner import described
 from clipkit.world import check, render
 
 if TYPE_CHECKING:

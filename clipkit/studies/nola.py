@@ -38,7 +38,7 @@ def train_labellers(
     """Stages 1 and 2 for both feature sets, from the same pseudolabels.
 
     Args: probs (N, C) zero-shot of the unlabelled pictures; clip, other: features of the unlabelled (N, .) and test pictures (M, .);
-        truth (N,): labels for two more heads that see them all, the ceilings clip_truth and dino_truth.
+        truth (N,): labels for two more heads that see them all in as many steps, the ceilings clip_truth and dino_truth.
     Returns: test scores (M, C) by arm (clip_head, dino_head, named_clusters, the ceilings); the heads' logits (N, C).
     """
     rows, pseudo, _ = select_confident(probs, confident_count(len(probs), probs.shape[1], least=least))
@@ -47,7 +47,8 @@ def train_labellers(
         head = FeatureLabeller(epochs=epochs).fit(pool[rows], pseudo, n_classes)
         tests[f"{network}_head"], pools[f"{network}_head"] = head.predict_logits(test), head.predict_logits(pool)
         if truth is not None:
-            tests[f"{network}_truth"] = FeatureLabeller(epochs=epochs).fit(pool, truth, n_classes).predict_logits(test)
+            as_many_steps = FeatureLabeller(epochs=-(-epochs * len(rows) // len(pool)))
+            tests[f"{network}_truth"] = as_many_steps.fit(pool, truth, n_classes).predict_logits(test)
     centres, names = named_clusters(other[0], probs)
     tests["named_clusters"] = names[torch.cdist(other[1], centres).argmin(1)]
     return tests, pools

@@ -259,7 +259,7 @@ def test_damaged_and_missing_files(folder, tmp_path):
         load_nano("nano-tiny", folder=tmp_path)
     with pytest.raises(ClipkitError, match="no checkpoint file at"):
         load_nano("nano-tiny", str(tmp_path / "none.safetensors"), folder=tmp_path)
-    with pytest.raises(ClipkitError, match="clipkit pretrain nano-huge"):
+    with pytest.raises(ClipkitError, match="make pretrain NAME=nano-huge"):
         load_nano("nano-huge", folder=tmp_path)
     (tmp_path / "tiny_bpe.txt.gz").write_bytes(b"nonsense")
     with pytest.raises(ClipkitError, match="vocabulary .* missing or damaged"):
