@@ -63,15 +63,10 @@ class HuggingFaceSam(nn.Module):
             handle.remove()
         if not found.attentions or found.attentions[-1] is None:
             raise ClipkitError("this SAM gives no attention weights; load it with attn_implementation='eager'")
-        cells, b = self.side // self.patch, len(x)
-        grid = tuple(n // self.patch for n in inner)
-        attention = found.attentions[-1].reshape(b, self.heads, cells, cells, cells, cells)[
-            :, :, : grid[0], : grid[1], : grid[0], : grid[1]
-        ]
-        value = kept[0].reshape(b, cells, cells, 3, self.heads, -1)[:, : grid[0], : grid[1], 2].permute(0, 3, 1, 2, 4)
-        n = grid[0] * grid[1]
-        attention, value = attention.reshape(b, self.heads, n, n), value.reshape(b, self.heads, n, -1)
-        return SamEmbedding(found.last_hidden_state, attention, value, grid, size, scale)
+        cells, b, (h, w) = self.side // self.patch, len(x), (n // self.patch for n in inner)
+        attention = found.attentions[-1].reshape(b, self.heads, *[cells] * 4)[:, :, :h, :w, :h, :w].reshape(b, self.heads, h * w, h * w)
+        value = kept[0].reshape(b, cells, cells, 3, self.heads, -1)[:, :h, :w, 2].permute(0, 3, 1, 2, 4).flatten(2, 3)
+        return SamEmbedding(found.last_hidden_state, attention, value, (h, w), size, scale)
 
     @torch.no_grad()
     def decode(self, embedding: SamEmbedding, image: Tensor, boxes: Tensor, points: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

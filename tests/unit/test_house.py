@@ -25,7 +25,7 @@ ALLOWED = {
     "datasets": {"world"},
     "models": {"datasets", "world"},
     "features": {"models", "datasets", "world"},
-    "lab": {"registry"},
+    "lab": {"registry", "datasets"},
 }
 BELOW = {"world", "datasets", "models", "features"}
 for position, technique in enumerate(size.TECHNIQUES):  # techniques import each other downwards only
@@ -184,6 +184,8 @@ PARAMETERS = {
     "clipkit.adapt.visual_prompts.fit": 12,
     "clipkit.datasets.world.load": 12,
     "clipkit.language.transformer.generate": 11,
+    "clipkit.press.cli.classify": 11,
+    "clipkit.press.cli.retrieve": 9,
     "clipkit.press.cli.sweep": 10,  # options of a command
     "clipkit.pretrain.fixed_budget.budget_clip": 12,
     "clipkit.score.nano_vqa.__init__": 9,
