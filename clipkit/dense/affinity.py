@@ -1,6 +1,6 @@
 """Spreading a map over a whole picture by an affinity between its cells.
 
-Letters: H heads, N = h w cells of the encoder that sees the whole picture, d width of a head, D channels of the map.
+Letters: H heads, N = h w cells, d width of a head, D channels of the map.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def two_way_refinement(probabilities: Tensor, image: Tensor, label: Tensor) -> T
 
 
 @torch.no_grad()
-def refine(segmenter, images: Tensor, labels: Tensor, probabilities: Tensor, iou_thresh: float = 0.8, embedding=None, **regions) -> Refined:
+def refine(segmenter, images: Tensor, labels: Tensor, probabilities: Tensor, iou_thresh: float = 0.8, **regions) -> Refined:
     """Each region of a coarse map becomes a box, a point and a mask prompt; the answers vote, weighed by the coarse probability.
 
     The score of class c at a pixel is the largest, over its accepted regions whose mask covers the pixel, of σ(mask logit) · p_c;
@@ -84,8 +84,7 @@ def refine(segmenter, images: Tensor, labels: Tensor, probabilities: Tensor, iou
 
     Args:
         segmenter: see `clipkit.dense.segmenter.Segmenter`. images: (B, 3, S, S) as it takes them.
-        labels: (B, S, S). probabilities: (B, C, S, S).
-        embedding: what `segmenter.encode(images)` gave, if it is there already. regions: see `find_regions`.
+        labels: (B, S, S). probabilities: (B, C, S, S). regions: see `find_regions`.
     Raises ClipkitError: sizes that differ.
     Source: arXiv:2411.09219, section 3.4, and `sam_refinement` of its code, which finds the regions on maps of half the size.
     """
@@ -93,9 +92,8 @@ def refine(segmenter, images: Tensor, labels: Tensor, probabilities: Tensor, iou
         sizes = (tuple(x.shape) for x in (images, labels, probabilities))
         raise ClipkitError("pictures {}, labels {}, maps {} differ in size".format(*sizes))
     found, score = find_regions(labels, probabilities, **regions), torch.zeros_like(probabilities)
-    q, accepted = len(found.image), []
-    if q:
-        embedding = segmenter.encode(images) if embedding is None else embedding
+    q, accepted = len(found.image), [torch.zeros(0, dtype=torch.bool)]
+    embedding = segmenter.encode(images) if q else None
     for start in range(0, q, BATCH):
         image, label, masks, boxes, points = (column[start : start + BATCH] for column in found)
         prompt = resize(two_way_refinement(probabilities, image, label)[:, None], embedding.grid)[:, 0]
@@ -103,6 +101,6 @@ def refine(segmenter, images: Tensor, labels: Tensor, probabilities: Tensor, iou
         sharp = torch.where((expected > iou_thresh)[:, None, None], logits.sigmoid() * (logits > 0), masks.to(logits))
         for i, k, own in zip(image.tolist(), label.tolist(), sharp, strict=True):
             score[i, k] = torch.maximum(score[i, k], own * probabilities[i, k])
-        accepted.append(expected > iou_thresh)
+        accepted.append((expected > iou_thresh).cpu())
     best, refined = score.max(1)
-    return Refined(torch.where(best > 0, refined, labels), torch.cat(accepted) if q else torch.zeros(0, dtype=torch.bool))
+    return Refined(torch.where(best > 0, refined, labels), torch.cat(accepted))

@@ -49,16 +49,15 @@ class HuggingFaceSam(nn.Module):
         """Pixels (B, 3, H, W) in 0..1 to a `SamEmbedding`. Raises ClipkitError for another shape, or a model without attention weights."""
         if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
             raise ClipkitError(f"SAM takes pixels (B, 3, H, W) in 0..1, got {tuple(pixels.shape)} {pixels.dtype}")
-        size = tuple(pixels.shape[-2:])
-        scale = self.side / max(size)
+        scale = self.side / max(size := tuple(pixels.shape[-2:]))
         inner = tuple(round(n * scale) for n in size)
         x = F.interpolate(pixels, size=inner, mode="bilinear", antialias=True, align_corners=False)
         x = F.pad((x - self.mean) / self.std, (0, self.side - inner[1], 0, self.side - inner[0]))
         kept: list[Tensor] = []
-        encoder = self.model.vision_encoder
-        handle = encoder.layers[-1].attn.qkv.register_forward_hook(lambda module, args, output: kept.append(output))
+        last = self.model.vision_encoder.layers[-1].attn.qkv
+        handle = last.register_forward_hook(lambda module, args, output: kept.append(output))
         try:
-            found = encoder(x, output_attentions=True)
+            found = self.model.vision_encoder(x, output_attentions=True)
         finally:
             handle.remove()
         if not found.attentions or found.attentions[-1] is None:
