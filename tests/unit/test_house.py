@@ -153,7 +153,7 @@ STUDIES: dict[str, int] = {}
 TECHNIQUES = {"clipkit.language.transformer": 351}  # two halves of one network
 RECIPES = {"clipkit.recipes.table": 199, "clipkit.recipes.segmenter": 195, "clipkit.recipes.vqa_facts": 191}
 PAGES = {  # techniques of several files that no second page uses yet; the experiment is not thinned out for a number
-    "clip_reward_captioning": 642,
+    "clip_reward_captioning": 698,  # 56 of them for captioned photographs
     "caps_adapter": 471,
     "clipn": 502,
     "trident": 698,  # 114 of them SAM of Hugging Face, which the next dense page shares
@@ -169,6 +169,8 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "clipn": 162,
     "nola": 159,
     "amu_tuning": 151,
+    "bartscore": 191,  # also on texts that people rated
+    "clip_reward_captioning": 180,  # also on captioned photographs
 }
 PARAMETERS = {
     "clipkit.adapt.amu.__init__": 12,
