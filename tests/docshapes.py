@@ -52,8 +52,11 @@ def held(function: Callable, shapes: Mapping[str, tuple[str, ...]]) -> Callable:
     def look(name: str, value: object, sizes: dict[str, int]) -> None:
         if name in shapes and hasattr(value, "shape") and (said := mismatch(shapes[name], tuple(value.shape), sizes)):
             import os
+
             if os.environ.get("DSLOG"):
-                open(os.environ["DSLOG"],"a").write(f"{function.__module__}.{function.__qualname__}: {name} {tuple(value.shape)}, stated {shapes[name]}: {said}\n")
+                open(os.environ["DSLOG"], "a").write(
+                    f"{function.__module__}.{function.__qualname__}: {name} {tuple(value.shape)}, stated {shapes[name]}: {said}\n"
+                )
                 return
             where = f"{function.__module__}.{function.__qualname__}"
             raise AssertionError(f"{where}: {name} {tuple(value.shape)}, stated {shapes[name]}: {said}")

@@ -16,7 +16,6 @@ from clipkit.errors import ClipkitError
 from clipkit.language.corpora import documents
 from clipkit.language.factual_errors import FALSE, Graded, corrupt_text, grade
 from clipkit.language.scorers import Seq2SeqScorer
-from clipkit.language.small_lm import SmallLanguageModel
 from clipkit.metrics import percent
 from clipkit.score.agreement import GroupCorrelations, group_correlations
 from clipkit.score.bartscore import BARTScore, PromptedScorer
@@ -99,14 +98,6 @@ def read_rated_texts(name: str, seed: int, n: int) -> JudgedTexts:
     return JudgedTexts([d.source for d in own], [d.references for d in own], texts, rated, owner, [None] * len(own))
 
 
-def real_decoder() -> SmallLanguageModel | None:
-    """The packaged language model; None without the extra `lm`."""
-    try:
-        return SmallLanguageModel()
-    except ClipkitError:
-        return None
-
-
 def score_directions(scorer, data: JudgedTexts, names: Sequence[str] = DIRECTIONS, **options) -> Variants:
     """BARTScore of the hypotheses in each direction, (N,) each. `options`: of BARTScore."""
     score, found = BARTScore(scorer, **options), {}
@@ -122,7 +113,7 @@ def score_directions(scorer, data: JudgedTexts, names: Sequence[str] = DIRECTION
 
 
 def score_overlap(data: JudgedTexts, models: Mapping[str, Seq2SeqScorer]) -> dict[str, Variants]:
-    """ROUGE, chrF and embeddings matched by each of `models`, given references or source: {"rouge": {"rouge1_f references": (N,), …}, …}."""
+    """ROUGE, chrF and embeddings matched by each of `models`, given references or source: {"rouge": {"rouge1_f references": (N,), …}}."""
     found: dict[str, Variants] = {"rouge": {}, "chrf": {}, "embedding_f1": {}}
     for name, against in {"references": data.references_of, "source": [[s] for s in data.source_of]}.items():
         found["rouge"] |= {f"{k} {name}": v for k, v in rouge(against, data.texts).items()}

@@ -21,11 +21,9 @@ from clipkit.features import extract, text_features
 from clipkit.features.samples import own_pictures
 from clipkit.generate.caption_grammar import grammatical, grammatical_rate
 from clipkit.generate.caption_metrics import attribute_prf, chair, listener_recall, ngram_repetition, reference_recall, retrieval_recall
-from clipkit.generate.caption_model import CaptionDecoder, described, load_captioner, train_captioner
+from clipkit.generate.caption_model import CaptionDecoder, described, train_captioner
 from clipkit.generate.cider import CiderD
-from clipkit.generate.clip_reward import PROMPT, CLIPReward, GrammarHead, finetune_text_grammar, grammar_accuracy
-from clipkit.generate.references import brief_vocabulary
-from clipkit.generate.text_grammar import load_grammar
+from clipkit.generate.clip_reward import PROMPT, CLIPReward, GrammarHead, grammar_accuracy
 from clipkit.kept import kept, remembered
 from clipkit.language.vocabulary import WordVocabulary, split_words
 from clipkit.language.word_noise import CORRUPTION_KINDS, corrupt_caption
@@ -85,7 +83,7 @@ def learn_captions(pictures: DescribedPictures, device, steps: int, rare: int = 
     rows = [i for i, texts in enumerate(known) if texts]
     if not rows:
         raise ClipkitError(f"no caption whose every word is said {rare} times: more captioned pictures are needed")
-    captioner = CaptionDecoder(vocabulary, pictures.tokens.shape[2], 1, width=128, length=length)
+    captioner = CaptionDecoder(vocabulary, pictures.tokens.shape[2], pictures.tokens.shape[1], width=128, length=length)
     inputs = vocabulary.words, captioner.settings, pictures.tokens[rows], [known[i] for i in rows], steps
     captioner.load_state_dict(kept("captioner", captioner_weights, *inputs))
     return captioner.to(device).eval()
@@ -120,28 +118,6 @@ def learn_grammar(clip, captions: Sequence[str], words: Sequence[str], steps: in
     rows = shuffled(len(texts), min(256, len(texts)), torch.Generator().manual_seed(0), "carry")
     minimise(lambda some: cross_entropy(head(read[some]), labels[some]), list(head.parameters()), steps, 1e-3, rows)
     return FrozenGrammar(clip, grammar_head=head.to(clip.device).requires_grad_(False))
-
-
-def load_or_train(clip, mle_steps: int = 0, grammar_steps: int = 0, n: int = 4096):
-    """(captioner, model with tuned text tower, GrammarHead): the shipped ones for nano, else trained now on n described pictures.
-
-    Args:
-        mle_steps, grammar_steps: of each training; 0 for the shipped one.
-    Raises: ClipkitError for another model than nano without steps.
-    """
-    if clip.name != "nano" and not (mle_steps and grammar_steps):
-        raise ClipkitError(f"captioner and grammar head are shipped for nano only; for {clip.name} set mle_steps and grammar_steps")
-    train = described_pictures(clip, "train", n, 1) if mle_steps or grammar_steps else None
-    if mle_steps:
-        captioner = CaptionDecoder(brief_vocabulary(), clip.embed_dim, train.tokens.shape[1]).to(clip.device)
-        train_captioner(captioner, train.tokens, train.references, mle_steps, muon_lr=0.02)
-    else:
-        captioner = load_captioner(device=clip.device)
-    if not grammar_steps:
-        return captioner, *load_grammar(clip)
-    words = brief_vocabulary().words
-    tuned, head, _ = finetune_text_grammar(clip, train.references, train.features, grammar_steps, vocabulary=words)
-    return captioner, tuned, head
 
 
 def cider_reward(pictures: DescribedPictures) -> Callable[[Tensor, Sequence[str]], dict[str, Tensor]]:
@@ -201,14 +177,9 @@ def measure_captions(pictures: DescribedPictures, texts: Sequence[str], graders:
     return measured
 
 
-def errors(scene, text: str) -> list[str]:
-    """What a caption states and the scene denies, in short; "not a sentence" where the grammar does not know it."""
-    return check(scene, text).false + ([] if grammatical(text) else ["not a sentence"])
-
-
 def with_errors(scene, text: str) -> list[tuple[str, bool | None]]:
-    """A caption, and after it what is wrong with it, as `lab.sheet` shows them."""
-    wrong = errors(scene, text)
+    """A caption, and after it what it states and the scene denies, or that it is no sentence, as `lab.sheet` shows them."""
+    wrong = check(scene, text).false + ([] if grammatical(text) else ["not a sentence"])
     return [(text, None), *([("; ".join(wrong), False)] if wrong else [])]
 
 
