@@ -11,6 +11,7 @@ from builder.markup import render
 from builder.settings import BOOK, Site
 from clipkit.lab import claim_words
 from clipkit.press.ledger import Row
+from clipkit.registry.claims import PROPERTY
 from clipkit.registry.papers import Entry
 from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OPEN, OUTCOMES
 
@@ -57,7 +58,7 @@ def came_out(rows: list[Row]) -> list[str]:
     said, rows = [], [row for row in rows if not row.own]
     if heads := [row for row in rows if row.origin == "headline"]:
         said.append("The headline claim " + "; ".join(map(_headline, heads)) + ".")
-    others = [row for row in rows if row.origin != "headline" and row.record]
+    others = [row for row in rows if row.origin not in ("headline", PROPERTY) and row.record]
     counted = Counter((row.scale, row.outcome) for row in others)
     parts = []
     for scale, where in WHERE.items():
