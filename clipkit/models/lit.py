@@ -10,7 +10,7 @@ on captioned photographs and on pictures with the names and descriptions of what
 
 φ and w are `lite`'s two features, at unit norm: with heads that read nothing else the model would be `lite`. Earlier layers
 keep what the towers' own tasks, classes and paraphrases, do not need: colours, places, single words. How the heads were
-trained: `clipkit pretrain lit` (`clipkit.recipes.lit`). What it reaches and what not: `data/models/lit.card.json`.
+trained: `make pretrain NAME=lit` (`builder.recipes.lit`). What it reaches and what not: `data/models/lit.card.json`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class LitModule(LiteModule):
 
 
 def load(name: str = NAME, pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lit`, whatever `name` says. `pretrained`: nothing, or the path of heads that `clipkit pretrain lit` wrote.
+    """The model `lit`, whatever `name` says. `pretrained`: nothing, or the path of heads that `make pretrain NAME=lit` wrote.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for missing or damaged heads.
     """
