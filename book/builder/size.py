@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from builder.exercises import count_statements, with_solutions
 from clipkit.paths import PACKAGE
 from clipkit.press import notebooks
 from clipkit.registry.papers import Entry, load_registry
+from clipkit.syntax import python_source
 
 TECHNIQUES = ("robust", "zeroshot", "video", "language", "dense", "pretrain", "generate", "score", "adapt")
 BUILDER = Path(__file__).parent
 RECIPES = BUILDER / "recipes"  # makers of the shipped checkpoints
-BUDGETS = {"package": 34_000, "builder": 2_000, "makers": 2_200, "page": 400, "study": 250, "technique": 250, "recipe": 150}
+BUDGETS = {"package": 34_000, "builder": 2_000, "makers": 2_900, "page": 400, "study": 250, "technique": 250, "recipe": 150}
 BUDGETS |= {"parameters": 8, "notebook": 150, "tests": 300}
 
 
@@ -107,13 +109,14 @@ def recipe_users() -> dict[Path, set[str]]:
     users: dict[Path, set[str]] = defaultdict(set)
     for recipe in TABLE.values():
         pages = {slug for name, slug in loaded if name == recipe.name}
-        todo, seen = [MAKERS[recipe.kind].__module__], set()
+        todo, seen = [RECIPES / f"{MAKERS[recipe.kind].__module__.rpartition('.')[2]}.py"], set()
         while todo:
-            seen.add(module := todo.pop())
-            path = BUILDER.joinpath(*module.split(".")[1:]).with_suffix(".py")
+            seen.add(path := todo.pop())
             users[path] |= pages
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            todo += {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("builder.")} - seen
+            nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+            names = {alias.name for node in nodes if node.module == "builder.recipes" for alias in node.names}
+            names |= {node.module.rpartition(".")[2] for node in nodes if (node.module or "").startswith("builder.recipes.")}
+            todo += [one for name in sorted(names) if (one := RECIPES / f"{name}.py") not in seen]
     return users
 
 
@@ -142,44 +145,11 @@ def public_names(path: Path) -> set[str]:
 
 def notebook_lines(path: Path) -> int:
     """Statements of a notebook's own code, however they are wrapped: without what only draws or tells, and without solutions."""
-    from clipkit.syntax import python_source
-
-    count, solution = 0, False
-    for cell in notebooks.read(path).cells:
-        if cell.cell_type == "markdown":
-            solution = "{solution-start}" in cell.source or (solution and "{solution-end}" not in cell.source)
-        elif cell.cell_type == "code" and not solution and "setup-install" not in cell.metadata.get("tags", []):
-            count += _statements(ast.parse(python_source([cell.source])).body)
-    return count
-
-
-TELLS = {"figure", "show", "bars", "curves", "heatmap", "table", "image_grid", "sheet", "forest", "glue", "glue_all", "print"}
-WORDS = {"alt", "said", "told", "title", "axes", "fig"}
-
-
-def _statements(body: list[ast.stmt]) -> int:
-    count = 0
-    for node in body:
-        if not _only_tells(node):
-            blocks = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
-            count += 1 + sum(map(_statements, blocks)) + sum(_statements(handler.body) for handler in getattr(node, "handlers", []))
-    return count
-
-
-def _only_tells(node: ast.stmt) -> bool:
-    """Does a statement draw a figure, put a number into the text, or make the words for either?"""
-    if isinstance(node, ast.With):
-        return any(_called(item.context_expr) in TELLS for item in node.items)
-    if isinstance(node, ast.Expr):
-        return _called(node.value) in TELLS or isinstance(node.value, (ast.Constant, ast.Name))
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, (ast.AugAssign, ast.AnnAssign)) else []
-    return bool(targets) and all(isinstance(target, ast.Name) and target.id in WORDS for target in targets)
-
-
-def _called(node: ast.expr) -> str:
-    """The last name of what is called: "bars" of `lab.bars(...)`."""
-    function = node.func if isinstance(node, ast.Call) else None
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    return sum(
+        count_statements(ast.parse(python_source([cell.source])).body)
+        for cell, solution in with_solutions(notebooks.read(path))
+        if cell.cell_type == "code" and not solution and "setup-install" not in cell.metadata.get("tags", [])
+    )
 
 
 OUTSIDE = ("builder", "builder/recipes, makers")

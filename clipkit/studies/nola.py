@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from clipkit.adapt.nola import FeatureLabeller, TunedTower, confident_count, named_clusters, select_confident
 from clipkit.errors import ClipkitError
@@ -118,3 +119,19 @@ def table_by_task(runs: Scores) -> Table:
     rows = rows.loc[[key for key in names if key in rows.index]]
     rows.index, rows.columns = [names[key] for key in rows.index], list(rows)
     return table(rows, caption="Accuracy, %, mean over the seeds")
+
+
+def random_views(pixels: Tensor, generator: torch.Generator, scale: tuple[float, float]) -> Tensor:
+    """Random resized crop (area share in `scale`), flip and brightness/contrast jitter, one draw an image.
+
+    pixels (B, 3, S, S) normalised; returns the same shape. Colour stays: in the world it is content.
+    """
+    B = len(pixels)
+    draw = lambda low, high: low + (high - low) * torch.rand(B, generator=generator)  # noqa: E731
+    side = draw(*scale).sqrt()
+    shift = [(1 - side) * draw(-1, 1) for _ in range(2)]
+    flip = torch.where(torch.rand(B, generator=generator) < 0.5, -1.0, 1.0)
+    zero = torch.zeros(B)
+    theta = torch.stack([torch.stack([side * flip, zero, shift[0]], 1), torch.stack([zero, side, shift[1]], 1)], 1)
+    view = F.grid_sample(pixels, F.affine_grid(theta, pixels.shape, align_corners=False), padding_mode="reflection", align_corners=False)
+    return view * draw(0.8, 1.2)[:, None, None, None] + draw(-0.15, 0.15)[:, None, None, None]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from builder.recipes.corpora import caption_vocabulary
 from builder.recipes.language import held_out
-from clipkit.language import caption_vocabulary, load_scorer, load_seq2seq
+from clipkit.language import load_scorer, load_seq2seq
 from clipkit.models.cards import load_card
 from clipkit.paths import data_dir
 from clipkit.pretrain.recipes import RECIPES

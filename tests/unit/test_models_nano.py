@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from builder.recipes.bpe import save_bpe, train_bpe
+from builder.recipes.makers import save_nano
 from clipkit.errors import ClipkitError
-from clipkit.models import NanoEncoder, build_nano, list_models, load_card, load_model, save_bpe, save_nano, train_bpe
+from clipkit.models import NanoEncoder, build_nano, list_models, load_card, load_model
 from clipkit.models.nano import load_nano, shipped_models
 from clipkit.models.pixels import normalise, resize_crop
 from clipkit.paths import ROOT

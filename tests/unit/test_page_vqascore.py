@@ -135,15 +135,6 @@ def test_what_looks_at_nothing():
     assert study.TextScore(lambda texts: [-len(t.split()) for t in texts]).pairs(None, texts).tolist() == [-2, -5]
 
 
-def test_every_number_of_a_task_is_drawn_where_it_belongs():
-    axes = new_figure((6, 5)).subplots(2, 2)
-    images = np.zeros((2, 8, 8, 3), np.uint8)
-    study.draw_task(axes, images, ["a", "b"], {"clip_score": np.array([[0.1, 0.2], [0.3, 0.4]]), "other": np.eye(2)})
-    found = {t.get_position(): t.get_text() for t in axes[1, 0].texts}
-    assert found == {(0.5, 0.5): "0.10", (1.5, 0.5): "0.20", (0.5, 1.5): "0.30", (1.5, 1.5): "0.40"}
-    assert axes[0, 1].get_title() == "picture 2\nb" and axes[1, 0].get_title() == "clip score"
-
-
 def test_a_violin_for_each_level():
     axes = new_figure((6, 3)).subplots(1, 2)
     truth = np.repeat([0.0, 0.5, 1.0], 10)

@@ -68,7 +68,7 @@ def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments
 @pytest.mark.parametrize(
     ("command", "name", "listed"),
     [
-        (main, "clipkit", "run record sweep ledger papers features"),
+        (main, "clipkit", "run record sweep ledger papers features classify retrieve"),
         (builder.cli.main, "builder", "strip new check book page pdf readme size pretrain"),
     ],
 )

@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 import torch
 
-from builder.recipes import captioner, contrastive, makers, shapes
+from builder.recipes import captioner, contrastive, makers, probes, shapes
+from builder.recipes.bpe import save_bpe, train_bpe
 from builder.recipes.makers import MAKERS, make
 from clipkit import ClipkitError
-from clipkit.models import load_card, save_bpe, train_bpe
+from clipkit.models import load_card
 from clipkit.models.nano import load_nano
-from clipkit.pretrain import probes
 from clipkit.pretrain.recipes import RECIPES, Recipe
 from clipkit.train import History
 from clipkit.world import WorldSpec

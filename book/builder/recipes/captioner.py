@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from clipkit.generate.caption_grammar import grammatical_rate
 from clipkit.generate.caption_metrics import attribute_prf, chair, retrieval_recall
@@ -12,12 +13,12 @@ from clipkit.generate.caption_model import CAPTION_WORLD, CaptionDecoder, descri
 from clipkit.generate.cider import CiderD
 from clipkit.generate.clip_reward import CLIPReward, GrammarHead, finetune_text_grammar, grammar_accuracy
 from clipkit.generate.references import brief_vocabulary
-from clipkit.generate.text_grammar import TextGrammar
 from clipkit.models import load_model
 from clipkit.world import caption_batch
 
 PICTURES, HELD_OUT = 12_288, 90_001  # described pictures to learn from; seed of those the cards are measured on
 GRAMMAR_PICTURES = 6_000
+TEXT_SIDE = ("token_embedding", "positional_embedding", "transformer.", "ln_final", "text_projection")  # weights that are saved
 
 
 def make_captioner(recipe, steps: int, device: str, tick, folder: Path) -> tuple[CaptionDecoder, dict]:
@@ -48,6 +49,23 @@ def captioner_numbers(captioner: CaptionDecoder, model, n: int = 512) -> dict:
         "cider_d": round(float(CiderD(references)(written).mean()), 3),
         "percent": {name: round(value, 1) for name, value in percent.items()},
     }
+
+
+class TextGrammar(nn.Module):
+    """What is saved of a model and a head by `finetune_text_grammar`: the weights of TEXT_SIDE and the head's."""
+
+    def __init__(self, tuned, head: GrammarHead):
+        super().__init__()
+        self.head = head
+        self._tower = {k: v for k, v in tuned.module.state_dict().items() if k.startswith(TEXT_SIDE)}
+
+    @property
+    def header(self) -> dict:
+        """What its file needs besides the weights, see `clipkit.models.parts`."""
+        return {"grammar": {"dim": self.head.dim}}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self._tower | super().state_dict()
 
 
 def make_grammar(recipe, steps: int, device: str, tick, folder: Path) -> tuple[TextGrammar, dict]:

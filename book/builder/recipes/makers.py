@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
+from builder.recipes.bpe import save_bpe, train_bpe
 from builder.recipes.captioner import make_captioner, make_grammar
 from builder.recipes.contrastive import VOCABULARY, corpus, make_clip
 from builder.recipes.language import make_seq2seq
@@ -23,8 +28,7 @@ from builder.recipes.two_towers import make_two_towers
 from builder.recipes.vqa import make_vqa
 from clipkit import __version__
 from clipkit.errors import ClipkitError, unknown
-from clipkit.models.bpe import save_bpe, train_bpe
-from clipkit.models.nano import NanoEncoder, save_nano
+from clipkit.models.nano import NanoEncoder
 from clipkit.models.parts import save_part
 from clipkit.paths import data_dir, writable
 from clipkit.pretrain.recipes import RECIPES, Recipe
@@ -81,6 +85,37 @@ def card_of(recipe: Recipe, steps: int, device: str, module, numbers: dict) -> d
         **numbers,
         "versions": {"clipkit": __version__, "torch": torch.__version__.split("+")[0], "python": platform.python_version()},
     }
+
+
+def save_nano(module: nn.Module, config: dict, card: dict, folder: str | Path, name: str | None = None, half: bool = False) -> Path:
+    """Write weights, configuration and card; `half` stores float16 (half the size). Returns the weights' path.
+
+    The name is `name` or `config["name"]`. A merges file given as a path elsewhere is copied beside the weights.
+    """
+    from safetensors.torch import save_file
+
+    name = name or config.get("name")
+    if not name:
+        raise ClipkitError("save_nano needs a name: name=… or config['name']")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {**deepcopy(config), "name": name}
+    if "text_cfg" in config:
+        merges = Path(config["tokenizer"]["merges"])
+        if merges.is_absolute() or merges.is_file():
+            if merges.resolve() != (folder / merges.name).resolve():
+                shutil.copyfile(merges, folder / merges.name)
+            config["tokenizer"]["merges"] = merges.name
+        if not (folder / merges.name).is_file():
+            raise ClipkitError(f"the vocabulary {merges.name} is not in {folder}; restore it from the repository")
+    state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    if half:
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    path = folder / f"{name}.safetensors"
+    save_file(state, path)
+    (folder / f"{name}.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
 
 
 def _named(name: str) -> Recipe:
