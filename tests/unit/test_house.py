@@ -156,15 +156,15 @@ PAGES = {  # techniques of several files that no second page uses yet; the exper
     "clip_reward_captioning": 642,
     "caps_adapter": 471,
     "clipn": 502,
-    "trident": 698,  # 114 of them SAM of Hugging Face, which the next dense page shares
-    "vqascore": 431,
+    "trident": 698,  # 106 of them SAM of Hugging Face, which the next dense page shares
+    "vqascore": 417,
     "neglected_tails": 438,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
     "caps_adapter": 209,
     "pseudolabel_prompts": 197,
-    "trident": 166,
-    "vqascore": 164,
+    "trident": 162,
+    "vqascore": 163,
     "neglected_tails": 158,
     "clipn": 162,
     "nola": 159,
