@@ -7,7 +7,7 @@ on captioned photographs and on pictures with the names and descriptions of what
     text   H_t [e(t); w(t)]           e: MiniLM's sentence (384), w: the classes that the sentence resembles (1000)
 
 φ and w are `lite`'s two features, at unit norm: with heads that read nothing else the model would be `lite`. How the
-heads were trained: `clipkit pretrain lit` (`clipkit.recipes.lit`). What it reaches and what not: `data/models/lit.card.json`.
+heads were trained: `make pretrain NAME=lit` (`builder.recipes.lit`). What it reaches and what not: `data/models/lit.card.json`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LitModule(LiteModule):
 
 
 def load(name: str = NAME, pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lit`, whatever `name` says. `pretrained`: nothing, or the path of heads that `clipkit pretrain lit` wrote.
+    """The model `lit`, whatever `name` says. `pretrained`: nothing, or the path of heads that `make pretrain NAME=lit` wrote.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for missing or damaged heads.
     """

@@ -21,13 +21,12 @@ from clipkit.features import extract, text_features
 from clipkit.features.samples import own_pictures
 from clipkit.generate.caption_grammar import grammatical, grammatical_rate
 from clipkit.generate.caption_metrics import attribute_prf, chair, listener_recall, ngram_repetition, reference_recall, retrieval_recall
-from clipkit.generate.caption_model import CaptionDecoder, train_captioner
+from clipkit.generate.caption_model import CaptionDecoder, described, train_captioner
 from clipkit.generate.cider import CiderD
 from clipkit.generate.clip_reward import PROMPT, CLIPReward, GrammarHead, grammar_accuracy
 from clipkit.kept import kept, remembered
 from clipkit.language.vocabulary import WordVocabulary, split_words
 from clipkit.language.word_noise import CORRUPTION_KINDS, corrupt_caption
-from clipkit.recipes.captioner import described
 from clipkit.train import minimise, shuffled
 from clipkit.world import check, render
 

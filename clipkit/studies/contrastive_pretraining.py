@@ -134,7 +134,8 @@ def pair_features(model, dataset) -> tuple[Tensor, Tensor]:
     """
     if dataset.captions is None:
         raise ClipkitError(f"pairs need captions, and {dataset.name} has none; take a data set with captions, such as world or photos")
-    return model.image_features(dataset.images), model.text_features([captions[0] for captions in dataset.captions])
+    different, place = np.unique([captions[0] for captions in dataset.captions], return_inverse=True)
+    return model.image_features(dataset.images), model.text_features(different.tolist())[torch.from_numpy(place)]
 
 
 def measure_pairs(model, dataset) -> dict:
@@ -159,7 +160,8 @@ def measure_pairs(model, dataset) -> dict:
 class TrainingMonitor:
     """Give it to `train` as `after_step`: it measures `dataset` before the first step and `times` times on the way.
 
-    Args: steps: of the whole training; the last measurement is after the last of them. batch: pairs a step.
+    Args: steps: of the whole training; the last measurement is after the last of them, and with times=1 the only one.
+    batch: pairs a step.
 
     Attributes: loss (one number a step); measured (list of `measure_pairs`' dictionaries, with `pairs` seen so far).
     """
@@ -171,7 +173,8 @@ class TrainingMonitor:
         self.when = {round(steps * (i + 1) / times) for i in range(times)}
         self.loss: list[float] = []
         self.measured: list[dict] = []
-        self._measure()
+        if times > 1:
+            self._measure()
 
     def _measure(self) -> None:
         self.measured.append({"pairs": len(self.loss) * self.batch, **measure_pairs(self.model, self.dataset)})

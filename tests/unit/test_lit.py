@@ -12,14 +12,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from builder.recipes.lit import Pairs, fold, head_loss, pair_batches, start_heads
+from builder.recipes.lit_probes import named, other_number, recalls
+from builder.recipes.makers import make
 from clipkit.datasets import load_dataset
 from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra
 from clipkit.models import load_card, load_model
 from clipkit.models.lit import LitHeads
 from clipkit.paths import ROOT
-from clipkit.recipes.lit import Pairs, fold, head_loss, pair_batches, start_heads
-from clipkit.recipes.lit_probes import named, other_number, recalls
-from clipkit.recipes.table import RECIPES, make
+from clipkit.pretrain.recipes import RECIPES
 from clipkit.train import cosine_schedule, train
 
 pytest.importorskip("efficientnet_lite_pytorch")

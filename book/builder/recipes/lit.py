@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from builder.recipes.lit_probes import probe
 from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.datasets.templates import NAMING
@@ -29,7 +30,6 @@ from clipkit.errors import ClipkitError
 from clipkit.models.lit import LitHeads, LitModule, face
 from clipkit.models.lite_towers import sentence_vectors
 from clipkit.pretrain.losses import info_nce
-from clipkit.recipes.lit_probes import probe
 from clipkit.train import train
 
 SOURCES = {"flickr8k": "train", "imagenet_samples": "test", "tiny_imagenet": "train"}  # folder: the part of it that is read
