@@ -160,7 +160,7 @@ PAGES = {  # techniques of several files that no second page uses yet; the exper
     "bartscore": 557,  # 208 of them make its three writers
     "caps_adapter": 471,
     "clipn": 502,
-    "trident": 893,  # 114 of them SAM of Hugging Face, which the next dense page shares
+    "trident": 909,  # 114 of them SAM of Hugging Face, which the next dense page shares
     "vqascore": 979,  # 548 of them make its four checkpoints
     "neglected_tails": 438,
 }
@@ -188,7 +188,7 @@ PARAMETERS = {
     "clipkit.language.transformer.generate": 11,
     "clipkit.press.cli.classify": 11,
     "clipkit.press.cli.retrieve": 9,
-    "clipkit.press.cli.sweep": 10,  # options of a command
+    "builder.runs.commands.sweep": 10,  # options of a command
     "clipkit.pretrain.fixed_budget.budget_clip": 12,
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
