@@ -1,16 +1,21 @@
 """Notebooks to hand out: the numbers of the site printed into the text, roles and directives turned into plain Markdown.
 
-A student's notebook has no solutions, an empty cell in their place, and a cell to predict the outcome of each claim in; a
-teacher's has the solutions, and what came out. Both open in Jupyter, Colab and VS Code without an extension.
+A student's notebook has no solutions, an empty cell in their place with the solution's assertions below it, and a cell to predict
+the outcome of each claim in; a teacher's has the solutions, and what the records say to each claim. Both open in Jupyter, Colab and
+VS Code without an extension.
 """
 
 from __future__ import annotations
 
+import ast
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from builder.exercises import Exercise, exercises
+from clipkit.lab.claim_words import badge_words, effect, versus
 from clipkit.lab.notebook import GLUE_PREFIX
+from clipkit.registry.outcomes import Row
 from clipkit.registry.papers import Entry
 
 GLUE = GLUE_PREFIX + "text/plain"
@@ -30,10 +35,11 @@ def glued(executed) -> dict[str, str]:
     return found
 
 
-def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[str, str], solutions: bool):
+def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[str, str], solutions: bool, rows: Sequence[Row] = ()):
     """A copy of a page's notebook (nbformat node) to hand out, without outputs.
 
     Args:
+        rows: of the page in the ledger, for the answers that a teacher expects.
         numbers: of `glued`; a name that is missing there is printed as "…".
         cited: bibliography key -> "Radford and others (2021)".
         solutions: with them (for the teacher), or with an empty cell in their place (for the student).
@@ -41,6 +47,7 @@ def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[s
     import nbformat.v4 as v4
 
     made = copy.deepcopy(notebook)
+    asked = {one.number: one for one in exercises(notebook)}
     cells, hidden, exercise = [], False, 0
     for cell in made.cells:
         if cell.cell_type == "code":
@@ -51,13 +58,14 @@ def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[s
         text, inside = _outside(cell.source, hidden)
         if inside and not hidden and not solutions:
             cells.append(v4.new_code_cell(f"# Exercise {exercise}: your code", id=f"answer-{exercise}"))
+            if checks := _checks(asked[exercise]):
+                cells.append(v4.new_code_cell(checks, id=f"check-{exercise}"))
         hidden, shown = inside, cell.source if solutions else text
         exercise += shown.count("```{exercise}")
         cell.source = plain(shown, numbers, cited, exercise)
         cells += [cell] if cell.source else []
-    if not solutions:
-        place = next((i for i, cell in enumerate(cells) if cell.source.startswith("## The claims")), len(cells))
-        cells.insert(place, v4.new_markdown_cell(_predict(entry), id="predict"))
+    place = next((i for i, cell in enumerate(cells) if cell.source.startswith("## The claims")), len(cells))
+    cells.insert(place, v4.new_markdown_cell(_answers(rows) if solutions else _predict(entry), id="predict"))
     made.cells = cells
     made.metadata["title"] = f"{entry.title} ({'teacher' if solutions else 'student'})"
     return made
@@ -118,8 +126,37 @@ def citations(*files: str) -> dict[str, str]:
     return found
 
 
+def _checks(exercise: Exercise) -> str:
+    """The assertions of a closed exercise's solution, with the names that they expect of the answer; "" where there are none."""
+    if not (exercise.closed and exercise.checks):
+        return ""
+    stored = {
+        name
+        for node in ast.walk(ast.parse("\n".join(exercise.code)))
+        for name in ([node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else [getattr(node, "name", None)])
+    }
+    used = [node.id for check in exercise.checks for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Name)]
+    names = ", ".join(dict.fromkeys(name for name in used if name in stored))
+    head = f"# Exercise {exercise.number}: runs if the answer is right" + (f"; it expects {names}" if names else "")
+    return "\n".join([head, *exercise.checks])
+
+
 def _predict(entry: Entry) -> str:
     """The claims with room for a guess, for the first ten minutes of a lesson."""
-    rows = "\n".join(f"| {claim.id} | {claim.text.replace('|', '/')} | | |" for claim in entry.claims)
+    rows = "\n".join(f"| {claim.id} | {_cell(claim.text)} | | |" for claim in entry.claims)
     head = "| claim | sentence | your guess: holds, weaker, no effect, reversed? | how sure, in percent? |\n| --- | --- | --- | --- |"
     return f"## Before you look: what will come out?\n\n{head}\n{rows}"
+
+
+def _answers(rows: Sequence[Row]) -> str:
+    """What the claims' table says, from the records, for who collects the guesses."""
+    lines = []
+    for row in rows:
+        cells = row.claim.id, badge_words(row.outcome, row.scale), effect(row) or row.note, versus(row) if effect(row) else ""
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    head = "| claim | outcome | measured | against |\n| --- | --- | --- | --- |"
+    return "\n".join(["## For the teacher: what came out", "", head, *lines])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "/").split())

@@ -259,20 +259,74 @@ def features(
         print(f"  skipped {path}: {reason}")
 
 
-@app.command()
-def pretrain(
-    names: Annotated[list[str] | None, Argument(metavar="NAME", help="recipes; none lists them")] = None,
-    steps: Annotated[int | None, Option(help="other than the recipe's, for a trial")] = None,
-    folder: Annotated[str | None, Option(help="where checkpoint and card go (default: data/models)")] = None,
-    threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
-    data: Annotated[str, Option(help="folder of real pictures, for a recipe that learns from them")] = "",
-) -> None:
-    """Train the book's small models from their recipes."""
-    from clipkit.recipes.table import RECIPES, main
+Folder = Annotated[str, Argument(metavar="FOLDER", help="pictures, in folders or not")]
+Precision = Annotated[Literal["fp32", "bf16", "fp16"], Option()]
 
-    if not names:
-        for recipe in RECIPES.values():
-            print(f"{recipe.name:18}{recipe.note}")
-        return
-    for card in main(names, steps, folder, threads, data):
-        print(card["name"], card["percent"])
+
+@app.command()
+def classify(
+    folder: Folder,
+    names: Annotated[str, Option(metavar="FILE", help="class names, one a line")],
+    templates: Annotated[str | None, Option(metavar="FILE", help="prompts, one a line, {} for the name")] = None,
+    model: str = "lit",
+    pretrained: str | None = None,
+    top_k: Annotated[int, Option(help="so many names a picture")] = 5,
+    labels: Annotated[Path | None, Option(metavar="FILE", help="table image,label: tells mean average precision")] = None,
+    out: Annotated[Path, Option(metavar="FILE")] = Path("predictions.csv"),
+    precision: Precision = "fp32",
+    batch: int = 64,
+    device: str = "auto",
+) -> None:
+    """What a model takes the pictures of a folder for: a CSV with the likeliest names and their scores."""
+    from clipkit.datasets import load_dataset
+    from clipkit.datasets.mine import read_lines
+    from clipkit.datasets.templates import PHOTO
+    from clipkit.models import load_model
+    from clipkit.press import predict
+
+    writable(out.resolve().parent)  # told before the work, not after
+    words, prompts = read_lines(names), read_lines(templates) if templates else list(PHOTO)
+    data = load_dataset(f"unsorted:{folder}", readable=False)
+    truth = None if labels is None else predict.read_labels(labels, data, words)
+    found, logits = predict.classify(load_model(model, pretrained, device, precision), data, words, prompts, batch)
+    predict.write_predictions(out, data, found, logits, words, top_k)
+    print(f"{out}: {len(found)} pictures, {len(words)} names{_skipped(found)}")
+    if truth is not None:
+        print(f"mean average precision {predict.mean_average_precision(truth[found.index], logits):.1f} %")
+
+
+@app.command()
+def retrieve(
+    folder: Folder,
+    model: str = "lit",
+    pretrained: str | None = None,
+    split: str = "test",
+    columns: Annotated[str | None, Option(help="what the table calls them: table=FILE.csv,image=…,caption=…")] = None,
+    out: Annotated[Path, Option(metavar="FILE")] = Path("ranks.csv"),
+    precision: Precision = "fp32",
+    batch: int = 64,
+    device: str = "auto",
+) -> None:
+    """How well captions and pictures of a folder with a captions.csv find each other: recall, and a CSV of ranks."""
+    from clipkit.datasets import load_dataset
+    from clipkit.datasets.mine import mine_of
+    from clipkit.models import load_model
+    from clipkit.press import predict
+
+    writable(out.resolve().parent)
+    data = load_dataset(mine_of(f"folder:{folder}", columns=columns), split=split, readable=False)
+    found, recall = predict.retrieve(load_model(model, pretrained, device, precision), data, out, batch)
+    print(f"{out}: {len(found)} pictures{_skipped(found)}")
+    for way, values in recall.items():
+        print(f"{way}: " + ", ".join(f"R@{k} {value:.1f} %" for k, value in zip(predict.AT, values, strict=True)))
+
+
+def _skipped(found) -> str:
+    lines = "".join(f"\n  cannot be read: {path}: {reason}" for path, reason in found.skipped[:10])
+    return f"; {len(found.skipped)} cannot be read{lines}" if found.skipped else ""
+
+
+@app.command(hidden=True)
+def pretrain(names: Annotated[list[str] | None, Argument(metavar="NAME")] = None) -> None:
+    """Say where the shipped checkpoints are made: an older message, which records are tied to, names this command."""
+    raise ClipkitError(f"checkpoints are made in the repository: make pretrain NAME={' '.join(names or ['nano'])!r}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
+from clipkit.lab.own import SETTINGS
 from clipkit.paths import data_dir, record_dirs
 from clipkit.press import hashing, notebooks
 from clipkit.registry.papers import Entry, Registry, notebooks_dir
@@ -110,4 +111,5 @@ def rerun_parameters(entry: Entry, record: Record) -> dict | None:
     given |= {
         key: value for key, value in record.parameters.items() if key in ("model", "pretrained", "dataset") and value != known.get(key)
     }
+    given |= {key: record.parameters[key] for key in SETTINGS if key in record.parameters}
     return {**given, "preset": record.preset}

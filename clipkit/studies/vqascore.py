@@ -13,8 +13,8 @@ from torch import Tensor
 from clipkit import lab
 from clipkit.errors import ClipkitError
 from clipkit.metrics import kendall
-from clipkit.recipes.vqa_lessons import lesson_scenes
 from clipkit.score import CLIPScore, TwoTowers, VQAScore, group_correlations, pairwise_accuracy
+from clipkit.score.lessons import lesson_scenes
 from clipkit.world import BACKGROUNDS, COLOURS, render
 from clipkit.world.caption_negatives import absent_category
 from clipkit.world.content_plan import HashRandom, groups, relation_between, seeds_of, states, truths

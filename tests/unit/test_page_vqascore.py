@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import new_figure
-from clipkit.recipes.vqa_lessons import lesson_scenes, question_vocabulary
 from clipkit.score import CLIPScore, TwoTowers, VQAScore, quadruples
+from clipkit.score.lessons import lesson_scenes
 from clipkit.studies import vqascore as study
 from clipkit.world import render
 from clipkit.world.caption_parser import parse

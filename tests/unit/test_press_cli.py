@@ -36,6 +36,7 @@ def desk(tmp_path, monkeypatch):
         (["run", "planned_paper"], "no notebook yet for planned_paper"),
         (["run", "tiny_paper", "-p", "shots", "3"], "unknown parameter of tiny_paper 'shots'"),
         (["record"], "name the pages to record, or say --stale"),
+        (["pretrain", "nano"], "are made in the repository: make pretrain NAME='nano'"),
     ],
 )
 def test_what_the_caller_can_mend_is_one_line_and_exit_code_2(desk, capsys, arguments, message):
@@ -67,8 +68,8 @@ def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments
 @pytest.mark.parametrize(
     ("command", "name", "listed"),
     [
-        (main, "clipkit", "run record sweep ledger papers features pretrain"),
-        (builder.cli.main, "builder", "strip new check book page pdf readme size"),
+        (main, "clipkit", "run record sweep ledger papers features classify retrieve"),
+        (builder.cli.main, "builder", "strip new check book page pdf readme size pretrain"),
     ],
 )
 def test_every_command_has_its_help(command, name, listed, desk, capsys):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit.errors import ClipkitError
-from clipkit.recipes.vqa_lessons import WORDINGS, question_vocabulary
 from clipkit.score import clipscore
 from clipkit.score.clipscore import CLIPScore, clip_score
+from clipkit.score.lessons import WORDINGS
 from clipkit.score.nano_vqa import NanoVQA
 from clipkit.score.protocol import PairScorer, Scorer
 from clipkit.score.vqascore import DEFAULT_QUESTION, NORMS, NanoAnswerer, VQAScore

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clipkit.language.corpora import TASKS, caption_pairs, caption_vocabulary, documents
-from clipkit.language.noising import infill, permute
+from builder.recipes.corpora import TASKS, caption_pairs, caption_vocabulary
+from builder.recipes.noising import infill, permute
+from clipkit.language.corpora import documents
 from clipkit.language.seq2seq import Seq2Seq, load_seq2seq
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.train import train

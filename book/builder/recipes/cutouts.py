@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from builder.recipes.first_lesson import spec_at
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.worlds import spec_at
 from clipkit.world import WorldSpec, render, sample_scenes
 from clipkit.world.backgrounds import VARIANTS
 

@@ -1,52 +1,13 @@
-"""The table of recipes: how each shipped checkpoint was made, and the one function that follows them.
+"""The table of recipes: how each shipped checkpoint was made. `python -m builder pretrain NAME` follows them in the repository.
 
-A new checkpoint is another line of `RECIPES`; `clipkit pretrain NAME` makes it and writes its card.
+A new checkpoint is another line of `RECIPES` and, for a new kind, a maker in `book/builder/recipes`.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-import torch
-from tqdm import tqdm
-
-from clipkit import __version__
-from clipkit.errors import ClipkitError, unknown
-from clipkit.models.bpe import save_bpe, train_bpe
-from clipkit.models.nano import NanoEncoder, save_nano
-from clipkit.models.parts import save_part
-from clipkit.paths import data_dir, writable
 from clipkit.pretrain.worlds import BIAS, lesson, moving, worlds
-from clipkit.recipes.captioner import make_captioner, make_grammar
-from clipkit.recipes.contrastive import VOCABULARY, corpus, make_clip
-from clipkit.recipes.language import make_seq2seq
-from clipkit.recipes.lit import make_lit
-from clipkit.recipes.regional import make_regional
-from clipkit.recipes.segmenter import make_segmenter
-from clipkit.recipes.shapes import make_dino
-from clipkit.recipes.two_towers import make_two_towers
-from clipkit.recipes.vqa import make_vqa
-
-# A maker: (recipe, steps, device, tick, folder) -> (module, numbers). `tick` is told (step, module, loss) after every step;
-# `folder` holds what a recipe starts from. The module has a `header` (see `models.parts`) or is a NanoEncoder; of the
-# numbers "data" and "training" (minutes, last loss, settings of its own) stand on every card, then "percent" and others.
-MAKERS: dict[str, Callable[..., tuple]] = {
-    "clip": make_clip,
-    "dino": make_dino,
-    "regional": make_regional,
-    "segmenter": make_segmenter,
-    "captioner": make_captioner,
-    "grammar": make_grammar,
-    "vqa": make_vqa,
-    "two_towers": make_two_towers,
-    "seq2seq": make_seq2seq,
-    "lit": make_lit,
-}
 
 # 32 px pictures; a vocabulary of byte pairs learnt on the world's own language.
 VIT = {"image_size": 32, "layers": 4, "width": 128, "head_width": 32, "patch_size": 4, "pool_type": "avg", "pos_embed_type": "sin_cos_2d"}
@@ -58,7 +19,7 @@ OUTLINE_CONV = {"image_size": 32, "widths": [32, 64, 96], "strides": [2, 1]}
 
 @dataclass(frozen=True)
 class Recipe:
-    """One checkpoint. kind: of MAKERS; settings: that maker's own, see there; steps, batch: of the (last) training."""
+    """One checkpoint. kind: chooses the maker; settings: that maker's own; steps, batch: of the (last) training."""
 
     name: str
     kind: str
@@ -130,69 +91,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("nano-bart-para", "seq2seq", "nano-bart-short, then: facts in other words",
             {"task": "paraphrase", "start": "nano-bart-short"}, 500, 96, muon_lr=0.01),
         Recipe("lit", "lit", "photographs: packaged towers locked, two heads tuned contrastively on captions and on 1,000 named things",
-            {"shares": {"flickr8k": 500, "imagenet_samples": 400, "tiny_imagenet": 100}, "noise": 0.7, "dim": 512, "shared": 192},
+            {"shares": {"flickr8k": 500, "imagenet_samples": 400, "tiny_imagenet": 100}, "noise": (0.7, 0.5), "dim": 464, "shared": 192},
             250, 1000, lr=2e-3, muon_lr=None),
     )
 }  # fmt: skip
-
-
-def make(
-    recipe: str | Recipe, folder: str | Path | None = None, steps: int | None = None, device: str = "cpu", progress: bool = True
-) -> dict:
-    """Follow a recipe: train, probe, save checkpoint and card in `folder` (default data/models). Returns the card.
-
-    Args: recipe: one, or a name of RECIPES. steps: fewer or more than the recipe's. Raises ClipkitError for an unknown name.
-    """
-    recipe = _named(recipe) if isinstance(recipe, str) else recipe
-    steps, folder = steps or recipe.steps, Path(folder or data_dir() / "models")
-    torch.manual_seed(recipe.seed)
-    with _progress(recipe, steps, progress) as tick:
-        module, numbers = MAKERS[recipe.kind](recipe, steps, device, tick, folder)
-    card = card_of(recipe, steps, device, module, numbers)
-    if isinstance(module, NanoEncoder):
-        save_nano(module.module, module.config, card, folder, half=True)
-    else:
-        save_part(module, card, folder, recipe.name)
-    return card
-
-
-def card_of(recipe: Recipe, steps: int, device: str, module, numbers: dict) -> dict:
-    """What a card says: recipe, data, training, size, what was measured, versions. `module`, `numbers`: of a maker."""
-    numbers = dict(numbers)
-    training = {"steps": steps, "batch": recipe.batch, **numbers.pop("training"), **recipe.loop}
-    weights = module.module if isinstance(module, NanoEncoder) else module
-    return {
-        "name": recipe.name,
-        "note": recipe.note,
-        "kind": recipe.kind,
-        "data": numbers.pop("data"),
-        "training": {**training, "seed": recipe.seed, "threads": torch.get_num_threads(), "device": str(device)},
-        "parameters": sum(p.numel() for p in weights.parameters()),
-        **numbers,
-        "versions": {"clipkit": __version__, "torch": torch.__version__.split("+")[0], "python": platform.python_version()},
-    }
-
-
-def _named(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    return RECIPES[name]
-
-
-@contextmanager
-def _progress(recipe: Recipe, steps: int, shown: bool) -> Iterator[Callable]:
-    total = steps + sum(n for n, _ in recipe.settings.get("before", {}).values())
-    with tqdm(total=total, desc=recipe.name, mininterval=5, disable=not shown) as bar:
-        yield lambda step, module, value: (bar.set_postfix(loss=f"{value:.3f}", refresh=False), bar.update())
-
-
-def main(names: Iterable, steps: int | None = None, folder: str | None = None, threads: int | None = None, data: str = "") -> list[dict]:
-    """What `clipkit pretrain NAME …` does; makes the vocabulary first when there is none. `data`: of recipes that need a folder."""
-    recipes = [replace(r := _named(name), settings=r.settings | ({"data": data} if data else {})) for name in names]
-    if steps is not None and steps < 50:
-        raise ClipkitError(f"{steps} steps teach nothing and the schedule needs 50 at least")
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-    target = writable(Path(folder) if folder else data_dir() / "models")
-    if not (target / VOCABULARY).exists():
-        save_bpe(train_bpe(corpus(), 2000), target / VOCABULARY)
-    return [make(recipe, target, steps) for recipe in recipes]

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from builder.recipes.regions import learn_regions
+from builder.recipes.vqa import HELD_OUT_SEED, PICTURES, lesson_pictures
+from builder.recipes.vqa_facts import caption_pair
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit.models import load_model
-from clipkit.recipes.vqa import HELD_OUT_SEED, PICTURES, lesson_pictures
-from clipkit.recipes.vqa_facts import caption_pair
-from clipkit.recipes.vqa_lessons import question_vocabulary
 from clipkit.score.clipscore import CLIPScore
-from clipkit.score.regions import learn_regions
 from clipkit.score.two_towers import TwoTowers, hard_negative_loss
 from clipkit.score.winoground_tasks import quadruples, winoground
 from clipkit.train import train

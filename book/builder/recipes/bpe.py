@@ -106,13 +106,3 @@ def save_bpe(merges: list[Merge], path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
     return path
-
-
-def load_tokenizer(path: str | Path, context_length: int):
-    """open_clip's SimpleTokenizer on a merges file; ClipkitError when the file is missing or damaged."""
-    from clipkit.compat import import_open_clip
-
-    try:
-        return import_open_clip().SimpleTokenizer(bpe_path=str(path), context_length=context_length)
-    except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
-        raise ClipkitError(f"the vocabulary {path} is missing or damaged; restore it from the repository") from error

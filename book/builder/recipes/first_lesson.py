@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
-from clipkit.pretrain.worlds import spec_at
 from clipkit.world import WorldSpec, classnames, render, sample_scenes
 
 FACTORS = ("category", "colour", "background")
@@ -40,6 +39,15 @@ def factor_loss(module: FactorClassifier, batch: tuple[Tensor, dict[str, Tensor]
     """Sum of the factors' cross-entropies on (pixels (B, 3, S, S), {factor: shares (B, C), rows sum to 1}), for `train`."""
     pixels, shares = batch
     return sum(F.cross_entropy(scores, shares[factor]) for factor, scores in module(pixels).items())
+
+
+def spec_at(stages: Sequence[tuple[object, float]], done: int, steps: int):
+    """The WorldSpec to learn from after `done` of `steps`. stages: (WorldSpec, share of the steps), one after the other.
+
+    The last goes on for ever.
+    """
+    ends = np.cumsum([share for _, share in stages[:-1]]) * steps
+    return stages[int(np.searchsorted(ends, done, side="right"))][0]
 
 
 def factor_shares(scenes, factor: str) -> np.ndarray:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from builder.recipes import probes
+from builder.recipes.contrastive import model_config
+from builder.recipes.cutouts import camera_batches, cutout_view, outlines
+from builder.recipes.dino import Distiller, Student, contrast_loss
 from clipkit.models.nano import NanoEncoder, build_nano
-from clipkit.pretrain import info_nce, probes
-from clipkit.pretrain.dino import Distiller, Student, contrast_loss
-from clipkit.recipes.contrastive import model_config
-from clipkit.recipes.cutouts import camera_batches, cutout_view, outlines
+from clipkit.pretrain import info_nce
 from clipkit.train import History, train
 from clipkit.world import WorldSpec
 

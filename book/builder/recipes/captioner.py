@@ -5,27 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from clipkit.generate.caption_grammar import grammatical_rate
 from clipkit.generate.caption_metrics import attribute_prf, chair, retrieval_recall
-from clipkit.generate.caption_model import CaptionDecoder, picture_tokens, train_captioner
+from clipkit.generate.caption_model import CAPTION_WORLD, CaptionDecoder, described, train_captioner
 from clipkit.generate.cider import CiderD
 from clipkit.generate.clip_reward import CLIPReward, GrammarHead, finetune_text_grammar, grammar_accuracy
-from clipkit.generate.references import brief_references, brief_vocabulary
-from clipkit.generate.text_grammar import TextGrammar
+from clipkit.generate.references import brief_vocabulary
 from clipkit.models import load_model
-from clipkit.world import WorldSpec, caption_batch, render, sample_scenes
+from clipkit.world import caption_batch
 
-# One to three objects, mostly several: so that there is more to say than is usually said.
-CAPTION_WORLD = {"max_objects": 3, "count_probs": (0.2, 0.4, 0.4)}
 PICTURES, HELD_OUT = 12_288, 90_001  # described pictures to learn from; seed of those the cards are measured on
 GRAMMAR_PICTURES = 6_000
-
-
-def described(model, n: int, seed: int, k: int = 5):
-    """Scenes of CAPTION_WORLD, their picture tokens (n, 17, D) and k references for each."""
-    scenes = sample_scenes(WorldSpec(**CAPTION_WORLD), n, seed)
-    return scenes, picture_tokens(model, render(scenes).images), brief_references(scenes, k, seed)
+TEXT_SIDE = ("token_embedding", "positional_embedding", "transformer.", "ln_final", "text_projection")  # weights that are saved
 
 
 def make_captioner(recipe, steps: int, device: str, tick, folder: Path) -> tuple[CaptionDecoder, dict]:
@@ -56,6 +49,23 @@ def captioner_numbers(captioner: CaptionDecoder, model, n: int = 512) -> dict:
         "cider_d": round(float(CiderD(references)(written).mean()), 3),
         "percent": {name: round(value, 1) for name, value in percent.items()},
     }
+
+
+class TextGrammar(nn.Module):
+    """What is saved of a model and a head by `finetune_text_grammar`: the weights of TEXT_SIDE and the head's."""
+
+    def __init__(self, tuned, head: GrammarHead):
+        super().__init__()
+        self.head = head
+        self._tower = {k: v for k, v in tuned.module.state_dict().items() if k.startswith(TEXT_SIDE)}
+
+    @property
+    def header(self) -> dict:
+        """What its file needs besides the weights, see `clipkit.models.parts`."""
+        return {"grammar": {"dim": self.head.dim}}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self._tower | super().state_dict()
 
 
 def make_grammar(recipe, steps: int, device: str, tick, folder: Path) -> tuple[TextGrammar, dict]:

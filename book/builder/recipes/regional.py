@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from builder.recipes import probes
 from clipkit.datasets.segmentation import segmentation_scenes
 from clipkit.dense.attention import heads_of, merge_heads
 from clipkit.dense.patches import embed
 from clipkit.models import load_model
 from clipkit.models.nano import NanoEncoder, build_nano
-from clipkit.pretrain import probes
 from clipkit.pretrain.worlds import SEEN_STYLES
 from clipkit.train import arithmetic, train
 from clipkit.world import CATEGORIES

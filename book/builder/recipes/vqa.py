@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from builder.recipes.regions import learn_regions, region_accuracy, region_labels
+from builder.recipes.vqa_lessons import lesson_questions, question_vocabulary
 from clipkit.errors import ClipkitError
 from clipkit.kept import kept
 from clipkit.models import load_model
-from clipkit.recipes.vqa_lessons import LESSON_WORLD, lesson_questions, lesson_scenes, question_vocabulary
 from clipkit.score.eyes import patch_tokens
+from clipkit.score.lessons import LESSON_WORLD, lesson_scenes
 from clipkit.score.nano_vqa import ANSWERS, NanoVQA, load_vqa
-from clipkit.score.regions import learn_regions, region_accuracy, region_labels
 from clipkit.train import train
 from clipkit.world import render
 from clipkit.world.taxonomy import HELD_OUT_PAIRS

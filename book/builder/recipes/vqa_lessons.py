@@ -13,37 +13,21 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-import numpy as np
-
+from builder.recipes.vqa_facts import atomic, conjunction, names_held_out, one_caption, relation, which_side
 from clipkit.errors import unknown
 from clipkit.language.vocabulary import WordVocabulary
-from clipkit.recipes.vqa_facts import atomic, conjunction, names_held_out, one_caption, relation, which_side
+from clipkit.score.lessons import ASKED, WORDINGS, lesson_scenes
 from clipkit.world.content_plan import HashRandom, seeds_of, states, truths
 from clipkit.world.propositions import plural
-from clipkit.world.question_answers import QUESTION_KINDS, batch_questions, figure_question
-from clipkit.world.sample import sample_scenes
+from clipkit.world.question_answers import QUESTION_KINDS, batch_questions
 from clipkit.world.scene import Scenes
-from clipkit.world.spec import WorldSpec
-from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, HELD_OUT_PAIRS, TEXTURES
+from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, TEXTURES
 from clipkit.world.words import NUMBERS
 
-LESSON_WORLD = {
-    "min_objects": 1, "max_objects": 4, "count_probs": (0.25, 0.4, 0.2, 0.15), "same_category": 0.08, "held_out": HELD_OUT_PAIRS,
-}  # fmt: skip
 MIXES = ("open", "relation", "atomic", "conj", "caption")
 _YES_OR_NO = {"relation": relation, "atomic": atomic, "conj": conjunction, "caption": one_caption}  # four a picture
 _SIDES = {"open": 4, "relation": 2, "atomic": 2}  # questions a picture
 _KINDS = {"open": ("colour", "count"), "atomic": tuple(k for k in QUESTION_KINDS if k != "figure")}  # questions of `clipkit.world`
-# Ways to ask whether a text is true of the picture. The last three are never asked in a lesson.
-WORDINGS: tuple[str, ...] = (
-    figure_question("{}"),
-    'does the picture match "{}"?',
-    'is "{}" true of this picture?',
-    'does this picture show "{}"?',
-    'please answer yes or no. does the figure match "{}"?',
-    '"{}": is it true of this figure?',
-)
-ASKED = 3  # so many of WORDINGS occur in the lessons
 
 
 class Asked(NamedTuple):
@@ -53,19 +37,6 @@ class Asked(NamedTuple):
     text: str
     answer: str
     kind: str
-
-
-def lesson_scenes(n: int, seed: int, held_out: bool = False, **world) -> Scenes:
-    """n scenes of LESSON_WORLD, in a third of them the second thing like the first, so that numbers vary within a scene.
-
-    held_out: only pairs of HELD_OUT_PAIRS, which the lessons never show. `world`: changes to the WorldSpec.
-    """
-    scenes = sample_scenes(WorldSpec(**{**LESSON_WORLD, "only_held_out": held_out, **world}), n, seed)
-    twins = (np.random.default_rng([seed, 77]).random(n) < 0.33) & (scenes.count >= 2)
-    changed = {name: getattr(scenes, name).copy() for name in ("category", "colour", "texture")}
-    for values in changed.values():
-        values[twins, 1] = values[twins, 0]
-    return scenes.replace(**changed)
 
 
 def lesson_questions(scenes: Scenes, mix: str, seed: int) -> list[Asked]:
