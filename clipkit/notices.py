@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 log = logging.getLogger("clipkit")
 _said: dict[str, None] = {}  # in the order in which they were said
@@ -23,3 +24,19 @@ def notices() -> list[str]:
 def forget() -> None:
     """Begin a new run: what was said before may be said again."""
     _said.clear()
+
+
+def say_cut(model, texts: Iterable[str]) -> int:
+    """Say how many different texts are longer than what a DualEncoder reads, its context length; returns how many.
+
+    A text is cut when neither another word at its end nor a letter less changes its tokens.
+    """
+    long = [t for t in dict.fromkeys(map(str.strip, texts)) if len(t.encode()) > model.context_length - 3]  # a token has a byte at least
+    if not long:
+        return 0
+    tokens, longer, shorter = (model.tokenize([t[:end] + more for t in long]) for end, more in ((None, ""), (None, " a"), (-1, "")))
+    cut = ((tokens == longer) & (tokens == shorter)).all(1).tolist()
+    if any(cut):
+        first = long[cut.index(True)]
+        notice(f"{model.name} reads {model.context_length} tokens: {sum(cut)} texts are longer and cut, the first is {first[:80]!r} …")
+    return sum(cut)

@@ -15,7 +15,15 @@ from clipkit.notices import notice
 
 # name or prefix -> module with `load(tail, split, root, seed, **options)`; what follows the colon is the tail
 _NAMES = {"world": "world", "digits": "digits", "photos": "photos", "emoji": "emoji", "clipart": "clipart", "cifar10": "tv"}
-_PREFIXES = {"folder": "folder", "features": "vectors", "torchvision": "tv", "hf": "hub", "wds": "shards"}
+_PREFIXES = {
+    "folder": "folder",
+    "features": "vectors",
+    "torchvision": "tv",
+    "hf": "hub",
+    "wds": "shards",
+    "mine": "mine",
+    "unsorted": "unsorted",
+}
 
 
 def dataset_names() -> list[str]:

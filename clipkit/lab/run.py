@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from clipkit.dealing import deal_among
 from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
-from clipkit.lab import evidence, notebook
+from clipkit.lab import evidence, notebook, own
 from clipkit.lab.palette import new_page
 from clipkit.lab.report import Report, build
 from clipkit.lab.seedloop import Experiment, run_seeds, store_path
 from clipkit.lab.seeds import limit_threads, seed_everything
 from clipkit.lab.settings import convert, settle
-from clipkit.notices import forget, notice, notices
+from clipkit.notices import forget, notice, notices, say_cut
 from clipkit.registry.claims import claims_of
 from clipkit.registry.contrast import scores_of
 from clipkit.registry.records import load_records, portable, portable_text, scale_of
@@ -79,6 +79,10 @@ class Run:
                 self.used.append(note)
             for assumed in getattr(thing, "notes", ()):
                 notice(f"{thing.name}: {assumed}")
+        for model in (thing for thing in things if hasattr(type(thing), "tokenize")):
+            for data in (thing for thing in things if hasattr(thing, "images") and thing.scenes is None):
+                say_cut(model, [text for texts in data.captions or () for text in texts])
+                say_cut(model, [t.replace("{}", name) for t in data.templates for name in data.classnames or ()])
 
     def fingerprint(self, kind: str) -> str | None:
         """One fingerprint for all noted models or data sets; None when none was noted."""
@@ -184,20 +188,20 @@ def start(
     if str(parameters.get("dataset")).startswith("features:"):  # vectors come with a model of their own
         parameters["model"] = parameters["dataset"]
     sources = notebook.cells()
-    misspelt, known = notebook.injected(sources)
-    if misspelt:
-        raise unknown(f"parameter of {slug}", misspelt[0], known)
+    foreign, known = notebook.injected(sources)
+    if misspelt := [name for name in foreign if name not in own.SETTINGS]:
+        raise unknown(f"parameter of {slug}", misspelt[0], [*known, *own.SETTINGS])
     for name in parameters:
         if name in _RESERVED:
             raise ClipkitError(f"a parameter cannot be called {name!r}: the run has something else of that name; rename it")
-    given = {"seed": seed, **parameters}
+    given = {"seed": seed, **parameters, **own.given_settings(foreign)}
     params = settle(presets, preset, given, types, notebook.literals(sources))
     params = {"preset": preset, **params}
     if datasets and params.get("dataset") not in (None, *datasets):
         raise ClipkitError(f"{slug} runs on {' or '.join(datasets)} only, not on {params['dataset']!r}: leave out -p dataset")
     # Cells that use the variable instead of `run.NAME` get the converted value too: papermill's -r gives texts, 1e3 a float.
     asked = {name: params[name] for name, value in given.items() if value is not None}
-    notebook.rebind(asked)
+    notebook.rebind({**asked, **own.loaded_by(slug, params)})
     if entry is None:
         from clipkit.registry.papers import entry as look_up
 
@@ -216,7 +220,7 @@ def start(
         from clipkit.lab.figures import use_style
 
         use_style()
-    return Run(slug, params, seeds, device, entry, datasets=tuple(datasets), asked=asked)
+    return Run(slug, params, seeds, device, entry, used=own.files_used(params), datasets=tuple(datasets), asked=asked)
 
 
 def peak_memory_mb() -> float:

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 from clipkit.errors import ClipkitError, unknown
+from clipkit.lab.own import SETTINGS
 from clipkit.lab.report import MIME
 
 PRESETS = ("smoke", "quick", "full")
@@ -64,8 +65,8 @@ def typed(text: str) -> object:
 
 
 def check_parameters(notebook, given: dict, page: str) -> None:
-    """ClipkitError for a parameter the page does not have, or a preset nobody knows."""
-    known = parameters(notebook)
+    """ClipkitError for a parameter that neither the page has nor all pages take, or a preset nobody knows."""
+    known = [*parameters(notebook), *SETTINGS]
     for name in given:
         if name not in known:
             raise unknown(f"parameter of {page}", name, known)

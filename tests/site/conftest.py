@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clipkit.press import record, runner
+from builder.runs import record
+from clipkit.press import runner
 from clipkit.press.notebooks import read
 from clipkit.registry.papers import load_registry
 
