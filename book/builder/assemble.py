@@ -102,7 +102,7 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
         folder.write(f"{page_path(entry.part, entry.slug)}.ipynb", json.dumps(page, ensure_ascii=False, indent=1, sort_keys=True))
         folder.write(f"extra/notebooks/{entry.slug}.ipynb", entry.notebook_path.read_bytes())
         numbers, source = glued(notebooks.read(executed)), notebooks.read(entry.notebook_path)
-        deck = slides(entry, page, mine, picture, partial(plain, numbers=numbers, cited=cited))
+        deck = slides(entry, page, exercises(source), mine, picture, partial(plain, numbers=numbers, cited=cited))
         folder.write(f"extra/slides/{entry.slug}.html", deck)
         for reader in ("student", "teacher"):
             made = handout(entry, source, numbers, cited, solutions=reader == "teacher", rows=mine)

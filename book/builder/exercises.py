@@ -19,13 +19,14 @@ class Exercise:
     """One exercise.
 
     Attributes:
-        number: on its page, from 1.
+        label: its name in the notebook; `number`: on its page, from 1.
         title: its bold beginning, without the hardness; "" where there is none.
         hardness: warm-up, harder or open; the first two are `closed`, they have one answer.
         text: Markdown of what is asked.
         words: of the solution's prose; `code`: the sources of the solution's cells.
     """
 
+    label: str
     number: int
     title: str
     hardness: str
@@ -67,6 +68,7 @@ def exercises(notebook) -> list[Exercise]:
             if gate == "exercise":
                 title, hardness = TITLE.match(text), HARDNESS.search(text[:200])
                 found[label] = Exercise(
+                    label=label,
                     number=len(found) + 1,
                     title=HARDNESS.sub("", title[1]).strip(" .") if title else "",
                     hardness=hardness[1] if hardness else "open",

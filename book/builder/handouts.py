@@ -12,7 +12,7 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 
-from builder.exercises import Exercise, exercises
+from builder.exercises import Exercise, exercises, pieces, with_solutions
 from clipkit.lab.claim_words import badge_words, effect, versus
 from clipkit.lab.notebook import GLUE_PREFIX
 from clipkit.registry.outcomes import Row
@@ -20,7 +20,7 @@ from clipkit.registry.papers import Entry
 
 GLUE = GLUE_PREFIX + "text/plain"
 ROLE = re.compile(r"\{(glue|term|cite:t|cite:p)\}`([^`]+)`")
-DIRECTIVE = re.compile(r"^```\{(exercise|solution-start|solution-end|bibliography)\}[^\n]*\n(.*?)^```\s*$", re.M | re.S)
+REFERENCES = re.compile(r"^## References\s*|^```\{bibliography\}.*?^```\s*$", re.M | re.S)
 YEAR = re.compile(r" \((.*)\)$")
 TARGET = re.compile(r"\s*<[^>]*>$")
 
@@ -47,23 +47,30 @@ def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[s
     import nbformat.v4 as v4
 
     made = copy.deepcopy(notebook)
-    asked = {one.number: one for one in exercises(notebook)}
-    cells, hidden, exercise = [], False, 0
-    for cell in made.cells:
+    asked = {one.label: one for one in exercises(notebook)}
+    cells = []
+    for cell, solution in list(with_solutions(made)):
         if cell.cell_type == "code":
-            if solutions or not hidden:
+            if solutions or not solution:
                 cell.outputs, cell.execution_count = [], None
                 cells.append(cell)
             continue
-        text, inside = _outside(cell.source, hidden)
-        if inside and not hidden and not solutions:
-            cells.append(v4.new_code_cell(f"# Exercise {exercise}: your code", id=f"answer-{exercise}"))
-            if checks := _checks(asked[exercise]):
-                cells.append(v4.new_code_cell(checks, id=f"check-{exercise}"))
-        hidden, shown = inside, cell.source if solutions else text
-        exercise += shown.count("```{exercise}")
-        cell.source = plain(shown, numbers, cited, exercise)
+        shown, opened = [], None
+        for kind, label, text in pieces(cell.source):
+            if kind == "exercise":
+                shown.append(f"### Exercise {asked[label].number}\n\n{text}")
+            elif kind == "solution-start":
+                solution, opened = label, asked[label]
+                shown += [f"**Solution to exercise {opened.number}**\n\n{text}"] * solutions
+            elif kind == "solution-end":
+                solution = ""
+            elif solutions or not solution:
+                shown.append(text)
+        cell.source = plain("\n\n".join(shown), numbers, cited)
         cells += [cell] if cell.source else []
+        if opened and not solutions:
+            answers = (f"# Exercise {opened.number}: your code", "answer"), (_checks(opened), "check")
+            cells += [v4.new_code_cell(text, id=f"{kind}-{opened.number}") for text, kind in answers if text]
     place = next((i for i, cell in enumerate(cells) if cell.source.startswith("## The claims")), len(cells))
     cells.insert(place, v4.new_markdown_cell(_answers(rows) if solutions else _predict(entry), id="predict"))
     made.cells = cells
@@ -71,32 +78,12 @@ def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[s
     return made
 
 
-def _outside(source: str, hidden: bool) -> tuple[str, bool]:
-    """The part of a Markdown cell outside of solutions, and whether one is still open at its end; `hidden`: one is at its beginning."""
-    shown = []
-    for piece in re.split(r"(^```\{solution-(?:start|end)\}.*?^```\s*$)", source, flags=re.M | re.S):
-        if piece.startswith("```{solution-"):
-            hidden = piece.startswith("```{solution-start")
-        elif not hidden:
-            shown.append(piece)
-    return "".join(shown), hidden
-
-
-def plain(text: str, numbers: Mapping[str, str], cited: Mapping[str, str], exercise: int = 0) -> str:
-    r"""Markdown without roles and directives; `exercise` is the number of the last exercise in the text.
+def plain(text: str, numbers: Mapping[str, str], cited: Mapping[str, str]) -> str:
+    r"""Markdown without roles and without the list of references.
 
     >>> plain("{cite:t}`a` has {glue}`n` {term}`seeds <seed>` {cite:p}`a,b`.", {"n": "5"}, {"a": "Ann (2020)", "b": "Bo (2021)"})
     'Ann (2020) has 5 seeds (Ann, 2020; Bo, 2021).'
     """
-    first = exercise - text.count("```{exercise}")
-
-    def directive(found: re.Match) -> str:
-        nonlocal first
-        kind, body = found[1], re.sub(r"^:\w+:.*\n", "", found[2], flags=re.M).strip()
-        if kind == "exercise":
-            first += 1
-            return f"### Exercise {first}\n\n{body}\n"
-        return f"**Solution to exercise {exercise}**\n" if kind == "solution-start" else ""
 
     def role(found: re.Match) -> str:
         kind, value = found.groups()
@@ -109,8 +96,7 @@ def plain(text: str, numbers: Mapping[str, str], cited: Mapping[str, str], exerc
             return "(" + "; ".join(YEAR.sub(r", \1", name) for name in names) + ")"
         return ", ".join(names)
 
-    text = ROLE.sub(role, DIRECTIVE.sub(directive, text))
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"## References\s*$", "", text)).strip()
+    return re.sub(r"\n{3,}", "\n\n", REFERENCES.sub("", ROLE.sub(role, text))).strip()
 
 
 def citations(*files: str) -> dict[str, str]:

@@ -60,6 +60,7 @@ LEFT_OUT = (
         '<summary><span class="toctree-toggle"',
         '<summary aria-label="Pages of this part"><span class="toctree-toggle"',
     ),  # toggles without a name
+    ('<summary aria-label="Toggle hidden content">', "<summary>"),
     ('<div role="list" class="citation-list">', '<div class="citation-list">'),  # a list without items
     (
         'search-button-field search-button__button pst-js-only" title="Search" aria-label="Search"',

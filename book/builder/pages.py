@@ -62,7 +62,7 @@ def lesson(entry: Entry) -> dict | None:
 
 
 def levels(registry: Registry) -> list[tuple[str, list[tuple[Entry, dict]]]]:
-    """(What a level asks, its pages with their minutes, the shortest first), from book/levels.yml; pages that it does not name come last."""
+    """(What a level asks, its pages with their minutes, the shortest first), from book/levels.yml; others come last."""
     given: dict[str, list[str]] = yaml.safe_load((BOOK / "levels.yml").read_text(encoding="utf-8"))
     named = {slug for slugs in given.values() for slug in slugs}
     pages = {entry.slug: (entry, minutes) for entry in registry.entries if (minutes := lesson(entry))}

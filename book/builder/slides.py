@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from builder.exercises import exercises, with_solutions
+from builder.exercises import Exercise, with_solutions
 from builder.markup import render
 from clipkit.press.ledger import Row, claims
 from clipkit.registry.papers import Entry
@@ -38,11 +38,12 @@ class Section:
     figures: list[list] = field(default_factory=list)  # [PNG bytes, alternative text, paragraph after it]
 
 
-def slides(entry: Entry, page, rows: list[Row], figure_of: Callable, plain: Callable[[str], str]) -> str:
+def slides(entry: Entry, page, asked: list[Exercise], rows: list[Row], figure_of: Callable, plain: Callable[[str], str]) -> str:
     """The deck of a page as HTML.
 
     Arguments:
         page: the notebook the site shows (nbformat node with outputs).
+        asked: its exercises.
         rows: the page's in the ledger.
         figure_of: the picture among a cell's outputs, as (PNG bytes, alternative text), or None.
         plain: Markdown without roles and directives.
@@ -55,7 +56,7 @@ def slides(entry: Entry, page, rows: list[Row], figure_of: Callable, plain: Call
     grouped = claims(rows)
     told = [_html(f"{short(text, 60, last=True)}\n\n{equation}") for text, equation in _equations(method)]
     told = told or [_html(short(" ".join(method.paragraphs[:3]), 120))]
-    questions = [(one.title, one.hardness, one.minutes, _html(short(plain(_untitled(one.text)), 45))) for one in exercises(page)[:3]]
+    questions = [(one.title, one.hardness, one.minutes, _html(short(plain(_untitled(one.text)), 45))) for one in asked[:3]]
     return render(
         "slides.html",
         entry=entry,
@@ -87,7 +88,7 @@ def short(text: str, words: int, last: bool = False) -> str:
 
 
 def _untitled(text: str) -> str:
-    return re.sub(r"\A(?:\*\*.+?\*\*\.?\s*|about \d+ minutes\s*|\((?:warm-up|harder|open)\)\s*)+", "", text)
+    return re.sub(r"\A(?:\*\*.+?\*\*\.?\s*|\((?:warm-up|harder|open)\)\s*)+", "", text)
 
 
 def _equations(section: Section) -> list[tuple[str, str]]:

@@ -81,18 +81,14 @@ def labelled_photographs(name: str, split: str, root: str | Path | None = None) 
         if not (row["value"].isdigit() and int(row["value"]) < 256):
             raise ClipkitError(f"{table}, line {row.line}: {row['value']!r} is no value of an 8-bit mask (0 to 255)")
         number[int(row["value"])] = position
-    has_splits = {"val", "test"} <= {split_of(p.name) for p in places}
-    files = [p / "images" / file for p in places if not has_splits or split_of(p.name) == split for file in pictures_in(p / "images")]
-    masks = [path.parent.parent / "masks" / f"{path.stem}.png" for path in files]
-    if bare := [path for path, mask in zip(files, masks, strict=True) if not mask.is_file()]:
-        raise ClipkitError(f"{name}: {len(bare)} pictures have no mask, the first is {bare[0].name}; put a .png of its name into masks/")
+    parts = [p for p in places if split_of(p.name) == split] if {"val", "test"} <= {split_of(p.name) for p in places} else []
+    files = [place / "images" / file for place in parts or places for file in pictures_in(place / "images")]
+    masks = [path.parents[1] / "masks" / f"{path.stem}.png" for path in files]
+    if bare := [path.name for path, mask in zip(files, masks, strict=True) if not mask.is_file()]:
+        raise ClipkitError(f"{name}: {len(bare)} pictures have no mask, the first is {bare[0]}; put a .png of its name into masks/")
     if len(files) < 2:
         raise ClipkitError(f"{name}: {len(files)} labelled pictures are too few, one to tune on and one to test on are needed")
-    names = [row["name"] for row in rows]
-    paths = [path.relative_to(folder).as_posix() for path in files]
-    found = LabelledPhotographs(Dataset(name, split, file_images(files), paths=paths), masks, names, number)
-    if has_splits:
-        return found
-    order = np.argsort(found.data.images.each_digest(), kind="stable")
-    n_val = max(1, len(files) // 4)
-    return found.subset(np.sort(order[:n_val] if split == "val" else order[n_val:]))
+    data = Dataset(name, split, file_images(files), paths=[path.relative_to(folder).as_posix() for path in files])
+    found = LabelledPhotographs(data, masks, [row["name"] for row in rows], number)
+    order, n_val = np.argsort(data.images.each_digest(), kind="stable"), max(1, len(files) // 4)
+    return found if parts else found.subset(np.sort(order[:n_val] if split == "val" else order[n_val:]))

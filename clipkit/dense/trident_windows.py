@@ -27,9 +27,7 @@ Pixels = Callable[[Tensor], Tensor]  # of pixels (M, 3, H, W) in 0..1
 
 
 def window_places(height: int, width: int, crop: int, stride: int) -> Tensor:
-    """(K, 4) int64: y0 x0 y1 x1 of windows `stride` apart, row by row; the last of a row is moved inside the picture.
-
-    A picture smaller than the window is one window.
+    """(K, 4) int64: y0 x0 y1 x1 of windows `stride` apart, row by row, the last of a row moved inside; a small picture is one window.
 
     >>> window_places(4, 7, 4, 2)[:, 1].tolist()
     [0, 2, 3]
@@ -55,9 +53,7 @@ def windows(image: Tensor, crop: int, stride: int, cell: int = 1) -> tuple[Tenso
         raise ClipkitError(f"windows are cut from (3, H, W) or (B, 3, H, W), got {tuple(image.shape)}")
     places = window_places(*image.shape[-2:], crop, stride)
     if (places % cell).any():
-        raise ClipkitError(
-            f"windows of {crop} pixels every {stride} do not lie on cells of {cell} pixels; resize the picture or change them"
-        )
+        raise ClipkitError(f"windows of {crop} pixels every {stride} do not lie on cells of {cell} pixels; change crop or stride")
     crops = torch.stack([image[..., y0:y1, x0:x1] for y0, x0, y1, x1 in places.tolist()], dim=image.ndim - 3)
     return crops, places // cell
 

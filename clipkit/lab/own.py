@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clipkit.errors import ClipkitError
-from clipkit.lab.notebook import kernel
+from clipkit.lab import notebook
 from clipkit.notices import notice
 from clipkit.paths import hash_file
 
@@ -21,7 +21,7 @@ TEST_ONLY = ("contrastive_pretraining", "judging_claims", "perceptionclip", "zer
 
 def given_settings(injected: Iterable[str]) -> dict[str, str]:
     """The settings among the names that papermill set, with their values."""
-    space = getattr(kernel(), "user_ns", {})
+    space = getattr(notebook.kernel(), "user_ns", {})
     found = {name: space.get(name) for name in injected if name in SETTINGS}
     return {k: ",".join(map(str, v)) if isinstance(v, (list, tuple)) else str(v) for k, v in found.items() if v is not None}
 

@@ -42,7 +42,7 @@ def classify(model, dataset: Dataset, names: Sequence[str], templates: Sequence[
     weights = F.normalize(pool_features(model, names, templates).mean(0), dim=-1)
     say_cut(model, [template.replace("{}", name) for template in templates for name in names])
     found = seen(model, dataset, batch)
-    return found, float(model.logit_scale) * found.image @ weights.T
+    return found, model.logit_scale.item() * found.image @ weights.T
 
 
 def write_predictions(out: Path, dataset: Dataset, found: Features, logits: Tensor, names: Sequence[str], top_k: int) -> None:

@@ -91,7 +91,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe("nano-bart-para", "seq2seq", "nano-bart-short, then: facts in other words",
             {"task": "paraphrase", "start": "nano-bart-short"}, 500, 96, muon_lr=0.01),
         Recipe("lit", "lit", "photographs: packaged towers locked, two heads tuned contrastively on captions and on 1,000 named things",
-            {"shares": {"flickr8k": 500, "imagenet_samples": 400, "tiny_imagenet": 100}, "noise": 0.7, "dim": 512, "shared": 192},
+            {"shares": {"flickr8k": 500, "imagenet_samples": 400, "tiny_imagenet": 100}, "noise": (0.7, 0.5), "dim": 464, "shared": 192},
             250, 1000, lr=2e-3, muon_lr=None),
     )
 }  # fmt: skip

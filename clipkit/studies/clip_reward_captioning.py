@@ -76,10 +76,11 @@ def look_at(model, pictures: DescribedPictures) -> Tensor:
     return model.image_features(pictures.images) if isinstance(pictures.images, np.ndarray) else extract(model, pictures.images).image
 
 
-def learn_captions(pictures: DescribedPictures, device, steps: int, rare: int = 5, length: int = 18) -> CaptionDecoder:
-    """A captioner taught from nothing by likelihood, kept on disk. References with a word said fewer than `rare` times are left out."""
+def learn_captions(pictures: DescribedPictures, device, steps: int, rare: int = 5, length: int = 20) -> CaptionDecoder:
+    """A captioner taught from nothing by likelihood, kept on disk, by references that are short enough and whose words are no rarer."""
     vocabulary = WordVocabulary.from_texts((text for row in pictures.references for text in row), rare)
-    known = [[text for text in row if vocabulary.unk not in vocabulary.ids(text)] for row in pictures.references]
+    sayable = lambda ids: vocabulary.unk not in ids and len(ids) <= length - 2  # noqa: E731
+    known = [[text for text in row if sayable(vocabulary.ids(text))] for row in pictures.references]
     rows = [i for i, texts in enumerate(known) if texts]
     if not rows:
         raise ClipkitError(f"no caption whose every word is said {rare} times: more captioned pictures are needed")

@@ -16,23 +16,15 @@ from clipkit.datasets import choose
 from clipkit.datasets.pixel_labels import BACKGROUND, IGNORED, LabelledPhotographs, labelled_photographs
 from clipkit.datasets.templates import PHOTO
 from clipkit.dealing import dealt
-from clipkit.dense import (
-    Mode,
-    Pipeline,
-    ScenePictures,
-    boundary_iou,
-    choose_offset,
-    cosines,
-    find_regions,
-    miou_by_offset,
-    project,
-    refine,
-    shrink,
-    smooth_labels,
-    text_classifier,
-    value_maps,
-)
+from clipkit.dense.attention import Mode
+from clipkit.dense.background import choose_offset, miou_by_offset
+from clipkit.dense.metrics import boundary_iou
+from clipkit.dense.patches import project, value_maps
+from clipkit.dense.pipeline import Pipeline, ScenePictures, shrink
+from clipkit.dense.refinement import find_regions, refine
 from clipkit.dense.segmenter import to_pixels
+from clipkit.dense.smoothing import smooth_labels
+from clipkit.dense.text import cosines, text_classifier
 
 SIDE, CELL = 128, 16  # pixels of a photograph's shorter side as `nano-sam` sees it, both sides multiples of 16
 LENGTHS = (12, 20, 32, 48, 70)  # edges of the bins of objects' longer sides, pixels of 128
@@ -76,11 +68,8 @@ def photo_pipeline(clip, dino, segmenter, photographs: LabelledPhotographs) -> P
 
 
 def prepare(models: tuple, dataset: str, n_val: int, n_test: int) -> SimpleNamespace:
-    """What the arms of (clip, dino, segmenter) are run on: scenes of the world, or a folder of `labelled_photographs`.
-
-    Returns `tuning` and `pipeline`, `val` pictures, `draw`: a seed's test pictures and what else is known of them, which is nothing
-    for photographs; `names` of the classes, and `data`: (the photographs,) or ().
-    """
+    """What the arms of (clip, dino, segmenter) are run on: scenes of the world, or a folder of `labelled_photographs`. `draw` gives a
+    seed's test pictures and what else is known of them, nothing of photographs; `data` is () or (the photographs,)."""
     if dataset == "world":
         tuning, pipeline = (world_pipeline(*models, split) for split in ("val", "test"))
         (val, _), (_, scenes) = load_scenes("val", n_val), load_scenes("test", 1)
@@ -137,9 +126,8 @@ def stack(maps: Sequence[Tensor], beside: int = -1) -> Tensor:
 
 
 def choose_constants(pipeline: Pipeline, val: Sequence[ScenePictures], attention: bool) -> dict[str, float]:
-    """By mean IoU on validation pictures, one after the other: σ of NACLIP; β, γ and whether the last block is kept, together, by
-    decisions of windows that the guide mixes; whether it is to mix them at all; λ (`cos_fac`) of the global step. σ and the block
-    only of a tower with attention."""
+    """By mean IoU on validation pictures, one after the other: σ of NACLIP; β, γ and whether the last block is kept, by decisions of
+    windows that the guide mixes; whether it is to mix them at all; λ of the global step. σ and the block only with attention."""
     chosen: dict[str, float] = {}
 
     def settle(arm: tuple, **options: tuple) -> None:

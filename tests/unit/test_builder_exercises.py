@@ -17,7 +17,7 @@ ENTRIES = {entry.slug: entry for entry in load_registry().entries}
 CELLS = [
     (
         "markdown",
-        "```{exercise}\n:label: p-1\n\n**A sum (warm-up).** Add $1$ and $2$.\n```\n\n```{exercise}\n:label: p-2\n\n**More? (open)** Go on.\n```",
+        "```{exercise}\n:label: p-1\n\n**A sum (warm-up).** Add.\n```\n\n```{exercise}\n:label: p-2\n\n**More? (open)** Go on.\n```",
     ),
     ("markdown", "```{solution-start} p-1\n:class: dropdown\n```\n\n" + "word " * 60),
     ("code", "total = 1 + 2\nfor _ in range(2):\n    total += 0\nprint(total)\nassert total == 3"),

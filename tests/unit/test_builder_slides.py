@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from builder.assemble import picture
+from builder.exercises import exercises
 from builder.slides import short, slides
 from clipkit.press.ledger import entry_rows
 from clipkit.registry.papers import load_registry
@@ -43,7 +44,8 @@ def deck() -> str:
         v4.new_code_cell("secret = 1"),
         v4.new_markdown_cell("```{solution-end}\n```"),
     ]
-    return slides(ENTRY, v4.new_notebook(cells=cells), entry_rows(ENTRY, []), picture, lambda text: text)
+    page = v4.new_notebook(cells=cells)
+    return slides(ENTRY, page, exercises(page), entry_rows(ENTRY, []), picture, lambda text: text)
 
 
 def test_what_is_on_the_slides(deck):
@@ -69,7 +71,7 @@ def test_nothing_acts_and_nothing_is_fetched_from_elsewhere(deck):
 
 def test_a_deck_without_a_formula_loads_no_mathematics():
     page = v4.new_notebook(cells=[v4.new_markdown_cell("# T\n\n## The idea\n\nPlain.\n\n## The method\n\nIt costs 3 dollars.")])
-    deck = slides(ENTRY, page, [], picture, lambda text: text)
+    deck = slides(ENTRY, page, [], [], picture, lambda text: text)
     assert "mathjax" not in deck.lower() and "It costs 3 dollars." in deck
 
 

@@ -4,18 +4,24 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from PIL import Image
 
-from clipkit import load_model
-from clipkit.generate import CiderD, CLIPReward, GrammarHead, brief_vocabulary
+from clipkit import ClipkitError, load_model
+from clipkit.dealing import deal_among
+from clipkit.generate import CaptionDecoder, CiderD, CLIPReward, GrammarHead, brief_vocabulary
 from clipkit.generate.caption_model import load_captioner
 from clipkit.lab.figures import new_figure
 from clipkit.language.word_noise import CORRUPTION_KINDS
 from clipkit.studies.clip_reward_captioning import (
     best_of,
+    captioned_photographs,
     cider_reward,
     corruption_table,
     described_pictures,
     draw_paths,
+    learn_captions,
+    learn_grammar,
+    look_at,
     measure_captions,
     reward_by_rows,
     with_errors,
@@ -81,3 +87,53 @@ def test_a_path_for_each_reward_and_seed():
     draw_paths(axes, pandas.DataFrame(rows, columns=["arm", "seed", "step", "measure", "value"]))
     assert [line.get_xdata().tolist() for line in axes.lines] == [[0, 1], [2, 3], [1, 2]] * 2
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"] and np.ptp(axes.lines[2].get_ydata()) == 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures of the world as a folder of captioned pictures: four captions each, with capitals and marks."""
+    path = tmp_path_factory.mktemp("captioned")
+    drawn = described_pictures(nano, "train", 40, 5)
+    rows = ["image,caption,split"]
+    for i, (image, references) in enumerate(zip(drawn.images, drawn.references, strict=True)):
+        Image.fromarray(image).save(path / f"{i}.png")
+        rows += [f'{i}.png,"{text.capitalize()}.",{"test" if i % 4 == 0 else "train"}' for text in references[:4]]
+    (path / "captions.csv").write_text("\n".join(rows), encoding="utf-8")
+    return f"folder:{path}"
+
+
+def test_photographs_have_references_in_place_of_scenes(folder):
+    deal_among([0, 1])
+    hands = [captioned_photographs(nano, folder, "test", 5, seed) for seed in (0, 1)]
+    deal_among([])
+    assert [len(hand.references) for hand in hands] == [5, 5] and hands[0].scenes is None
+    assert hands[0].tokens.shape == (5, 1, 128)
+    assert not set(hands[0].images.paths) & set(hands[1].images.paths)  # no two seeds are graded on one picture
+    torch.testing.assert_close(look_at(nano, hands[0]), hands[0].features)
+    for text in (t for row in hands[0].references for t in row):
+        assert text == text.lower() and "." not in text
+    found = measure_captions(hands[0], [row[0] for row in hands[0].references], {"nano": (nano, hands[0].features)})
+    assert found["recall_listener"] == found["right_word"] == 100 > found["said_word"] > 0 and "invented" not in found
+    strangers = measure_captions(hands[0], ["zebra zebra"] * 5, {})
+    assert strangers["right_word"] == strangers["said_word"] == 0 and strangers["recall_listener"] == pytest.approx(20)
+
+
+def test_a_captioner_and_a_grammar_head_from_nothing(folder):
+    train = captioned_photographs(nano, folder, "train", 30)
+    writer = learn_captions(train, "cpu", 60, rare=2)
+    again = learn_captions(train, "cpu", 60, rare=2)
+    words = writer.vocabulary
+    tokens = words.encode([row[0] for row in train.references])
+    blank = CaptionDecoder(words, 128, 1, width=128, length=writer.length)
+    with torch.no_grad():
+        assert writer.loss(train.tokens, tokens) < 0.6 * blank.loss(train.tokens, tokens)
+        torch.testing.assert_close(writer.loss(train.tokens, tokens), again.loss(train.tokens, tokens))
+    with pytest.raises(ClipkitError, match="more captioned pictures"):
+        learn_captions(train, "cpu", 1, rare=10_000)
+    told = [text for row in train.references for text in row]
+    grammar = learn_grammar(nano, told, words.words, 200)
+    spoilt = [" ".join(sorted(text.split())) for text in told]
+    real, false = (grammar(train.features[:1].expand(len(t), -1), t)["grammar"] for t in (told, spoilt))
+    assert real.mean() > false.mean() + 0.1
+    plain = CLIPReward(nano)(train.features, told[: len(train.features)])["clip"]
+    torch.testing.assert_close(grammar(train.features, told[: len(train.features)])["clip"], plain)

@@ -5,8 +5,8 @@
 A batch holds pictures of `flickr8k` (its part train, a caption drawn from each picture's), of `imagenet_samples` (one a
 class) and of `tiny_imagenet` (part train), the last two with the class's name in a prompt, its gloss, or one of eight
 sentences by GPT-3 (`descriptions`). A class that is twice in a batch is no negative of itself. The towers run once;
-noise on what they pool, `noise` standard deviations of it, stands for pictures there are not. The heads start from
-`lite`: the first `shared` dimensions are the principal directions of what pictures and names resemble, for both.
+noise on what they pool, `noise` standard deviations of it, stands for pictures and sentences there are not. The heads start
+from `lite`: the first `shared` dimensions are the principal directions of what pictures and names resemble, for both.
 
 Sources: LiT, arXiv:2111.07991 (locked towers); CLIP, arXiv:2103.00020 (loss, learnt temperature).
 """
@@ -27,7 +27,7 @@ from clipkit.datasets import load_dataset
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.datasets.templates import NAMING
 from clipkit.errors import ClipkitError
-from clipkit.models.lit import LitHeads, LitModule, face
+from clipkit.models.lit import LitHeads, LitModule, face, fold
 from clipkit.models.lite_towers import sentence_vectors
 from clipkit.pretrain.losses import info_nce
 from clipkit.train import train
@@ -39,7 +39,7 @@ TERMS = "photographs of Flickr8k and ImageNet belong to their authors, research 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pictures (N, 1280) as the tower pools them, rows of their texts (N, T; -1 where there are fewer), a number (N,) for each meaning."""
+    """Pictures (N, 1960) as the tower pools them, rows of their texts (N, T; -1 where there are fewer), a number (N,) for each meaning."""
 
     pictures: Tensor
     texts: Tensor
@@ -69,26 +69,28 @@ def read_pairs(module: LitModule, data: Path, row: Callable[[Sequence[str]], Ten
 
 @torch.no_grad()
 def pooled_maps(module: LitModule, dataset, batch: int = 64) -> Tensor:
-    """The tower's mean maps (N, 1280) of a data set's pictures."""
+    """The tower's mean maps (N, 1960) of a data set's pictures."""
     model, images = face(module), dataset.images
     pixels = (model.preprocess_batch([images[j] for j in range(i, min(i + batch, len(images)))]) for i in range(0, len(images), batch))
     return torch.cat([module.visual(p).mean((2, 3)) for p in pixels])
 
 
 def pair_batches(
-    pairs: dict[str, Pairs], shares: dict[str, int], parts: Callable[[Tensor], Tensor], sentences: Tensor, noise: float, seed: int
+    pairs: dict[str, Pairs], shares: dict[str, int], parts: Callable, sentences: Tensor, noise: tuple[Tensor, Tensor], seed: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For ever: `parts` of pictures with noise (B, …), sentences (B, …), and the meaning (B,) of each pair; no picture twice in a batch."""
-    generator = torch.Generator().manual_seed(seed)
-    spread = noise * next(iter(pairs.values())).pictures.std(0)
+    """For ever: `parts` of pictures (B, …), sentences (B, …), and the meaning (B,) of each pair; no picture twice in a batch.
+
+    `noise`: standard deviations of what is added to the columns of pictures and of sentences."""
+    g = torch.Generator().manual_seed(seed)
     while True:
-        drawn = [(p, torch.randperm(len(p.pictures), generator=generator)[: shares[name]]) for name, p in pairs.items()]
-        pictures, texts = torch.cat([p.pictures[rows] for p, rows in drawn]), []
+        drawn = [(p, torch.randperm(len(p.pictures), generator=g)[: shares[name]]) for name, p in pairs.items()]
+        seen, texts = torch.cat([p.pictures[rows] for p, rows in drawn]), []
         for p, rows in drawn:
-            pick = (torch.rand(len(rows), generator=generator) * (p.texts[rows] >= 0).sum(1)).long()
+            pick = (torch.rand(len(rows), generator=g) * (p.texts[rows] >= 0).sum(1)).long()
             texts.append(p.texts[rows, pick])
-        pictures = pictures + spread * torch.randn(pictures.shape, generator=generator)
-        yield parts(pictures), sentences[torch.cat(texts)], torch.cat([p.meanings[rows] for p, rows in drawn])
+        read = sentences[torch.cat(texts)]
+        seen, read = (x + spread * torch.randn(x.shape, generator=g) for x, spread in zip((seen, read), noise, strict=True))
+        yield parts(seen), read, torch.cat([p.meanings[rows] for p, rows in drawn])
 
 
 def head_loss(heads: LitHeads, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -101,50 +103,48 @@ def head_loss(heads: LitHeads, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def start_heads(pictures: Tensor, sentences: Tensor, classes: int, dim: int, shared: int) -> LitHeads:
-    """Heads before InfoNCE. The last `classes` columns of both inputs are `lite`'s features: the first `shared` dimensions read
-    their principal directions, the others the remaining columns, at random."""
-    heads = LitHeads(pictures.shape[1], sentences.shape[1], dim)
-    known = torch.cat([pictures[:, -classes:], sentences[:, -classes:]])
-    directions = torch.linalg.eigh(known.T @ known)[1].flip(1)[:, :shared]
+def start_heads(pictures: Tensor, sentences: Tensor, dim: int, shared: int) -> LitHeads:
+    """Heads before InfoNCE. The last `shared` columns of both inputs are `lite`'s features on the heads' directions: the first
+    `shared` dimensions read them, the others the remaining columns, at random."""
+    heads = LitHeads(pictures.shape[1], sentences.shape[1], dim, shared)
     for head, inputs in ((heads.pictures, pictures), (heads.sentences, sentences)):
-        head.weight.normal_()
-        head.weight /= inputs[:, :-classes].square().sum(1).mean().sqrt()  # so that the tower's dimensions have variance 1, too
-        head.weight[:shared], head.weight[:, -classes:] = 0, 0
-        head.weight[:shared, -classes:] = directions.T * dim**0.5
+        head.weight.normal_(std=(inputs.shape[1] - shared) ** -0.5)  # standardised inputs: the tower's dimensions have variance 1, too
+        head.weight[:shared], head.weight[:, -shared:] = 0, 0
+        head.weight[:shared, -shared:] = torch.eye(shared) * dim**0.5
         head.bias.zero_()
     return heads
 
 
-@torch.no_grad()
-def fold(heads: LitHeads, mean: Tensor, spread: Tensor) -> None:
-    """Make heads that were trained on standardised first columns (C,) read them as they are; in place."""
-    weight, n = heads.pictures.weight, len(mean)
-    weight[:, :n] /= spread
-    heads.pictures.bias -= weight[:, :n] @ mean
+def standardised(inputs: Tensor, shared: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs (N, C) with all columns but the last `shared` at mean 0 and spread 1; both as they were, (C,)."""
+    mean, spread = inputs.mean(0), inputs.std(0).clamp(min=1e-4)  # a column may say nothing
+    mean[-shared:], spread[-shared:] = 0, 1
+    return (inputs - mean) / spread, mean, spread
 
 
 def make_lit(recipe, steps: int, device: str, tick, folder: Path) -> tuple[LitHeads, dict]:
-    """Settings: "shares" (pictures a batch, by source), "noise", "dim", "shared"; "data": the folder of the sources."""
-    settings = recipe.settings
+    """Settings: "shares" (pictures a batch, by source), "noise" (of pictures, of sentences), "dim", "shared"; "data": the folder."""
+    settings, number = recipe.settings, {}
     if not settings.get("data"):
         raise ClipkitError(f"lit is made from pictures that are not shipped: give --data FOLDER with {', '.join(SOURCES)}")
-    module, number = LitModule(LitHeads(2280, 1384, settings["dim"])), {}
+    module, shared = LitModule(LitHeads(1, 1, 1, 1000)), settings["shared"]  # for now all that is resembled, to find its directions
     pairs = read_pairs(module, Path(settings["data"]), lambda texts: torch.tensor([number.setdefault(t, len(number)) for t in texts]))
-    mean, spread = (everything := torch.cat([p.pictures for p in pairs.values()])).mean(0), everything.std(0)
-
-    @torch.no_grad()
-    def parts(pictures: Tensor) -> Tensor:
-        read = module.picture_parts(pictures)
-        return torch.cat([(read[:, : len(mean)] - mean) / spread, read[:, len(mean) :]], 1)
-
     with torch.no_grad():
-        sentences = module.sentence_parts(sentence_vectors(module.text)(list(number)))
-    heads = start_heads(parts(everything), sentences, 1000, settings["dim"], settings["shared"])
-    batches = pair_batches(pairs, settings["shares"], parts, sentences, settings["noise"], recipe.seed)
+        everything, said = torch.cat([p.pictures for p in pairs.values()]), sentence_vectors(module.text)(list(number))
+        known = torch.cat([module.picture_parts(everything)[:, -1000:], module.sentence_parts(said)[:, -1000:]])
+        module.heads.directions = torch.linalg.eigh(known.T @ known)[1].flip(1)[:, :shared].contiguous()
+        seen, mean, spread = standardised(module.picture_parts(everything), shared)
+        sentences, centre, width = standardised(module.sentence_parts(said), shared)
+    heads = start_heads(seen, sentences, settings["dim"], shared)
+    heads.directions = module.heads.directions
+    noise = settings["noise"][0] * spread[:-shared], settings["noise"][1] * (centre != 0)
+
+    parts = torch.no_grad()(lambda pooled: (module.picture_parts(pooled) - mean) / spread)
+    batches = pair_batches(pairs, settings["shares"], parts, sentences, noise, recipe.seed)
     history = train(heads, batches, head_loss, steps, after_step=tick, **recipe.loop)
-    fold(heads, mean, spread)
-    module.heads.load_state_dict({k: v.half().float() for k, v in heads.state_dict().items()})  # as it ships
+    fold(heads.pictures, mean, spread)
+    fold(heads.sentences, centre, width)
+    heads.load_state_dict({k: v.half().float() for k, v in heads.state_dict().items()})  # as it ships
     data = {name: len(p.pictures) for name, p in pairs.items()} | {"texts": len(number), "terms": TERMS}
-    own = {k: v for k, v in settings.items() if k != "data"}
-    return heads, {"data": data, "training": history.summary() | own, **probe(face(module), Path(settings["data"]))}
+    training = history.summary() | {k: v for k, v in settings.items() if k != "data"}
+    return heads, {"data": data, "training": training, **probe(face(LitModule(heads)), Path(settings["data"]))}
