@@ -12,7 +12,7 @@ STAMP := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLBACKEND := agg
 
-.PHONY: book test page check new size readme strip pdf lint unit bench records clean clean-all help
+.PHONY: book test page check new size readme strip pretrain pdf lint unit bench records clean clean-all help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -53,6 +53,9 @@ readme: $(STAMP)  ## rewrite what is made of the registry: the README's table, b
 strip: $(STAMP)  ## take the outputs out of notebooks, renew their first cell: make strip FILES=notebooks/part/page.ipynb
 	@test -n "$(FILES)" || { echo "name the notebooks: make strip FILES=<path>"; exit 1; }
 	@$(BUILDER) strip $(FILES)
+
+pretrain: $(STAMP)  ## make a shipped checkpoint anew: make pretrain NAME=nano-vqa, with DATA=FOLDER where it learns from photographs
+	@$(BUILDER) pretrain $(NAME) $(if $(DATA),--data $(DATA))
 
 pdf: book  ## the whole book as one PDF (needs chromium: apt install chromium)
 	@$(BUILDER) pdf --preset $(PRESET)

@@ -34,6 +34,7 @@ class Definition:
     strings: set[str] = field(default_factory=set)
     loads: set[str] = field(default_factory=set)  # those among them that a `load…` function is given, or takes by default
     doors: list[tuple[str, str | None]] = field(default_factory=list)  # import_module(text + ...).attribute
+    is_table: bool = False  # nothing but a dictionary of text to words
 
     @classmethod
     def of(cls, node: ast.stmt) -> Definition:
@@ -225,6 +226,7 @@ class Module:
                 continue
             one = Definition.of(node)
             one.names = tuple(dict.fromkeys([*_stored([node]), *(name for name in _changed(node) if name not in made.imports)]))
+            one.is_table = isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict) and _table(node.value) is not None
             made.definitions.append(one)
             for bound in one.names:
                 made.by_name.setdefault(bound, []).append(one)

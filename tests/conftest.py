@@ -3,6 +3,10 @@
 import matplotlib
 import pytest
 
+from tests import docshapes
+
+docshapes.install()  # before a technique is imported
+
 DEFAULTS = matplotlib.rcParamsDefault.copy()
 
 

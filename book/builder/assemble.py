@@ -5,11 +5,15 @@ Nothing is written that has not changed, so that Sphinx rebuilds only what it mu
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import io
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -18,15 +22,19 @@ from builder import pages
 from builder.api import api_page
 from builder.bibliography import bibtex
 from builder.cards import header_card
-from builder.handouts import citations, glued, handout
+from builder.exercises import count_statements, exercises, with_solutions
+from builder.handouts import citations, glued, handout, plain
 from builder.settings import BOOK, load_site
+from builder.slides import slides
 from builder.toc import page_path, toc
+from builder.topics import search_script, topics
 from clipkit.errors import ClipkitError
 from clipkit.paths import data_dir, writable
 from clipkit.press import hashing, notebooks
 from clipkit.press.ledger import Row, ledger, to_csv, to_json
 from clipkit.press.runner import read_status, run_path
 from clipkit.registry.papers import Entry, Registry
+from clipkit.syntax import python_source
 
 NOT_COPIED = (
     "_build",
@@ -34,6 +42,9 @@ NOT_COPIED = (
     "vendor",
     "site.yml",
     "snippets.yml",
+    "search.yml",
+    "levels.yml",
+    "search.js",
     "_config.yml",
     "_toc.yml",
     "references.bib",
@@ -80,7 +91,8 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
         if status is None or not executed.is_file():
             continue
         built.add(entry.slug)
-        page = page_notebook(entry, executed, status, [row for row in rows if row.entry.slug == entry.slug and not row.own])
+        mine = [row for row in rows if row.entry.slug == entry.slug and not row.own]
+        page = page_notebook(entry, executed, status, mine)
         pictures = figures(page)
         alts |= {name: alt for name, _, alt in pictures if alt}
         if pictures:
@@ -90,17 +102,22 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
         folder.write(f"{page_path(entry.part, entry.slug)}.ipynb", json.dumps(page, ensure_ascii=False, indent=1, sort_keys=True))
         folder.write(f"extra/notebooks/{entry.slug}.ipynb", entry.notebook_path.read_bytes())
         numbers, source = glued(notebooks.read(executed)), notebooks.read(entry.notebook_path)
+        deck = slides(entry, page, exercises(source), mine, picture, partial(plain, numbers=numbers, cited=cited))
+        folder.write(f"extra/slides/{entry.slug}.html", deck)
         for reader in ("student", "teacher"):
-            made = handout(entry, source, numbers, cited, solutions=reader == "teacher")
+            made = handout(entry, source, numbers, cited, solutions=reader == "teacher", rows=mine)
             folder.write(f"extra/notebooks/{reader}/{entry.slug}.ipynb", json.dumps(made, ensure_ascii=False, indent=1, sort_keys=True))
 
     def text(markdown: str) -> str:
         return pages.fill(markdown, registry, rows, built, thumbs)
 
+    own: dict[str, str] = {}
     for path in sorted(book.rglob("*")):
         relative = path.relative_to(book)
         if path.is_dir() or relative.parts[0] in NOT_COPIED or path.suffix == ".pyc":
             continue
+        if path.suffix == ".md":
+            own[str(relative.with_suffix(""))] = path.read_text(encoding="utf-8")
         folder.write(str(relative), text(path.read_text(encoding="utf-8")) if path.suffix == ".md" else path.read_bytes())
     for path in (p for p in (book / "vendor").rglob("*") if p.is_file()):
         folder.write(f"extra/{path.relative_to(book / 'vendor')}", path.read_bytes())
@@ -108,6 +125,7 @@ def assemble(registry: Registry, preset: str = "quick", book: Path = BOOK) -> tu
         if not (book / "parts" / f"{part.id}.md").is_file():
             folder.write(f"parts/{part.id}.md", text(f"# {part.title}\n\n{part.line}\n\n<!-- clipkit:part {part.id} -->\n"))
     folder.write("api.md", api_page())
+    folder.write("extra/topics.js", search_script(topics(registry, built, own | {"api": api_page()})))
     folder.write("references.bib", bibtex(registry))
     howtos = tuple(f"howto/{path.stem}" for path in sorted((book / "howto").glob("*.md")))
     folder.write("_toc.yml", yaml.safe_dump(toc(registry, built, howtos), sort_keys=False))
@@ -152,7 +170,30 @@ def page_notebook(entry: Entry, executed: Path, status: dict, rows: list[Row]):
     for cell in source.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
-    return source
+    return folded(source)
+
+
+MARKER = re.compile(r"^# NBVAL_\w+\n|[ ]*# noqa\b.*$", re.M)
+MOST_DRAWN = 20  # statements of a cell with a picture up to which it is said to draw
+
+
+def folded(notebook):
+    """The notebook (nbformat node) as the site shows it, changed in place.
+
+    Set-up and what draws a figure is folded, checks have no markers, exercises say how long they take.
+    """
+    minutes = {exercise.number: exercise.minutes for exercise in exercises(notebook)}
+    number = 0
+    for cell, solution in list(with_solutions(notebook)):
+        if cell.cell_type == "code":
+            short = not solution and picture(cell) and count_statements(ast.parse(python_source([cell.source])).body) <= MOST_DRAWN
+            if "lab.start(" in cell.source or short:
+                cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+            cell.source = MARKER.sub("", cell.source)
+        while "```{exercise}\n" in cell.source or "```{exercise} (" in cell.source:
+            number += 1
+            cell.source = re.sub(r"```\{exercise\} ?(?=\n|\()", f"```{{exercise}} about {minutes[number]} minutes", cell.source, count=1)
+    return notebook
 
 
 def thumbnail(image: bytes, width: int = 480) -> bytes:
@@ -170,13 +211,18 @@ def thumbnail(image: bytes, width: int = 480) -> bytes:
 
 def figures(notebook) -> list[tuple[str, bytes, str]]:
     """Pictures among the outputs, in order: (hash of the bytes, PNG bytes, alternative text or "")."""
-    found = []
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "image/png" in data:
-                image = base64.b64decode("".join(data["image/png"]))
-                meta = output.get("metadata", {})
-                alt = meta.get("image/png", {}).get("alt") or meta.get("alt") or ""
-                found.append((hashlib.sha256(image).hexdigest(), image, alt))
-    return found
+    found = [figure for cell in notebook.cells for figure in _pictures(cell)]
+    return [(hashlib.sha256(image).hexdigest(), image, alt) for image, alt in found]
+
+
+def picture(cell) -> tuple[bytes, str] | None:
+    """The first picture among a cell's outputs, and its alternative text."""
+    return next(_pictures(cell), None)
+
+
+def _pictures(cell) -> Iterator[tuple[bytes, str]]:
+    for output in cell.get("outputs", []):
+        data, meta = output.get("data", {}), output.get("metadata", {})
+        if "image/png" in data:
+            alt = meta.get("image/png", {}).get("alt") or meta.get("alt") or ""
+            yield base64.b64decode("".join(data["image/png"])), alt

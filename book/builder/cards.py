@@ -13,10 +13,12 @@ from builder.settings import BOOK, Site
 from clipkit.lab import claim_words
 from clipkit.paths import ROOT
 from clipkit.press.ledger import Row
+from clipkit.registry.claims import PROPERTY
 from clipkit.registry.papers import Entry
 from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OPEN, OUTCOMES
 
-WHERE = {"world": "in the world", "digits": "on digits", "text": "on texts", "photographs": "on photographs", "full": "at full scale"}
+WHERE = {"world": "in the world", "digits": "on digits", "text": "on texts", "photographs": "on photographs"}
+WHERE |= {"real CLIP": "on vectors of a real CLIP", "full": "at full scale"}
 ONE = {HOLDS: "holds", NO_EFFECT: "shows no effect", NOT_TESTABLE: "cannot be tested", NOT_RUN: "was not run", OPEN: "stays open"}
 MANY = {HOLDS: "hold", NO_EFFECT: "show no effect", NOT_TESTABLE: "cannot be tested", NOT_RUN: "were not run", OPEN: "stay open"}
 SHOWN = ("python", "torch", "open_clip_torch")
@@ -67,7 +69,7 @@ def came_out(rows: list[Row]) -> list[str]:
     said, rows = [], [row for row in rows if not row.own]
     if heads := [row for row in rows if row.origin == "headline"]:
         said.append("The headline claim " + "; ".join(map(_headline, heads)) + ".")
-    others = [row for row in rows if row.origin != "headline" and row.record]
+    others = [row for row in rows if row.origin not in ("headline", PROPERTY) and row.record]
     counted = Counter((row.scale, row.outcome) for row in others)
     parts = []
     for scale, where in WHERE.items():
@@ -82,7 +84,9 @@ def came_out(rows: list[Row]) -> list[str]:
 def _headline(row: Row) -> str:
     where = WHERE.get(row.scale, "here") if row.record else "here"
     elsewhere = row.record is not None and row.scale != "world"
-    place = f" ({str(row.record.dataset['name']).removeprefix('folder:')}, {row.record.model})" if elsewhere else ""
+    vectors = elsewhere and row.record.scale == "real CLIP"  # the scale has said what saw them
+    saw = "" if vectors else f", {row.record.model}" if elsewhere else ""
+    place = f" ({str(row.record.dataset['name']).removeprefix('folder:').removeprefix('features:')}{saw})" if elsewhere else ""
     if row.outcome in (NOT_TESTABLE, NOT_RUN):
         return f"{_verb(row.outcome, 1)} {where}{place}: {row.note.rstrip('.')}"
     return f"{_verb(row.outcome, 1)} {where}{place}: {claim_words.effect(row)}"

@@ -52,7 +52,10 @@ def check(entry: Entry) -> int:
     print(summary(results))
     failed += [] if all(result.ok for result in results) else ["smoke"]
     page = next(page for page in size.page_sizes() if page.slug == entry.slug)
-    print(f"{page.package} lines of the package (budget {size.BUDGETS['page']}): study {page.study}, own technique {page.technique}")
+    print(
+        f"{page.together} lines of code (budget {size.BUDGETS['page']}): study {page.study}, own technique {page.technique}, "
+        f"own recipes {page.recipe}"
+    )
     print(f"{page.notebook} lines of code in the notebook (budget {size.BUDGETS['notebook']})")
     print(f"amiss: {', '.join(failed)}" if failed else f"{entry.slug} is well")
     return int(bool(failed))

@@ -10,6 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from builder import ROOT
+from builder.runs.commands import record, sweep
 from clipkit.paths import write_atomically
 from clipkit.press import cli
 from clipkit.press.cli import Force, Jobs, Parameters, Preset, Slug, new_app, run
@@ -17,7 +18,9 @@ from clipkit.registry.papers import Entry, Registry, load_registry
 
 Check = Annotated[bool, Option("--check", help="only say whether it is up to date")]
 app = new_app("Build the site, start and check pages, count lines; see `python -m builder COMMAND --help`.")
-main = partial(cli.main, app=app, name="builder")
+main = partial(cli.main, others=app, name="builder")
+app.command()(record)
+app.command()(sweep)
 
 
 @app.command()
@@ -127,3 +130,23 @@ def size() -> None:
     from builder.size import table
 
     print(table())
+
+
+@app.command()
+def pretrain(
+    names: Annotated[list[str] | None, Argument(metavar="NAME", help="recipes; none lists them")] = None,
+    steps: Annotated[int | None, Option(help="other than the recipe's, for a trial")] = None,
+    folder: Annotated[str | None, Option(help="where checkpoint and card go (default: data/models)")] = None,
+    threads: Annotated[int | None, Option(help="cores to use (default: all)")] = None,
+    data: Annotated[str, Option(help="folder of real pictures, for a recipe that learns from them")] = "",
+) -> None:
+    """Train the book's small models from their recipes; weights and card go to data/models."""
+    from builder.recipes.makers import main
+    from clipkit.pretrain.recipes import RECIPES
+
+    if not names:
+        for recipe in RECIPES.values():
+            print(f"{recipe.name:18}{recipe.note}")
+        return
+    for card in main(names, steps, folder, threads, data):
+        print(card["name"], card["percent"])

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clipkit.press.ledger import TESTED, claims, count, standing, whose
+from clipkit.registry.claims import PROPERTY
 from clipkit.registry.outcomes import Row
+from clipkit.registry.records import SCALES
 from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OUTCOMES, worst
 
 __all__ = ["by_scale", "claims", "count", "headlines", "standing", "transfer", "transfer_lines", "transfer_words", "whose"]  # in templates
 NO_RECORD = "no record"
-SCALES = ("world", "digits", "text", "photographs", "full")
-REAL = ("photographs", "full")  # pictures that nobody drew for the purpose
+REAL = ("photographs", "real CLIP", "full")  # pictures that nobody drew for the purpose
 
 
 def headlines(rows: Iterable[Row]) -> dict[str, int]:
@@ -46,8 +47,8 @@ class Grid:
 
 
 def by_scale(rows: Iterable[Row]) -> Grid:
-    """The table of outcomes by scale."""
-    cells = Counter((row.outcome, row.scale if row.record else NO_RECORD) for row in rows)
+    """The table of outcomes by scale, without checked properties."""
+    cells = Counter((row.outcome, row.scale if row.record else NO_RECORD) for row in rows if row.origin != PROPERTY)
     columns = [scale for scale in (*SCALES, NO_RECORD) if any(place == scale for _, place in cells)]
     table = [(word, [cells[word, scale] for scale in columns]) for word in OUTCOMES]
     lines = [(word, numbers, sum(numbers)) for word, numbers in table if any(numbers)]
@@ -72,7 +73,7 @@ def transfer(rows: Iterable[Row]) -> list[Carried]:
     On several data sets a claim is as good as the worst outcome; one that is `not run` there was not tried.
     """
     found = []
-    for group in claims(row for row in rows if row.record and row.outcome != NOT_RUN):
+    for group in claims(row for row in rows if row.record and row.outcome != NOT_RUN and row.origin != PROPERTY):
         world = [row.outcome for row in group if row.scale == "world"]
         real = tuple(row for row in group if row.scale in REAL)
         if real and set(world) == {HOLDS}:

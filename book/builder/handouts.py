@@ -1,21 +1,26 @@
 """Notebooks to hand out: the numbers of the site printed into the text, roles and directives turned into plain Markdown.
 
-A student's notebook has no solutions, an empty cell in their place, and a cell to predict the outcome of each claim in; a
-teacher's has the solutions, and what came out. Both open in Jupyter, Colab and VS Code without an extension.
+A student's notebook has no solutions, an empty cell in their place with the solution's assertions below it, and a cell to predict
+the outcome of each claim in; a teacher's has the solutions, and what the records say to each claim. Both open in Jupyter, Colab and
+VS Code without an extension.
 """
 
 from __future__ import annotations
 
+import ast
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from builder.exercises import Exercise, exercises, pieces, with_solutions
+from clipkit.lab.claim_words import badge_words, effect, versus
 from clipkit.lab.notebook import GLUE_PREFIX
+from clipkit.registry.outcomes import Row
 from clipkit.registry.papers import Entry
 
 GLUE = GLUE_PREFIX + "text/plain"
 ROLE = re.compile(r"\{(glue|term|cite:t|cite:p)\}`([^`]+)`")
-DIRECTIVE = re.compile(r"^```\{(exercise|solution-start|solution-end|bibliography)\}[^\n]*\n(.*?)^```\s*$", re.M | re.S)
+REFERENCES = re.compile(r"^## References\s*|^```\{bibliography\}.*?^```\s*$", re.M | re.S)
 YEAR = re.compile(r" \((.*)\)$")
 TARGET = re.compile(r"\s*<[^>]*>$")
 
@@ -30,10 +35,11 @@ def glued(executed) -> dict[str, str]:
     return found
 
 
-def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[str, str], solutions: bool):
+def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[str, str], solutions: bool, rows: Sequence[Row] = ()):
     """A copy of a page's notebook (nbformat node) to hand out, without outputs.
 
     Args:
+        rows: of the page in the ledger, for the answers that a teacher expects.
         numbers: of `glued`; a name that is missing there is printed as "…".
         cited: bibliography key -> "Radford and others (2021)".
         solutions: with them (for the teacher), or with an empty cell in their place (for the student).
@@ -41,54 +47,43 @@ def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[s
     import nbformat.v4 as v4
 
     made = copy.deepcopy(notebook)
-    cells, hidden, exercise = [], False, 0
-    for cell in made.cells:
+    asked = {one.label: one for one in exercises(notebook)}
+    cells = []
+    for cell, solution in list(with_solutions(made)):
         if cell.cell_type == "code":
-            if solutions or not hidden:
+            if solutions or not solution:
                 cell.outputs, cell.execution_count = [], None
                 cells.append(cell)
             continue
-        text, inside = _outside(cell.source, hidden)
-        if inside and not hidden and not solutions:
-            cells.append(v4.new_code_cell(f"# Exercise {exercise}: your code", id=f"answer-{exercise}"))
-        hidden, shown = inside, cell.source if solutions else text
-        exercise += shown.count("```{exercise}")
-        cell.source = plain(shown, numbers, cited, exercise)
+        shown, opened = [], None
+        for kind, label, text in pieces(cell.source):
+            if kind == "exercise":
+                shown.append(f"### Exercise {asked[label].number}\n\n{text}")
+            elif kind == "solution-start":
+                solution, opened = label, asked[label]
+                shown += [f"**Solution to exercise {opened.number}**\n\n{text}"] * solutions
+            elif kind == "solution-end":
+                solution = ""
+            elif solutions or not solution:
+                shown.append(text)
+        cell.source = plain("\n\n".join(shown), numbers, cited)
         cells += [cell] if cell.source else []
-    if not solutions:
-        place = next((i for i, cell in enumerate(cells) if cell.source.startswith("## The claims")), len(cells))
-        cells.insert(place, v4.new_markdown_cell(_predict(entry), id="predict"))
+        if opened and not solutions:
+            answers = (f"# Exercise {opened.number}: your code", "answer"), (_checks(opened), "check")
+            cells += [v4.new_code_cell(text, id=f"{kind}-{opened.number}") for text, kind in answers if text]
+    place = next((i for i, cell in enumerate(cells) if cell.source.startswith("## The claims")), len(cells))
+    cells.insert(place, v4.new_markdown_cell(_answers(rows) if solutions else _predict(entry), id="predict"))
     made.cells = cells
     made.metadata["title"] = f"{entry.title} ({'teacher' if solutions else 'student'})"
     return made
 
 
-def _outside(source: str, hidden: bool) -> tuple[str, bool]:
-    """The part of a Markdown cell outside of solutions, and whether one is still open at its end; `hidden`: one is at its beginning."""
-    shown = []
-    for piece in re.split(r"(^```\{solution-(?:start|end)\}.*?^```\s*$)", source, flags=re.M | re.S):
-        if piece.startswith("```{solution-"):
-            hidden = piece.startswith("```{solution-start")
-        elif not hidden:
-            shown.append(piece)
-    return "".join(shown), hidden
-
-
-def plain(text: str, numbers: Mapping[str, str], cited: Mapping[str, str], exercise: int = 0) -> str:
-    r"""Markdown without roles and directives; `exercise` is the number of the last exercise in the text.
+def plain(text: str, numbers: Mapping[str, str], cited: Mapping[str, str]) -> str:
+    r"""Markdown without roles and without the list of references.
 
     >>> plain("{cite:t}`a` has {glue}`n` {term}`seeds <seed>` {cite:p}`a,b`.", {"n": "5"}, {"a": "Ann (2020)", "b": "Bo (2021)"})
     'Ann (2020) has 5 seeds (Ann, 2020; Bo, 2021).'
     """
-    first = exercise - text.count("```{exercise}")
-
-    def directive(found: re.Match) -> str:
-        nonlocal first
-        kind, body = found[1], re.sub(r"^:\w+:.*\n", "", found[2], flags=re.M).strip()
-        if kind == "exercise":
-            first += 1
-            return f"### Exercise {first}\n\n{body}\n"
-        return f"**Solution to exercise {exercise}**\n" if kind == "solution-start" else ""
 
     def role(found: re.Match) -> str:
         kind, value = found.groups()
@@ -101,8 +96,7 @@ def plain(text: str, numbers: Mapping[str, str], cited: Mapping[str, str], exerc
             return "(" + "; ".join(YEAR.sub(r", \1", name) for name in names) + ")"
         return ", ".join(names)
 
-    text = ROLE.sub(role, DIRECTIVE.sub(directive, text))
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"## References\s*$", "", text)).strip()
+    return re.sub(r"\n{3,}", "\n\n", REFERENCES.sub("", ROLE.sub(role, text))).strip()
 
 
 def citations(*files: str) -> dict[str, str]:
@@ -118,8 +112,37 @@ def citations(*files: str) -> dict[str, str]:
     return found
 
 
+def _checks(exercise: Exercise) -> str:
+    """The assertions of a closed exercise's solution, with the names that they expect of the answer; "" where there are none."""
+    if not (exercise.closed and exercise.checks):
+        return ""
+    stored = {
+        name
+        for node in ast.walk(ast.parse("\n".join(exercise.code)))
+        for name in ([node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else [getattr(node, "name", None)])
+    }
+    used = [node.id for check in exercise.checks for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Name)]
+    names = ", ".join(dict.fromkeys(name for name in used if name in stored))
+    head = f"# Exercise {exercise.number}: runs if the answer is right" + (f"; it expects {names}" if names else "")
+    return "\n".join([head, *exercise.checks])
+
+
 def _predict(entry: Entry) -> str:
     """The claims with room for a guess, for the first ten minutes of a lesson."""
-    rows = "\n".join(f"| {claim.id} | {claim.text.replace('|', '/')} | | |" for claim in entry.claims)
+    rows = "\n".join(f"| {claim.id} | {_cell(claim.text)} | | |" for claim in entry.claims)
     head = "| claim | sentence | your guess: holds, weaker, no effect, reversed? | how sure, in percent? |\n| --- | --- | --- | --- |"
     return f"## Before you look: what will come out?\n\n{head}\n{rows}"
+
+
+def _answers(rows: Sequence[Row]) -> str:
+    """What the claims' table says, from the records, for who collects the guesses."""
+    lines = []
+    for row in rows:
+        cells = row.claim.id, badge_words(row.outcome, row.scale), effect(row) or row.note, versus(row) if effect(row) else ""
+        lines.append(f"| {' | '.join(map(_cell, cells))} |")
+    head = "| claim | outcome | measured | against |\n| --- | --- | --- | --- |"
+    return "\n".join(["## For the teacher: what came out", "", head, *lines])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "/").split())

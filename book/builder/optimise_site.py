@@ -29,7 +29,9 @@ def optimise_site(html: Path) -> None:
         icons.write_text(only_icons(icons.read_text(encoding="utf-8"), used), encoding="utf-8")
     for path in pages:
         text = path.read_text(encoding="utf-8")
-        if (mended := name_controls(number_exercises(text))) != text:
+        mended = name_controls(number_exercises(text))
+        mended = mended if path == html / "search.html" else without_index(mended)
+        if mended != text:
             path.write_text(mended, encoding="utf-8")
     renamed = {path.name: _as_photograph(path) for path in sorted((html / "_images").glob("*.png"))}
     renamed = {old: new for old, new in renamed.items() if new}
@@ -53,14 +55,41 @@ def number_exercises(page: str) -> str:
     return EXERCISE.sub(lambda found: found[1] + numbers.get(found[2], found[2]), page) if numbers else page
 
 
+LEFT_OUT = (
+    (
+        '<summary><span class="toctree-toggle"',
+        '<summary aria-label="Pages of this part"><span class="toctree-toggle"',
+    ),  # toggles without a name
+    ('<summary aria-label="Toggle hidden content">', "<summary>"),
+    ('<div role="list" class="citation-list">', '<div class="citation-list">'),  # a list without items
+    (
+        'search-button-field search-button__button pst-js-only" title="Search" aria-label="Search"',
+        'search-button-field search-button__button pst-js-only"',
+    ),
+    *((f'data-mode="{mode}"  title="{title}"', f'data-mode="{mode}"') for mode, title in (("dark", "Dark"), ("auto", "System Settings"))),
+    ('data-mode="light" title="Light"', 'data-mode="light"'),  # names that are not part of the button's
+)
+INDEX = re.compile(r'<script src="[./]*(?:_static/(?:searchtools|language_data)|searchindex)\.js"></script>\n?')
+
+
 def name_controls(page: str) -> str:
-    """HTML in which a screen reader finds a name for each toggle of the side bar, and no list without items; what the theme leaves out.
+    """HTML in which a screen reader finds one name for each control, and no list without items; what the theme leaves out.
 
     >>> name_controls('<summary><span class="toctree-toggle" role="presentation">')
     '<summary aria-label="Pages of this part"><span class="toctree-toggle" role="presentation">'
     """
-    page = page.replace('<summary><span class="toctree-toggle"', '<summary aria-label="Pages of this part"><span class="toctree-toggle"')
-    return page.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    for theirs, ours in LEFT_OUT:
+        page = page.replace(theirs, ours)
+    return page
+
+
+def without_index(page: str) -> str:
+    """HTML without the scripts of the search: the theme loads them, a quarter of a megabyte, on every page, and uses them on one.
+
+    >>> without_index('<p>a</p><script src="../searchindex.js"></script>')
+    '<p>a</p>'
+    """
+    return INDEX.sub("", page)
 
 
 def only_icons(script: str, used: set[str]) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import yaml
+
 from builder import counts
+from builder.exercises import exercises, with_solutions
 from builder.markup import render
+from builder.settings import BOOK
+from builder.size import notebook_lines
 from clipkit.errors import unknown
+from clipkit.press import notebooks
 from clipkit.press.ledger import WHOSE, Row
-from clipkit.registry.papers import Registry
+from clipkit.registry.papers import Entry, Registry
 from clipkit.registry.verdict import NOT_RUN, OUTCOMES
 
 MARKER = re.compile(r"<!-- clipkit:([a-z_]+)(?: ([a-z0-9_]+))? -->")
@@ -28,6 +34,8 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
         "transfer": lambda _: render("transfer.md", found=counts.transfer(counted)),
         "gallery": lambda _: render("gallery.md", registry=registry, rows=counted, built=built, thumbs=thumbs, parts_by_name=parts_by_name),
         "part": lambda part: render("part.md", entries=registry.of_part(part), rows=counted, built=built),
+        "lesson": lambda slug: render("lesson.md", entry=entries[slug], built=built, lesson=lesson(entries[slug])),
+        "levels": lambda _: render("levels.md", levels=levels(registry), built=built),
         "page": lambda slug: render("page.md", slug=slug, entry=entries.get(slug), built=built),
         "ledger_counts": lambda _: render("ledger_counts.md", rows=counted, whose=WHOSE),
         "ledger": lambda _: ledger_table(registry, rows, built),
@@ -40,6 +48,29 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
         return makers[name](argument)
 
     return MARKER.sub(replace, text)
+
+
+def lesson(entry: Entry) -> dict | None:
+    """Minutes that a page takes: to read it (200 words and 5 statements of code a minute), and for each exercise; None without a page."""
+    if not entry.has_notebook:
+        return None
+    notebook = notebooks.read(entry.notebook_path)
+    words = sum(len(cell.source.split()) for cell, hidden in with_solutions(notebook) if cell.cell_type == "markdown" and not hidden)
+    asked = exercises(notebook)
+    reading = words / 200 + notebook_lines(entry.notebook_path) / 5
+    return {"reading": 5 * round(reading / 5 + 0.5), "exercises": asked, "together": reading + sum(one.minutes for one in asked)}
+
+
+def levels(registry: Registry) -> list[tuple[str, list[tuple[Entry, dict]]]]:
+    """(What a level asks, its pages with their minutes, the shortest first), from book/levels.yml; others come last."""
+    given: dict[str, list[str]] = yaml.safe_load((BOOK / "levels.yml").read_text(encoding="utf-8"))
+    named = {slug for slugs in given.values() for slug in slugs}
+    pages = {entry.slug: (entry, minutes) for entry in registry.entries if (minutes := lesson(entry))}
+    given = given | {"Not placed yet": [slug for slug in pages if slug not in named]}
+    by_time = {
+        name: sorted((pages[slug] for slug in slugs if slug in pages), key=lambda one: one[1]["together"]) for name, slugs in given.items()
+    }
+    return [(name, found) for name, found in by_time.items() if found]
 
 
 def ledger_table(registry: Registry, rows: list[Row], built: set[str]) -> str:

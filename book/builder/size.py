@@ -1,7 +1,7 @@
 """How large the package and this builder are, room by room and page by page, against the budgets that a test holds.
 
-A page costs its study, its own technique (files that cite its paper and that no other page imports) and its own
-recipes (families that make a checkpoint no other page loads are counted with their room, not with a page).
+A page costs its study, its own technique (files of the package that cite its paper and that no other page imports) and
+its own recipes (files of `builder.recipes` without which only checkpoints that this page alone loads could not be made).
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from builder.exercises import count_statements, with_solutions
 from clipkit.paths import PACKAGE
 from clipkit.press import notebooks
 from clipkit.registry.papers import Entry, load_registry
+from clipkit.syntax import python_source
 
 TECHNIQUES = ("robust", "zeroshot", "video", "language", "dense", "pretrain", "generate", "score", "adapt")
 BUILDER = Path(__file__).parent
-BUDGETS = {"package": 34_000, "builder": 2_000, "page": 400, "study": 250, "technique": 250, "recipe": 150}
+RECIPES = BUILDER / "recipes"  # makers of the shipped checkpoints
+BUDGETS = {"package": 34_000, "builder": 2_400, "makers": 2_900, "runs": 800, "page": 400, "study": 250, "technique": 250, "recipe": 150}
 BUDGETS |= {"parameters": 8, "notebook": 150, "tests": 300}
 
 
@@ -32,6 +35,12 @@ def lines(path: Path) -> int:
 def modules(package: Path = PACKAGE) -> Iterator[Path]:
     """Every Python file of a package."""
     return (path for path in sorted(package.rglob("*.py")) if "_data" not in path.parts)
+
+
+def of_builder() -> dict[str, int]:
+    """Lines of what builds the site and serves developers, of what makes checkpoints, and of what records and sweeps."""
+    makers, runs = (sum(map(lines, modules(BUILDER / part))) for part in ("recipes", "runs"))
+    return {"builder": sum(map(lines, modules(BUILDER))) - makers - runs, "makers": makers, "runs": runs}
 
 
 def room(path: Path) -> str:
@@ -50,16 +59,17 @@ def by_room() -> dict[str, int]:
 
 @dataclass(frozen=True)
 class PageSize:
-    """Lines of one page: its study, its own technique, its notebook's code, its tests' file."""
+    """Lines of one page: its study, its own technique, its own recipes, its notebook's code."""
 
     slug: str
     study: int
     technique: int
+    recipe: int
     notebook: int
 
     @property
-    def package(self) -> int:
-        return self.study + self.technique
+    def together(self) -> int:
+        return self.study + self.technique + self.recipe
 
 
 def page_sizes() -> list[PageSize]:
@@ -67,8 +77,8 @@ def page_sizes() -> list[PageSize]:
     sizes = []
     for entry in load_registry().finished():
         study = PACKAGE / "studies" / f"{entry.slug}.py"
-        technique = sum(map(lines, own_technique(entry)))
-        sizes.append(PageSize(entry.slug, lines(study) if study.is_file() else 0, technique, notebook_lines(entry.notebook_path)))
+        own = [sum(map(lines, files)) for files in (own_technique(entry), own_recipes(entry))]
+        sizes.append(PageSize(entry.slug, lines(study) if study.is_file() else 0, *own, notebook_lines(entry.notebook_path)))
     return sizes
 
 
@@ -79,6 +89,35 @@ def own_technique(entry: Entry) -> list[Path]:
     users = imported_by_pages()
     cited = [path for path in modules() if room(path) in TECHNIQUES and entry.arxiv in path.read_text(encoding="utf-8")]
     return [path for path in cited if users[path] <= {entry.slug}]
+
+
+def own_recipes(entry: Entry) -> list[Path]:
+    """Files that makers of checkpoints need, where the records of no other page load one of these checkpoints."""
+    return [path for path, users in recipe_users().items() if users == {entry.slug}]
+
+
+@cache
+def recipe_users() -> dict[Path, set[str]]:
+    """File of `builder.recipes` -> pages whose records load a checkpoint that is made by its help."""
+    from builder.recipes.makers import MAKERS
+    from clipkit.press.staleness import load_all
+    from clipkit.pretrain.recipes import RECIPES as TABLE
+
+    loaded = {
+        (Path(file).stem, slug) for slug, found in load_all(load_registry()).items() for one in found for file in one.hashes["models"]
+    }
+    users: dict[Path, set[str]] = defaultdict(set)
+    for recipe in TABLE.values():
+        pages = {slug for name, slug in loaded if name == recipe.name}
+        todo, seen = [RECIPES / f"{MAKERS[recipe.kind].__module__.rpartition('.')[2]}.py"], set()
+        while todo:
+            seen.add(path := todo.pop())
+            users[path] |= pages
+            nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+            names = {alias.name for node in nodes if node.module == "builder.recipes" for alias in node.names}
+            names |= {node.module.rpartition(".")[2] for node in nodes if (node.module or "").startswith("builder.recipes.")}
+            todo += [one for name in sorted(names) if (one := RECIPES / f"{name}.py") not in seen]
+    return users
 
 
 @cache
@@ -106,44 +145,14 @@ def public_names(path: Path) -> set[str]:
 
 def notebook_lines(path: Path) -> int:
     """Statements of a notebook's own code, however they are wrapped: without what only draws or tells, and without solutions."""
-    from clipkit.syntax import python_source
-
-    count, solution = 0, False
-    for cell in notebooks.read(path).cells:
-        if cell.cell_type == "markdown":
-            solution = "{solution-start}" in cell.source or (solution and "{solution-end}" not in cell.source)
-        elif cell.cell_type == "code" and not solution and "setup-install" not in cell.metadata.get("tags", []):
-            count += _statements(ast.parse(python_source([cell.source])).body)
-    return count
+    return sum(
+        count_statements(ast.parse(python_source([cell.source])).body)
+        for cell, solution in with_solutions(notebooks.read(path))
+        if cell.cell_type == "code" and not solution and "setup-install" not in cell.metadata.get("tags", [])
+    )
 
 
-TELLS = {"figure", "show", "bars", "curves", "heatmap", "table", "image_grid", "sheet", "forest", "glue", "glue_all", "print"}
-WORDS = {"alt", "said", "told", "title", "axes", "fig"}
-
-
-def _statements(body: list[ast.stmt]) -> int:
-    count = 0
-    for node in body:
-        if not _only_tells(node):
-            blocks = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
-            count += 1 + sum(map(_statements, blocks)) + sum(_statements(handler.body) for handler in getattr(node, "handlers", []))
-    return count
-
-
-def _only_tells(node: ast.stmt) -> bool:
-    """Does a statement draw a figure, put a number into the text, or make the words for either?"""
-    if isinstance(node, ast.With):
-        return any(_called(item.context_expr) in TELLS for item in node.items)
-    if isinstance(node, ast.Expr):
-        return _called(node.value) in TELLS or isinstance(node.value, (ast.Constant, ast.Name))
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, (ast.AugAssign, ast.AnnAssign)) else []
-    return bool(targets) and all(isinstance(target, ast.Name) and target.id in WORDS for target in targets)
-
-
-def _called(node: ast.expr) -> str:
-    """The last name of what is called: "bars" of `lab.bars(...)`."""
-    function = node.func if isinstance(node, ast.Call) else None
-    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+OUTSIDE = ("builder", "builder/recipes, makers", "builder/runs, records, sweeps")
 
 
 def table() -> str:
@@ -151,9 +160,10 @@ def table() -> str:
     rooms = sorted(by_room().items(), key=lambda item: -item[1])
     out = [f"{'clipkit':32}{sum(n for _, n in rooms):>7}  of {BUDGETS['package']}"]
     out += [f"  {name:30}{n:>7}" for name, n in rooms]
-    out += [f"{'book/builder':32}{sum(map(lines, modules(BUILDER))):>7}  of {BUDGETS['builder']}"]
-    out += ["", f"{'page':32}{'study':>7}{'technique':>11}{'together':>10}{'notebook':>10}"]
-    for page in sorted(page_sizes(), key=lambda page: -page.package):
-        over = page.package > BUDGETS["page"] or page.study > BUDGETS["study"] or page.notebook > BUDGETS["notebook"]
-        out.append(f"  {page.slug:30}{page.study:>7}{page.technique:>11}{page.package:>10}{page.notebook:>10}{'  over' if over else ''}")
+    out += [f"{'book/' + name:32}{n:>7}  of {BUDGETS[kind]}" for name, (kind, n) in zip(OUTSIDE, of_builder().items(), strict=True)]
+    out += ["", f"{'page':32}{'study':>7}{'technique':>11}{'recipe':>8}{'together':>10}{'notebook':>10}"]
+    for page in sorted(page_sizes(), key=lambda page: -page.together):
+        over = page.together > BUDGETS["page"] or page.study > BUDGETS["study"] or page.notebook > BUDGETS["notebook"]
+        numbers = f"{page.study:>7}{page.technique:>11}{page.recipe:>8}{page.together:>10}{page.notebook:>10}"
+        out.append(f"  {page.slug:30}{numbers}{'  over' if over else ''}")
     return "\n".join(out)

@@ -6,7 +6,7 @@ from clipkit.registry.papers import Registry
 
 FRONT = ("start", "how_to_read")
 BACK = ("ledger", "glossary", "api", "references")
-TEACHING = ("teaching",)
+TEACHING = ("teaching", "marking", "jupyterhub")
 
 
 def page_path(part: str, slug: str) -> str:

@@ -15,9 +15,15 @@ from clipkit.notices import notice
 
 # name or prefix -> module with `load(tail, split, root, seed, **options)`; what follows the colon is the tail
 _NAMES = {"world": "world", "digits": "digits", "photos": "photos", "emoji": "emoji", "clipart": "clipart", "cifar10": "tv"}
-_PREFIXES = {"folder": "folder", "features": "vectors", "torchvision": "tv", "hf": "hub", "wds": "shards"}
-# Added apart from the table: records are tied to its text, and none of them is of these.
-globals()["_PREFIXES"].update(mine="mine", pictures="flat")
+_PREFIXES = {
+    "folder": "folder",
+    "features": "vectors",
+    "torchvision": "tv",
+    "hf": "hub",
+    "wds": "shards",
+    "mine": "mine",
+    "unsorted": "unsorted",
+}
 
 
 def dataset_names() -> list[str]:

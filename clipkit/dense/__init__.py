@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "affinity": ["aggregate", "filtered_affinity", "label_affinity"],
         "attention": ["MODES", "Mode", "custom_attention", "neighbourhood"],
         "background": ["choose_offset", "miou_by_offset"],
-        "metrics": ["IoU", "boundary_iou", "class_prior", "confusion", "iou_of", "mean_iou", "patch_oracle"],
+        "metrics": ["IoU", "boundary_iou", "confusion", "iou_of", "mean_iou"],
         "patches": ["project", "value_maps"],
         "pipeline": ["ScenePictures", "Pipeline", "shrink"],
         "proxy": ["colour_features", "proxy_attention", "proxy_matrix"],
@@ -17,7 +17,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "segmenter": ["Segmenter", "load_segmenter"],
         "smoothing": ["colour_smoothing", "smooth_labels"],
         "text": ["cosines", "group_max", "segment", "text_classifier"],
-        "trident_windows": ["Windowed", "window_maps"],
-        "sliding_windows": ["splice", "windows"],
+        "trident_windows": ["Windowed", "splice", "window_maps", "windows"],
     },
 )

@@ -1,6 +1,6 @@
 """Spreading a map over a whole picture by an affinity between its cells.
 
-Letters: H heads, N = h w cells of the encoder that sees the whole picture, d width of a head, D channels of the map.
+Letters: H heads, N = h w cells, d width of a head, D channels of the map.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ def filtered_affinity(attention: Tensor, values: Tensor, cos_fac: float = 1.2, c
     Source: arXiv:2411.09219, section 3.3; `get_sam_sim` of its code.
     """
     if attention.shape[:-1] != values.shape[:-1] or attention.shape[-1] != attention.shape[-2]:
-        raise ClipkitError(
-            f"attention {tuple(attention.shape)} and values {tuple(values.shape)} do not match: (…, H, N, N) and (…, H, N, d)"
-        )
+        raise ClipkitError(f"attention {tuple(attention.shape)} and values {tuple(values.shape)} do not match: (…, N, N) and (…, N, d)")
     if not cap < 1:
         raise ClipkitError(f"cap must be below 1, so that a cell's likeness to itself passes it, got {cap}")
     checks.finite(attention, "attention")
@@ -63,9 +61,7 @@ def label_affinity(segments: Tensor, grid: tuple[int, int]) -> Tensor:
 
     A cell belongs to the segment of its middle pixel.
     """
-    b, height, width = segments.shape
-    rows = ((torch.arange(grid[0]) + 0.5) * height / grid[0]).long()
-    columns = ((torch.arange(grid[1]) + 0.5) * width / grid[1]).long()
-    cells = segments[:, rows][:, :, columns].reshape(b, -1)
+    rows, columns = (((torch.arange(n) + 0.5) * side / n).long() for n, side in zip(grid, segments.shape[1:], strict=True))
+    cells = segments[:, rows][:, :, columns].flatten(1)
     same = (cells[:, :, None] == cells[:, None]).float()
     return same / same.sum(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""How good a label map is: mean IoU over a data set, IoU along the borders, and floors and ceilings to hold them against.
+"""How good a label map is: mean IoU over a data set, and IoU along the borders.
 
 Letters: N pictures of H × W pixels, C classes.
 """
@@ -118,16 +118,3 @@ def boundary_iou(predicted: Tensor, truth: Tensor, n_classes: int, distance: int
     per_class = torch.where(present, both / either.clamp_min(1), torch.nan)
     weighted = (per_class[present] * true[present]).sum() / true.sum()
     return IoU(per_class[present].mean().item(), per_class, int(present.sum()), weighted.item(), (both.sum() / true.sum()).item())
-
-
-def patch_oracle(truth: Tensor, grid: tuple[int, int], n_classes: int, ignore: int = IGNORE) -> Tensor:
-    """The ceiling of any h × w grid: shares of the true labels in each cell, upsampled as scores are, then the largest: (N, H, W)."""
-    known = truth.where(truth != ignore, 0)
-    shares = torch.stack([F.adaptive_avg_pool2d(((known == c) & (truth != ignore)).float(), grid) for c in range(n_classes)], 1)
-    return F.interpolate(shares, size=tuple(truth.shape[-2:]), mode="bilinear", align_corners=False).argmax(1)
-
-
-def class_prior(truth: Tensor, n_classes: int, ignore: int = IGNORE) -> Tensor:
-    """The floor: for each pixel the label most frequent there in training maps (N, H, W): (H, W)."""
-    counts = torch.stack([((truth == c) & (truth != ignore)).sum(0) for c in range(n_classes)])
-    return counts.argmax(0)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clipkit import checks
-from clipkit.dense.attention import Mode, custom_attention, heads_of, merge_heads, mode_of, neighbourhood
+from clipkit.dense.attention import MODES, Mode, custom_attention, heads_of, merge_heads, mode_of, neighbourhood
 from clipkit.dense.proxy import proxy_attention, proxy_matrix, resize
 from clipkit.errors import ClipkitError
 
@@ -158,13 +158,13 @@ def _cells(model, pixels: Tensor) -> Tensor:
 
 
 def _spread(own: Tensor, mode: Mode, guide: Tensor | None, beta: float, gamma: float, kind: str) -> Tensor:
-    if mode.kind == "identity":
+    if mode.kind == "identity" or mode == MODES["vanilla"]:
         return own
     if mode.kind == "proxy":
         size = tuple(guide.shape[-2:])
         matrix = proxy_matrix(guide, beta, gamma).to(own.dtype)
         return (resize(own, size).flatten(2) @ matrix.transpose(1, 2)).unflatten(2, size)
-    raise ClipkitError(f"an image tower of type {kind} has no attention to change: use the modes 'maskclip' (its own cells) or 'proxy'")
+    raise ClipkitError(f"an image tower of type {kind} has no attention to change: use the modes 'vanilla' (its own cells) or 'proxy'")
 
 
 def _checked(model, images: Tensor) -> Tensor:

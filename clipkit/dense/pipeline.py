@@ -3,7 +3,7 @@
 An arm is (what mixes CLIP's values in its last block, how windows are joined, whose affinity spreads the map): MaskCLIP is
 ("maskclip", "decisions"), ProxyCLIP ("guide", "decisions"), Trident before its last step ("guide", "vectors", "segmenter").
 
-Letters: N pictures of S × S pixels, R words, h × w cells.
+Letters: N pictures of H × W pixels, R words, h × w cells.
 """
 
 from __future__ import annotations
@@ -18,34 +18,32 @@ from torch import Tensor
 
 from clipkit.dense.affinity import aggregate, filtered_affinity, label_affinity
 from clipkit.dense.attention import Mode
+from clipkit.dense.background import OFFSETS
 from clipkit.dense.proxy import colour_features, proxy_matrix
 from clipkit.dense.segmenter import Embedding, Segmenter
 from clipkit.dense.trident_windows import Windowed, window_maps
 
-BATCH = 16  # pictures at once
 
-
-@dataclass
+@dataclass(eq=False)
 class ScenePictures:
-    """`pixels` (N, 3, S, S) in 0..1, `labels` (N, …) of pixels or of pictures, the segmenter's `embedding`; `segments` (N, S, S) and
-    `scenes` (`LabelledScenes`) where the truth is known."""
+    """`pixels` (N, 3, H, W) in 0..1 as the segmenter sees them, `labels` (N, H, W), 255 where nothing is known; `segments` (N, H, W),
+    what belongs together; `large` (N, 3, …): the same pictures as CLIP is shown them, if not `pixels`."""
 
     pixels: Tensor
     labels: Tensor
-    embedding: Embedding
-    segments: Tensor | None = None
-    scenes: object = None
+    segments: Tensor
+    large: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def picture(self, i: int) -> np.ndarray:
-        """(S, S, 3) uint8."""
+        """(H, W, 3) uint8."""
         return (255 * self.pixels[i]).round().byte().permute(1, 2, 0).numpy()
 
     def __getitem__(self, rows: slice) -> ScenePictures:
-        segments = None if self.segments is None else self.segments[rows]
-        return ScenePictures(self.pixels[rows], self.labels[rows], self.embedding[rows], segments)
+        large = None if self.large is None else self.large[rows]
+        return ScenePictures(self.pixels[rows], self.labels[rows], self.segments[rows], large)
 
 
 @dataclass(frozen=True)
@@ -53,16 +51,18 @@ class Pipeline:
     """Models, words, sizes and constants that all arms share.
 
     Attributes:
-        clip: a DualEncoder. guide: pixels in 0..1 (M, 3, c, c) and n to features (M, C, n, n). segmenter: sees whole pictures.
+        clip: a DualEncoder. guide: pixels in 0..1 (M, 3, H, W) and (h, w) to features (M, C, h, w). segmenter: sees whole pictures.
         text (R, D), groups (R,), see `text_classifier`. normalise: pixels in 0..1 to what `clip` takes.
-        side: pixels at which CLIP sees a picture, through windows of `crop` every `stride`.
-        cells: n of the guide in a window; CLIP's values are brought to its grid.
-        keep: whether CLIP's last block keeps its residual and MLP, which the published method drops.
+        side: pixels of a picture's shorter side as CLIP sees it, through windows of `crop` every `stride`.
+        patch: pixels of CLIP's cells; the guide's are half as wide, and CLIP's values are brought to its grid.
+        guided: whether the guide mixes the values of arms called "chosen", or CLIP itself.
+        keep: whether CLIP's last block keeps its residual and MLP beside the guide, which the published method drops.
         beta, gamma: see `proxy_matrix`. sigma: see `neighbourhood`. cos_fac: see `filtered_affinity`.
+        offsets: of the background that may be chosen, see `miou_by_offset`.
     """
 
     clip: object
-    guide: Callable[[Tensor, int], Tensor]
+    guide: Callable[[Tensor, tuple[int, int]], Tensor]
     segmenter: Segmenter
     text: Tensor
     groups: Tensor
@@ -70,64 +70,72 @@ class Pipeline:
     side: int = 64
     crop: int = 32
     stride: int = 16
-    cells: int = 16
+    patch: int = 4
+    guided: bool = True
     keep: bool = False
     beta: float = 1.2
     gamma: float = 3.0
     sigma: float = 5.0
     cos_fac: float = 1.2
+    offsets: Sequence[float] = OFFSETS
 
     @torch.no_grad()
     def cosines(self, pictures: ScenePictures, arms: Mapping[str, tuple]) -> dict[str, Tensor]:
         """Arm -> cosines (N, R, h, w) of cells and words. An arm is (values mixed by, joined, and perhaps: spread by).
 
-        mixed by: a published mode of the last block, "guide" or "colour" with the block as `keep` says, "other": guide, block otherwise.
+        mixed by: a published mode of the last block, "guide" or "colour" with the block as `keep` says, "chosen" as `guided` says.
         joined: "one pass" (the picture seen once, small), "decisions" or "vectors" of windows. spread by: see `affinity`.
         """
         colour = {arm: ("guide", *how) for arm, (mix, *how) in arms.items() if mix == "colour"}
         rest = {arm: how for arm, how in arms.items() if arm not in colour}
-        parts = [self._cosines(pictures[i : i + BATCH], rest) for i in range(0, len(pictures), BATCH)]
-        found = {arm: torch.cat([part[arm] for part in parts]) for arm in rest}
-        return found | self._blind().cosines(pictures, colour) if colour else found
+        return self._cosines(pictures, rest) | self._blind().cosines(pictures, colour) if colour else self._cosines(pictures, rest)
 
     def _cosines(self, some: ScenePictures, arms: Mapping[str, tuple]) -> dict[str, Tensor]:
-        maps, affinities, found = {}, {}, {}
+        maps, affinities, found, grid = {}, {}, {}, None
+        if any(spread for _, _, *spread in arms.values()):
+            grid = (seen := self.segmenter.encode(some.pixels)).grid
         for once in (True, False):
             if mixes := list(dict.fromkeys(mix for mix, joined, *_ in arms.values() if (joined == "one pass") == once)):
-                windowed = self.maps(some.pixels, mixes, self.crop if once else self.side)
+                windowed = self.maps(some, mixes, once)
                 maps |= {(mix, once): m for mix, m in zip(mixes, windowed, strict=True)}
         for arm, (mix, joined, *spread) in arms.items():
             for of in set(spread) - set(affinities):
-                affinities[of] = self.affinity(some, of)
+                affinities[of] = self.affinity(some, of, seen)
             affinity, windowed = affinities[spread[0]] if spread else None, maps[mix, joined == "one pass"]
-            found[arm] = windowed.scores(self.text, affinity) if joined == "vectors" else windowed.averaged(self.text)
+            found[arm] = windowed.scores(self.text, affinity, grid) if joined == "vectors" else windowed.averaged(self.text)
             if spread and joined != "vectors":
-                found[arm] = aggregate(found[arm], affinity)
+                found[arm] = aggregate(found[arm], affinity, grid)
         return found
 
-    def maps(self, pixels: Tensor, mixes: Sequence[str], side: int) -> list[Windowed]:
-        """What windows of pictures (N, 3, S, S), brought to `side` pixels, hold, for each way to mix CLIP's values."""
-        own, other = (Mode("proxy", residual=keep, mlp=keep) for keep in (self.keep, not self.keep))
-        modes = [{"guide": own, "other": other}.get(mix, mix) for mix in mixes]
-        constants = {"guide": lambda x: self.guide(x, self.cells), "beta": self.beta, "gamma": self.gamma, "sigma": self.sigma}
-        return window_maps(self.clip, shrink(pixels, side), modes, self.crop, self.stride, self.normalise, **constants)
+    def maps(self, some: ScenePictures, mixes: Sequence[str], once: bool = False) -> list[Windowed]:
+        """What windows of some pictures hold, for each way to mix CLIP's values; `once`: one window, the whole picture, small."""
+        guided = Mode("proxy", residual=self.keep, mlp=self.keep)
+        modes = [{"guide": guided, "chosen": guided if self.guided else "vanilla"}.get(mix, mix) for mix in mixes]
+        pixels = shrink(some.pixels if some.large is None else some.large, self.crop if once else self.side, self.patch)
+        crop = max(pixels.shape[-2:]) if once else self.crop
+        guide = lambda x: self.guide(x, tuple(2 * n // self.patch for n in x.shape[-2:]))  # noqa: E731
+        constants = {"guide": guide, "beta": self.beta, "gamma": self.gamma, "sigma": self.sigma}
+        return window_maps(self.clip, pixels, modes, crop, min(crop, self.stride), self.normalise, **constants)
 
     def _blind(self) -> Pipeline:
         """The same with a guide that knows nothing: colours and places."""
-        return replace(self, guide=lambda x, n: colour_features(x, (n, n)))
+        return replace(self, guide=colour_features)
 
-    def affinity(self, some: ScenePictures, of: str) -> Tensor:
-        """Who belongs together in whole pictures, (N, M, M), according to "segmenter", "dino", "colour" or "truth"."""
-        e = some.embedding
+    def affinity(self, some: ScenePictures, of: str, seen: Embedding | None = None) -> Tensor:
+        """Who belongs together in whole pictures, (N, M, M), according to "segmenter", "dino", "colour" or "truth".
+
+        Args: seen: what the segmenter's `encode` gave for these pictures, if it is there already.
+        """
+        e = self.segmenter.encode(some.pixels) if seen is None else seen
         if of == "segmenter":
             return filtered_affinity(e.attention, e.values, self.cos_fac)
         if of == "truth":
             return label_affinity(some.segments, e.grid)
-        features = self.guide(some.pixels, e.grid[0]) if of == "dino" else colour_features(some.pixels, e.grid)
-        return proxy_matrix(features, self.beta, self.gamma)
+        return proxy_matrix((self.guide if of == "dino" else colour_features)(some.pixels, e.grid), self.beta, self.gamma)
 
 
-def shrink(pixels: Tensor, side: int) -> Tensor:
-    """Pictures (N, 3, S, S) at another size, antialiased."""
-    size = {"size": (side, side), "mode": "bilinear", "antialias": True, "align_corners": False}
-    return pixels if pixels.shape[-1] == side else F.interpolate(pixels, **size)
+def shrink(pixels: Tensor, side: int, cell: int = 1) -> Tensor:
+    """Pictures (N, 3, H, W) whose shorter side is brought to `side` pixels, the longer to as many cells as fit best; antialiased."""
+    height, width = pixels.shape[-2:]
+    size = [side if n == min(height, width) else max(side, cell * round(n * side / min(height, width) / cell)) for n in (height, width)]
+    return pixels if size == [height, width] else F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)

@@ -46,23 +46,20 @@ def find_regions(
     """
     from scipy.ndimage import find_objects, label
 
-    b, s = len(labels), labels.shape[-2:]
-    best = probabilities.amax(1)
+    s, best = labels.shape[-2:], probabilities.amax(1)
     rows: list[tuple] = []
     masks: list[np.ndarray] = []
-    for i in range(b):
+    for i in range(len(labels)):
         found = labels[i].masked_fill(best[i] < coarse_thresh, -1).cpu().numpy()
         for c in np.unique(found):
             if c < 0 or c in skip:
                 continue
             parts, _ = label(found == c, np.ones((3, 3)))
             for number, place in enumerate(find_objects(parts), 1):
-                mask = np.zeros(s, bool)
-                mask[place] = parts[place] == number
+                mask, (y, x) = parts == number, place
                 if mask.sum() < minimal_area:
                     continue
                 peak = probabilities[i, int(c)].masked_fill(~torch.from_numpy(mask).to(best.device), -1).argmax().item()
-                y, x = place
                 rows.append((i, int(c), x.start, y.start, x.stop, y.stop, peak % s[1] + 0.5, peak // s[1] + 0.5))
                 masks.append(mask)
     table = torch.tensor(rows, dtype=torch.float64).reshape(-1, 8)
@@ -71,25 +68,14 @@ def find_regions(
 
 
 def two_way_refinement(probabilities: Tensor, image: Tensor, label: Tensor) -> Tensor:
-    """p_c / (p_c + the largest other) for each prompt, (Q, S, S): above a half where class c wins. The mask prompt of the stand-in.
-
-    The released code gives SAM 0.005 · p_c instead, as SAM takes logits on a scale of its own.
-    """
+    """The mask prompt: p_c / (p_c + the largest other) for each, (Q, S, S), above a half where class c wins."""
     own = probabilities[image, label]
     rest = probabilities[image].scatter(1, label[:, None, None, None].expand(-1, 1, *own.shape[-2:]), 0).amax(1)
     return own / (own + rest).clamp_min(1e-12)
 
 
 @torch.no_grad()
-def refine(
-    segmenter,
-    images: Tensor,
-    labels: Tensor,
-    probabilities: Tensor,
-    iou_thresh: float = 0.8,
-    embedding=None,
-    **regions,
-) -> Refined:
+def refine(segmenter, images: Tensor, labels: Tensor, probabilities: Tensor, iou_thresh: float = 0.8, **regions) -> Refined:
     """Each region of a coarse map becomes a box, a point and a mask prompt; the answers vote, weighed by the coarse probability.
 
     The score of class c at a pixel is the largest, over its accepted regions whose mask covers the pixel, of σ(mask logit) · p_c;
@@ -98,20 +84,16 @@ def refine(
 
     Args:
         segmenter: see `clipkit.dense.segmenter.Segmenter`. images: (B, 3, S, S) as it takes them.
-        labels: (B, S, S). probabilities: (B, C, S, S).
-        embedding: what `segmenter.encode(images)` gave, if it is there already. regions: see `find_regions`.
+        labels: (B, S, S). probabilities: (B, C, S, S). regions: see `find_regions`.
     Raises ClipkitError: sizes that differ.
     Source: arXiv:2411.09219, section 3.4, and `sam_refinement` of its code, which finds the regions on maps of half the size.
     """
-    b, _, h, w = probabilities.shape
-    if labels.shape != (b, h, w) or images.shape[0] != b or tuple(images.shape[-2:]) != (h, w):
-        raise ClipkitError(
-            f"pictures {tuple(images.shape)}, labels {tuple(labels.shape)}, maps {tuple(probabilities.shape)} differ in size"
-        )
+    if not images[:, 0].shape == labels.shape == probabilities[:, 0].shape:
+        sizes = (tuple(x.shape) for x in (images, labels, probabilities))
+        raise ClipkitError("pictures {}, labels {}, maps {} differ in size".format(*sizes))
     found, score = find_regions(labels, probabilities, **regions), torch.zeros_like(probabilities)
-    q, accepted = len(found.image), []
-    if q:
-        embedding = segmenter.encode(images) if embedding is None else embedding
+    q, accepted = len(found.image), [torch.zeros(0, dtype=torch.bool)]
+    embedding = segmenter.encode(images) if q else None
     for start in range(0, q, BATCH):
         image, label, masks, boxes, points = (column[start : start + BATCH] for column in found)
         prompt = resize(two_way_refinement(probabilities, image, label)[:, None], embedding.grid)[:, 0]
@@ -119,6 +101,6 @@ def refine(
         sharp = torch.where((expected > iou_thresh)[:, None, None], logits.sigmoid() * (logits > 0), masks.to(logits))
         for i, k, own in zip(image.tolist(), label.tolist(), sharp, strict=True):
             score[i, k] = torch.maximum(score[i, k], own * probabilities[i, k])
-        accepted.append(expected > iou_thresh)
+        accepted.append((expected > iou_thresh).cpu())
     best, refined = score.max(1)
-    return Refined(torch.where(best > 0, refined, labels), torch.cat(accepted) if q else torch.zeros(0, dtype=torch.bool))
+    return Refined(torch.where(best > 0, refined, labels), torch.cat(accepted))

@@ -49,29 +49,23 @@ class HuggingFaceSam(nn.Module):
         """Pixels (B, 3, H, W) in 0..1 to a `SamEmbedding`. Raises ClipkitError for another shape, or a model without attention weights."""
         if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
             raise ClipkitError(f"SAM takes pixels (B, 3, H, W) in 0..1, got {tuple(pixels.shape)} {pixels.dtype}")
-        size = tuple(pixels.shape[-2:])
-        scale = self.side / max(size)
+        scale = self.side / max(size := tuple(pixels.shape[-2:]))
         inner = tuple(round(n * scale) for n in size)
         x = F.interpolate(pixels, size=inner, mode="bilinear", antialias=True, align_corners=False)
         x = F.pad((x - self.mean) / self.std, (0, self.side - inner[1], 0, self.side - inner[0]))
         kept: list[Tensor] = []
-        encoder = self.model.vision_encoder
-        handle = encoder.layers[-1].attn.qkv.register_forward_hook(lambda module, args, output: kept.append(output))
+        last = self.model.vision_encoder.layers[-1].attn.qkv
+        handle = last.register_forward_hook(lambda module, args, output: kept.append(output))
         try:
-            found = encoder(x, output_attentions=True)
+            found = self.model.vision_encoder(x, output_attentions=True)
         finally:
             handle.remove()
         if not found.attentions or found.attentions[-1] is None:
             raise ClipkitError("this SAM gives no attention weights; load it with attn_implementation='eager'")
-        cells, b = self.side // self.patch, len(x)
-        grid = tuple(n // self.patch for n in inner)
-        attention = found.attentions[-1].reshape(b, self.heads, cells, cells, cells, cells)[
-            :, :, : grid[0], : grid[1], : grid[0], : grid[1]
-        ]
-        value = kept[0].reshape(b, cells, cells, 3, self.heads, -1)[:, : grid[0], : grid[1], 2].permute(0, 3, 1, 2, 4)
-        n = grid[0] * grid[1]
-        attention, value = attention.reshape(b, self.heads, n, n), value.reshape(b, self.heads, n, -1)
-        return SamEmbedding(found.last_hidden_state, attention, value, grid, size, scale)
+        cells, b, (h, w) = self.side // self.patch, len(x), (n // self.patch for n in inner)
+        attention = found.attentions[-1].reshape(b, self.heads, *[cells] * 4)[:, :, :h, :w, :h, :w].reshape(b, self.heads, h * w, h * w)
+        value = kept[0].reshape(b, cells, cells, 3, self.heads, -1)[:, :h, :w, 2].permute(0, 3, 1, 2, 4).flatten(2, 3)
+        return SamEmbedding(found.last_hidden_state, attention, value, (h, w), size, scale)
 
     @torch.no_grad()
     def decode(self, embedding: SamEmbedding, image: Tensor, boxes: Tensor, points: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

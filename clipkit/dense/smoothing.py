@@ -22,22 +22,19 @@ def colour_smoothing(
     Raises ClipkitError: sizes that differ, steps below 0, no dilation.
     Source: Araslanov and Roth, arXiv:2005.08104, section 4.2 (PAMR); the released code of arXiv:2411.09219 has it as an option.
     """
-    if (
-        probabilities.ndim != 4
-        or pixels.ndim != 4
-        or probabilities.shape[0] != pixels.shape[0]
-        or probabilities.shape[2:] != pixels.shape[2:]
-    ):
+    if not probabilities.ndim == pixels.ndim == 4 or probabilities[:, 0].shape != pixels[:, 0].shape:
         raise ClipkitError(f"maps {tuple(probabilities.shape)} and pixels {tuple(pixels.shape)} must be of the same pictures and size")
     if steps < 0 or not dilations or min(dilations) < 1:
         raise ClipkitError(f"smoothing needs steps >= 0 and dilations >= 1, got {steps} and {dilations}")
-    near = _shifted(pixels, dilations)  # (B, 3, P, H, W)
-    centre = pixels[:, :, None].expand(-1, -1, len(dilations), -1, -1)
-    spread = torch.cat([near, centre], 2).std(2, keepdim=True)
+    near = torch.stack(list(_each(pixels, dilations)), 2)  # (B, 3, P, H, W): P = 8 · len(dilations) neighbours, edges repeated
+    spread = torch.cat([near, *[pixels[:, :, None]] * len(dilations)], 2).std(2, keepdim=True)
     unlike = (near - pixels[:, :, None]).abs() / (1e-8 + width * spread)
     weight = (-unlike.mean(1, keepdim=True)).softmax(2)[:, 0]  # (B, P, H, W)
     for _ in range(steps):
-        probabilities = _mixed(probabilities, weight, dilations)
+        total = torch.zeros_like(probabilities)
+        for p, part in enumerate(_each(probabilities, dilations)):  # one at a time: (B, C, P, H, W) would be large
+            total.addcmul_(part, weight[:, p : p + 1])
+        probabilities = total
     return probabilities
 
 
@@ -50,21 +47,9 @@ def smooth_labels(labels: Tensor, probabilities: Tensor, pixels: Tensor, steps: 
     return out
 
 
-def _shifted(x: Tensor, dilations: tuple[int, ...]) -> Tensor:
-    """(B, C, P, H, W): the P = 8 · len(dilations) neighbours of every pixel, edges repeated."""
-    return torch.stack(list(_each(x, dilations)), 2)
-
-
 def _each(x: Tensor, dilations: tuple[int, ...]):
     h, w = x.shape[-2:]
     for d in dilations:
         padded = F.pad(x, (d,) * 4, mode="replicate")
         for dy, dx in AROUND:
             yield padded[..., d + dy * d : d + dy * d + h, d + dx * d : d + dx * d + w]
-
-
-def _mixed(x: Tensor, weight: Tensor, dilations: tuple[int, ...]) -> Tensor:
-    total = torch.zeros_like(x)
-    for p, part in enumerate(_each(x, dilations)):  # one neighbour at a time: (B, C, P, H, W) would be large
-        total.addcmul_(part, weight[:, p : p + 1])
-    return total

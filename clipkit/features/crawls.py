@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clipkit.datasets import load_dataset
 from clipkit.errors import ClipkitError
+from clipkit.features.extraction import extract
 from clipkit.features.samples import some_rows
 
 
@@ -83,6 +84,20 @@ def loaded_crawl(corpus: str, n: int, seed: int, root=None) -> Crawl:
         raise ClipkitError(f"{corpus} has no captions to count in; take a folder with a captions.csv, or a text file with a caption a line")
     found = found.subset(some_rows(len(found), n, seed))
     return Crawl([captions[0] for captions in found.captions], None, found)
+
+
+def extracted_crawl(model, name: str, n: int) -> tuple[Crawl, Tensor]:
+    """n training pictures of a data set, each with all that is told of it as one text, and their features (N, D), kept on disk.
+
+    Raises: ClipkitError when there are no captions.
+    """
+    every = load_dataset(name, "train")
+    if every.captions is None:
+        raise ClipkitError(f"{name} has no captions to curate; take one whose pictures have texts, such as clipart")
+    every = every.subset(some_rows(len(every), n, 0))
+    found = extract(model, every)
+    data = every.subset(found.index.numpy())
+    return Crawl([", ".join(texts) for texts in data.captions], None, data), found.image
 
 
 def fitted_texts(model) -> Crawl:

@@ -35,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "pooled_text",
         ],
         "references": ["brief_references", "brief_vocabulary", "full_captions"],
-        "text_grammar": ["TextGrammar", "load_grammar"],
+        "text_grammar": ["load_grammar"],
         "scst": ["SelfCritical", "advantages", "kl_to", "scst_step", "self_critical_loss", "self_critical_training", "word_mask"],
     },
 )

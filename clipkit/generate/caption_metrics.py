@@ -13,6 +13,7 @@ import numpy as np
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.generate.cider import CiderD
 from clipkit.language.vocabulary import split_words
 from clipkit.world.caption_parser import Reading, ancestors, matching, parse
 from clipkit.world.content_plan import SceneFacts, groups, relation_between, truths
@@ -195,3 +196,10 @@ def listener_recall(scenes, texts: Sequence[str], k: int = 1) -> float:
     if scores.shape[0] != scores.shape[1]:
         raise ClipkitError(f"{len(texts)} captions but {scores.shape[1]} scenes: give one caption for each")
     return _shared_recall(scores, k)
+
+
+def reference_recall(references: Sequence[Sequence[str]], texts: Sequence[str], k: int = 1) -> float:
+    """`listener_recall` where no scene is known: the listener has read what people said of each picture, and goes by CIDEr-D."""
+    n = len(texts)
+    scores = CiderD(references)([text for text in texts for _ in range(n)], np.tile(np.arange(n), n))
+    return _shared_recall(scores.reshape(n, n), k)

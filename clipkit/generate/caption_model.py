@@ -14,10 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
+from clipkit.generate.references import brief_references
 from clipkit.language.transformer import TextDecoder
 from clipkit.language.vocabulary import WordVocabulary
 from clipkit.models.parts import load_part
 from clipkit.train import shuffled, train
+from clipkit.world import WorldSpec, render, sample_scenes
+
+# One to three objects, mostly several: so that there is more to say than is usually said.
+CAPTION_WORLD = {"max_objects": 3, "count_probs": (0.2, 0.4, 0.4)}
 
 
 @torch.no_grad()
@@ -49,6 +54,12 @@ def picture_tokens(model, images, grid: int = 4, batch: int = 128) -> Tensor:
         cells = F.adaptive_avg_pool2d(dense.permute(0, 3, 1, 2), grid).flatten(2).transpose(1, 2)  # (B, grid², D)
         parts.append(torch.cat([pooled[:, None], cells], dim=1).cpu())
     return torch.cat(parts) if parts else torch.empty(0, 1 + grid * grid, model.embed_dim)
+
+
+def described(model, n: int, seed: int, k: int = 5):
+    """Scenes of CAPTION_WORLD, their picture tokens (n, 17, D) and k references for each."""
+    scenes = sample_scenes(WorldSpec(**CAPTION_WORLD), n, seed)
+    return scenes, picture_tokens(model, render(scenes).images), brief_references(scenes, k, seed)
 
 
 class CaptionDecoder(nn.Module):

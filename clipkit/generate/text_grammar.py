@@ -5,30 +5,9 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
-from torch import Tensor, nn
-
 from clipkit.errors import ClipkitError
 from clipkit.generate.clip_reward import GrammarHead
 from clipkit.models.parts import read_part
-
-TEXT_SIDE = ("token_embedding", "positional_embedding", "transformer.", "ln_final", "text_projection")
-
-
-class TextGrammar(nn.Module):
-    """What is saved of a model and a head by `finetune_text_grammar`: the weights of TEXT_SIDE and the head's."""
-
-    def __init__(self, tuned, head: GrammarHead):
-        super().__init__()
-        self.head = head
-        self._tower = {k: v for k, v in tuned.module.state_dict().items() if k.startswith(TEXT_SIDE)}
-
-    @property
-    def header(self) -> dict:
-        """What its file needs besides the weights, see `clipkit.models.parts`."""
-        return {"grammar": {"dim": self.head.dim}}
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return self._tower | super().state_dict()
 
 
 def load_grammar(clip, name: str = "nano-grammar", folder: str | Path | None = None):

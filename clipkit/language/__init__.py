@@ -12,9 +12,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "corpora": ["caption_pairs", "caption_vocabulary", "documents", "reworded"],
         "factual_errors": ["Graded", "corrupt_text", "grade", "word_distance"],
-        "noising": ["infill", "permute"],
         "parsed_caption": ["Telling", "read_telling"],
         "scorers": ["DecoderBackend", "HuggingFaceBackend", "Seq2SeqScorer", "load_scorer"],
         "seq2seq": ["Seq2Seq", "load_seq2seq"],

@@ -23,16 +23,22 @@ __getattr__, __dir__, _LAZY = lazy_loader.attach(
     __name__,
     submod_attrs={
         "base": ["DualEncoder"],
-        "bpe": ["load_tokenizer", "save_bpe", "train_bpe"],
         "cards": ["load_card"],
-        "nano": ["NanoEncoder", "build_nano", "save_nano"],
+        "nano": ["NanoEncoder", "build_nano", "load_tokenizer"],
     },
 )
 # What stands before a colon or a dash of a name -> module with `load(name, pretrained, device, precision)`. A record is tied
 # to the loaders that its experiment names, not to all of them.
-_LOADERS = {"nano": "nano", "lit": "lit", "lite": "lite", "features": "vectors", "open_clip": "openclip"}
-# Added apart from the table: records are tied to its text, and none of them is of these.
-globals()["_LOADERS"].update(hf="hf_folder", cast="cast")
+_LOADERS = {
+    "nano": "nano",
+    "lit": "lit",
+    "lite": "lite",
+    "features": "vectors",
+    "e5": "e5",
+    "hf": "hf_folder",
+    "cast": "cast",
+    "open_clip": "openclip",
+}
 __all__ = ["list_models", "load_model", *_LAZY]
 
 
@@ -52,7 +58,7 @@ def load_model(name: str = "nano", pretrained: str | None = None, device: str = 
     """A model, ready to encode (evaluation mode, gradients on).
 
     `name`: a packaged model (see `list_models()`), an open_clip architecture, "hf:FOLDER" (what transformers' CLIPModel saved),
-    "features:PATH" (a file of vectors).
+    "features:PATH" (a file of vectors), or "e5" (texts only).
     `pretrained`: nothing for packaged models; a tag, a checkpoint path or "random" for open_clip. `device`: "auto", "cpu", "cuda:0" …;
     `precision`: fp32, bf16 or fp16 (weights and arithmetic; features always come back as float32).
     What is assumed of weights that do not say it (activation, preprocessing) is in `notes` and said aloud.

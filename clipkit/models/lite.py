@@ -10,7 +10,7 @@ sentence. The map that does it for sentences is fitted on words alone.
 
 With hard probabilities (τ = 1) and a nearest-neighbour w this is ConSE (Norouzi et al., arXiv:1312.5650); soft
 ones keep what the classifier knows of classes that it would not name. How A is fitted:
-`python -m builder.lite` in the repository. What it reaches: `data/models/lite.card.json`.
+`python -m builder.recipes.lite` in the repository. What it reaches: `data/models/lite.card.json`.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def load_map(path: Path | None = None) -> tuple[SentenceMap, float]:
 
 
 def load(name: str = "lite", pretrained: str | None = None, device: str = "auto", precision: str = "fp32") -> LiteEncoder:
-    """The model `lite`; `name` is always that. `pretrained`: nothing (the shipped map) or the path of a map as `builder.lite` writes it.
+    """The model `lite`; `name` is always that. `pretrained`: nothing (the shipped map) or the path of a map of `builder.recipes.lite`.
 
     Raises MissingExtra without the packages of the extra `photos`, ClipkitError for a missing or damaged map.
     """

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -29,7 +28,6 @@ from clipkit.devices import resolve_device
 from clipkit.errors import ClipkitError, unknown
 from clipkit.models import towers
 from clipkit.models.base import PRECISIONS
-from clipkit.models.bpe import load_tokenizer
 from clipkit.models.checkpoint import load_weights, uses_quick_gelu
 from clipkit.models.inputs import as_texts
 from clipkit.models.pixels import normalise, resize_crop
@@ -58,6 +56,16 @@ class VisionOnly(nn.Module):
     forward = encode_image
 
 
+def load_tokenizer(path: str | Path, context_length: int):
+    """open_clip's SimpleTokenizer on a merges file; ClipkitError when the file is missing or damaged."""
+    from clipkit.compat import import_open_clip
+
+    try:
+        return import_open_clip().SimpleTokenizer(bpe_path=str(path), context_length=context_length)
+    except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        raise ClipkitError(f"the vocabulary {path} is missing or damaged; restore it from the repository") from error
+
+
 def build_nano(config: dict) -> nn.Module:
     """The torch module of a configuration, with fresh weights: open_clip's CLIP, or `VisionOnly` without text.
 
@@ -75,37 +83,6 @@ def build_nano(config: dict) -> nn.Module:
         return custom(**wanted)
     except (TypeError, ValueError, AssertionError, RuntimeError, AttributeError) as error:
         raise ClipkitError(f"open_clip cannot build this configuration: {error}") from error
-
-
-def save_nano(module: nn.Module, config: dict, card: dict, folder: str | Path, name: str | None = None, half: bool = False) -> Path:
-    """Write weights, configuration and card; `half` stores float16 (half the size). Returns the weights' path.
-
-    The name is `name` or `config["name"]`. A merges file given as a path elsewhere is copied beside the weights.
-    """
-    from safetensors.torch import save_file
-
-    name = name or config.get("name")
-    if not name:
-        raise ClipkitError("save_nano needs a name: name=… or config['name']")
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {**deepcopy(config), "name": name}
-    if "text_cfg" in config:
-        merges = Path(config["tokenizer"]["merges"])
-        if merges.is_absolute() or merges.is_file():
-            if merges.resolve() != (folder / merges.name).resolve():
-                shutil.copyfile(merges, folder / merges.name)
-            config["tokenizer"]["merges"] = merges.name
-        if not (folder / merges.name).is_file():
-            raise ClipkitError(f"the vocabulary {merges.name} is not in {folder}; write it there with save_bpe first")
-    state = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-    if half:
-        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-    path = folder / f"{name}.safetensors"
-    save_file(state, path)
-    (folder / f"{name}.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-    (folder / f"{name}.card.json").write_text(json.dumps({"name": name, **card}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
 
 
 class NanoEncoder(towers.TowersEncoder):
@@ -194,14 +171,14 @@ def load_nano(
             raise ValueError("not a table")
     except FileNotFoundError as error:
         raise ClipkitError(
-            f"{name} is not in {folder} (its configuration {name}.json is missing); make it with: clipkit pretrain {name}"
+            f"{name} is not in {folder} (its configuration {name}.json is missing); in the repository: make pretrain NAME={name}"
         ) from error
     except ValueError as error:
         raise ClipkitError(f"{source} is not a valid model configuration; restore it from the repository") from error
     module = build_nano(config)
     if pretrained != "random":
         if not weights.is_file():
-            raise ClipkitError(f"the weights {weights} are missing; restore them from the repository or run: clipkit pretrain {name}")
+            raise ClipkitError(f"the weights {weights} are missing; restore them from the repository, or there: make pretrain NAME={name}")
         load_weights(module, weights, name)
     module.to(resolve_device(device), PRECISIONS[precision])
     card_file = source.with_suffix(".card.json")

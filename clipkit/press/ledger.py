@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clipkit.lab.claim_words import effect, gate_words, gates_of, part_words
-from clipkit.press.record import load_all, staleness
+from clipkit.press.staleness import load_all, staleness
+from clipkit.registry.claims import PROPERTY
 from clipkit.registry.outcomes import Row, judged
 from clipkit.registry.papers import Entry, Registry
 from clipkit.registry.verdict import NOT_RUN, NOT_TESTABLE
@@ -47,7 +48,9 @@ def claims(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def standing(rows: list[Row]) -> str:
-    """Of one claim: tested (a verdict on some data), else not testable here, else not run."""
+    """Of one claim: a checked property, or tested (a verdict on some data), else not testable here, else not run."""
+    if rows[0].origin == PROPERTY:
+        return PROPERTY
     words = {row.outcome for row in rows}
     if words - {NOT_TESTABLE, NOT_RUN}:
         return TESTED
@@ -60,12 +63,12 @@ def whose(rows: Iterable[Row], paper: bool) -> list[Row]:
 
 
 def count(rows: Iterable[Row]) -> dict[str, int]:
-    """Of claims: "claims", and "tested", "not testable here", "not run", which add up to it; of rows: "stale"."""
+    """Of claims: "claims", and "tested", "not testable here", "not run", "checked property", which add up to it; of rows: "stale"."""
     rows = list(rows)
     states = Counter(standing(group) for group in claims(rows))
     return {
         "claims": states.total(),
-        **{state: states[state] for state in (TESTED, NOT_TESTABLE, NOT_RUN)},
+        **{state: states[state] for state in (TESTED, NOT_TESTABLE, NOT_RUN, PROPERTY)},
         "stale": sum(r.stale for r in rows),
     }
 

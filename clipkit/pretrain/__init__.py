@@ -1,4 +1,4 @@
-"""Pretraining: contrastive losses, small models to train with them, and the probes on a checkpoint's card."""
+"""Pretraining: contrastive losses, small models to train with them, and what the shipped models were made of."""
 
 import lazy_loader
 

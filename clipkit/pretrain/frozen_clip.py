@@ -6,8 +6,9 @@ sees is a limit on all arms alike; which of it a head *keeps* is decided by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -62,6 +63,22 @@ class ProjectionHeads(nn.Module):
 
     def forward(self, features: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         return self.encode_image(features), self.encode_text(tokens)
+
+
+class VectorHeads(ProjectionHeads):
+    """The same for texts that are vectors (B, T) of a text tower: a linear map of them in the place of the mean of word vectors."""
+
+    def __init__(self, features: int, texts: int, seed: int = 0, **options):
+        super().__init__(features, 1, seed, **options)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.words = nn.Linear(texts, self.text[0].normalized_shape[0])
+
+
+def tokenize_each(tokenize: Callable[[list[str]], Tensor], texts: Sequence[str]) -> Tensor:
+    """(N, L) tokens of N texts; those that are equal are tokenized once."""
+    different, place = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
+    return tokenize(different.tolist())[torch.from_numpy(place)]
 
 
 def feature_batches(features: Tensor, tokens: Tensor, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

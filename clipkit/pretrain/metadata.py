@@ -67,3 +67,15 @@ def _words(texts: Iterable[str]) -> Counter:
     for text in texts:
         found.update(word for word in spaced(text).split() if word not in string.punctuation)
     return found
+
+
+def make_word_list(least: int = 3, pmi: float = 6.0) -> list[str]:
+    """A metadata list for texts of this world: ImageNet's names, frequent words and bound pairs of their glosses, numbers.
+
+    Each with a capital too, as titles have it. Args: least: times a word occurs. pmi: bits of a pair.
+    """
+    from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
+
+    glosses = imagenet_glosses()
+    plain = metadata_list(imagenet_names(), frequent_words(glosses, least), bound_pairs(glosses, pmi, least), NUMBERS)
+    return metadata_list(plain, [entry[:1].upper() + entry[1:] for entry in plain])

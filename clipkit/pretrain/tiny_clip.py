@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from clipkit.errors import ClipkitError
+from clipkit.pretrain.frozen_clip import tokenize_each
 from clipkit.train import shuffled
 
 SIDE, EMBED_DIM, CONTEXT = 32, 64, 12  # pixels; joint dimensions; tokens: a short caption has at most 12
@@ -79,6 +80,6 @@ def caption_batches(model, dataset, batch: int, seed: int) -> Iterator[tuple[Ten
         raise ClipkitError(f"{len(dataset)} pictures do not fill a batch of {batch}; give more pictures or a smaller batch")
     images = [dataset.images[i] for i in range(len(dataset))] if dataset.array is None else dataset.array
     pixels = model.preprocess_batch(images).to(model.device)
-    tokens = model.tokenize([captions[0] for captions in dataset.captions]).to(model.device)
+    tokens = tokenize_each(model.tokenize, [captions[0] for captions in dataset.captions]).to(model.device)
     for rows in shuffled(len(pixels), batch, torch.Generator().manual_seed(seed), rest="drop"):
         yield pixels[rows], tokens[rows]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 # What pretraining sees: mostly flat drawings, a few shaded, pastel and sketched ones. Pixel art, blueprints and
 # negatives never occur: they are the domain shifts.
 SEEN_STYLES = {"styles": ("flat", "shaded", "pastel", "sketch"), "style_probs": (0.82, 0.06, 0.06, 0.06)}
@@ -45,12 +43,3 @@ def moving() -> tuple[tuple[dict, float], ...]:
         ({**common, "sizes": ("medium", "large")}, 0.35),
         (common, 0.5),
     )
-
-
-def spec_at(stages: Sequence[tuple[object, float]], done: int, steps: int):
-    """The WorldSpec to learn from after `done` of `steps`. stages: (WorldSpec, share of the steps), one after the other.
-
-    The last goes on for ever.
-    """
-    ends = np.cumsum([share for _, share in stages[:-1]]) * steps
-    return stages[int(np.searchsorted(ends, done, side="right"))][0]

@@ -13,8 +13,9 @@ from clipkit.registry.verdict import KINDS
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Source = Literal["abstract", "paper", "official_repository", "secondary", "unverified"]
-Scale = Literal["world", "photographs", "digits", "text", "full"]
-Origin = Literal["headline", "paper", "critic", "ours"]
+Scale = Literal["world", "photographs", "digits", "text", "real CLIP", "full"]
+PROPERTY = "checked property"  # a theorem: any correct code passes, so it is checked and not counted among the tested claims
+Origin = Literal["headline", "paper", "critic", "ours", PROPERTY]
 
 
 class Model(BaseModel):
@@ -134,7 +135,8 @@ class Claim(Model):
 
     Attributes:
         id, text: "C1" and our words.
-        origin: the abstract's main sentence (`headline`), the paper, a later paper's objection (`critic`), or our own question.
+        origin: the abstract's main sentence (`headline`), the paper, a later paper's objection (`critic`), our own question,
+            or a theorem (`checked property`).
         paper: the paper's number.
         seeds_vary: whether another seed means other pictures (or texts), another trained model, or both.
         changes: what was changed after it was first fixed.

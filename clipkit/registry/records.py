@@ -27,7 +27,7 @@ from clipkit.registry.claims import Text, what_is_wrong
 from clipkit.registry.scores import Scores
 
 VERSION = 3
-SCALES = ("world", "digits", "text", "photographs", "full")
+SCALES = ("world", "digits", "text", "photographs", "real CLIP", "full")
 Number = int | float
 
 
@@ -195,11 +195,13 @@ def load_records(slug: str, root: Path | None = None) -> list[Record]:
 def said_model(model: str | None, pretrained: str | None = None) -> str:
     """A model for people: its name, and its weights where they were chosen; random ones are called untrained.
 
-    Of the two that read photographs it is said what they are, so that neither is taken for a CLIP.
+    Of the two that read photographs it is said what they are, so that neither is taken for a CLIP; and of vectors that they are.
 
-    >>> said_model("nano"), said_model("lite"), said_model("RN50", "openai"), said_model("RN50", "random")
-    ('nano', 'lite: supervised stand-in', 'RN50 openai', 'RN50 untrained')
+    >>> said_model("nano"), said_model("lite"), said_model("RN50", "random"), said_model("features:x.npy")
+    ('nano', 'lite: supervised stand-in', 'RN50 untrained', 'a real CLIP, its vectors only')
     """
+    if (model or "").startswith("features:"):
+        return "a real CLIP, its vectors only"
     weights = "untrained" if pretrained == "random" else pretrained
     model = {"lit": "lit: contrastive, locked towers", "lite": "lite: supervised stand-in"}.get(model, model) if not weights else model
     return " ".join(filter(None, [model, weights]))
@@ -208,13 +210,15 @@ def said_model(model: str | None, pretrained: str | None = None) -> str:
 def scale_of(dataset: str | None, model: str | None, pretrained: str | None = None) -> str:
     """Which of the ledger's scales a run is of, so that a small world is never sold as a replication, nor random weights as a model.
 
-    >>> scale_of("world", "nano"), scale_of("cifar10", "lit"), scale_of("cifar10", "ViT-B-32"), scale_of("cifar10", "ViT-B-32", "random")
-    ('world', 'photographs', 'full', 'photographs')
+    >>> scale_of("world", "nano"), scale_of("cifar10", "lit"), scale_of("cifar10", "ViT-B-32"), scale_of("features:x.npy", "features:x.npy")
+    ('world', 'photographs', 'full', 'real CLIP')
     """
     kind = re.split(r"[:\-_]", dataset or "world")[0]
+    if kind == "features":  # finished vectors: a published model saw the pictures, and nothing but its output is here
+        return "real CLIP"
     if kind in ("world", "digits", "text"):
         return kind
-    return "photographs" if re.match(r"(nano|lite?|features)\b", model or "") or pretrained == "random" else "full"
+    return "photographs" if re.match(r"(nano|lite?)\b", model or "") or pretrained == "random" else "full"
 
 
 def portable(value: object) -> object:

@@ -51,7 +51,7 @@ def patch_tokens(model, images, layers: Sequence[int] = LAYERS, batch: int = 128
 class Eyes(nn.Module):
     """Picture patches (B, M, D) and words in one space of width W, where a patch lies near the words for what it shows.
 
-    Both the answerer and its rivals look through it; the first lesson (`clipkit.score.regions`) is for it alone.
+    Both the answerer and its rivals look through it; the first lesson (`builder.recipes.regions`) is for it alone.
     """
 
     def __init__(self, vocabulary: WordVocabulary, picture_width: int, picture_length: int, width: int):

@@ -15,7 +15,7 @@ from clipkit.score.protocol import PairScorer
 from clipkit.world.question_answers import figure_question
 
 DEFAULT_QUESTION = figure_question("{}")  # the paper's words, in the lower case of the world's vocabulary
-NORMS = ("prob", "yes_no", "not_no", "geo")
+NORMS = ("prob", "yes_no", "geo")
 
 
 class Answerer(Protocol):
@@ -57,20 +57,20 @@ class VQAScore(PairScorer):
     """P("yes" | picture, question about the text).
 
     Args:
-        vqa: an Answerer. question: has one {} for the text. answer: what speaks for the text; `against`: what speaks against it.
-        norm: "prob": P(yes). "yes_no": P(yes) / (P(yes) + P(no)). "not_no": 1 − P(no). "geo": geometric mean of the
-            probabilities of *all* label tokens, as the released code computes it: about √P(yes) when the second token is the end.
+        vqa: an Answerer. question: has one {} for the text. answer: what speaks for the text.
+        norm: "prob": P(yes). "yes_no": P(yes) / (P(yes) + P(no)). "geo": geometric mean of the probabilities of *all* label
+            tokens, as the released code computes it: about √P(yes) when the second token is the end.
 
     Raises: ClipkitError for an unknown norm or a question without {}.
     Source: arXiv:2404.01291, eq. 1; "geo" from the authors' code.
     """
 
-    def __init__(self, vqa: Answerer, question: str = DEFAULT_QUESTION, answer: str = "yes", norm: str = "prob", against: str = "no"):
+    def __init__(self, vqa: Answerer, question: str = DEFAULT_QUESTION, answer: str = "yes", norm: str = "prob"):
         if norm not in NORMS:
             raise unknown("norm", norm, NORMS)
         if question.count("{}") != 1:
             raise ClipkitError(f"the question {question!r} needs one {{}} where the text goes")
-        self.vqa, self.question, self.answer, self.norm, self.against = vqa, question, answer, norm, against
+        self.vqa, self.question, self.answer, self.norm = vqa, question, answer, norm
 
     def see(self, images: Any) -> Any:
         return self.vqa.see(images)
@@ -81,5 +81,5 @@ class VQAScore(PairScorer):
             return self.vqa.mean_logprob(seen, questions, self.answer).exp()
         if self.norm == "prob":
             return self.vqa.logprobs(seen, questions, [self.answer])[:, 0].exp()
-        both = self.vqa.logprobs(seen, questions, [self.answer, self.against])
-        return 1 - both[:, 1].exp() if self.norm == "not_no" else (both[:, 0] - torch.logsumexp(both, 1)).exp()
+        both = self.vqa.logprobs(seen, questions, [self.answer, "no"])
+        return (both[:, 0] - torch.logsumexp(both, 1)).exp()

@@ -1,17 +1,17 @@
-"""The BARTScore page: texts of known quality, metrics in all their variants, prompts, faults, and a writer's liking for itself.
-
-A document is the dense description of a scene, its references are short captions, and its hypotheses are other short captions,
-told again in other words or spoilt in facts, coverage and fluency, each independently of the others.
-"""
+"""The BARTScore page: texts of known quality, metrics in all their variants, prompts, faults, and a writer's liking for itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from clipkit import lab
+from clipkit.datasets.rated_texts import RatedTexts
+from clipkit.dealing import dealt
 from clipkit.errors import ClipkitError
 from clipkit.language.corpora import documents
 from clipkit.language.factual_errors import FALSE, Graded, corrupt_text, grade
@@ -32,17 +32,20 @@ AXES = ("precision", "recall", "fluency")
 Variants = dict[str, np.ndarray]  # name -> a score for each hypothesis, (N,)
 
 
+class Rated(NamedTuple):
+    """What people think of a text."""
+
+    rating: float
+
+
 @dataclass
 class JudgedTexts:
-    """D documents with K hypotheses each, row after row (N = D · K).
-
-    sources, references, truths (scenes): of each document; texts, graded: of each hypothesis; document: (N,) its document's number.
-    """
+    """D documents (sources, references, truths of their scenes) with N hypotheses (texts, graded; document: (N,) its number)."""
 
     sources: list[str]
     references: list[list[str]]
     texts: list[str]
-    graded: list[Graded]
+    graded: list[Graded] | list[Rated]
     document: np.ndarray
     truths: list[SceneFacts]
 
@@ -50,15 +53,8 @@ class JudgedTexts:
         """True values (N,): "precision", "recall", "fluency", "f1" or "quality"."""
         return np.array([getattr(g, name) for g in self.graded])
 
-    @property
-    def source_of(self) -> list[str]:
-        """The source of each hypothesis."""
-        return [self.sources[d] for d in self.document]
-
-    @property
-    def references_of(self) -> list[list[str]]:
-        """The references of each hypothesis."""
-        return [self.references[d] for d in self.document]
+    source_of = property(lambda self: [self.sources[d] for d in self.document], doc="The source of each hypothesis.")
+    references_of = property(lambda self: [self.references[d] for d in self.document], doc="The references of each hypothesis.")
 
     def rows(self, chosen: np.ndarray) -> np.ndarray:
         """Which hypotheses (N,) bool belong to the chosen documents (D,) bool."""
@@ -73,10 +69,7 @@ class JudgedTexts:
 
 
 def make_judged_texts(n: int, seed: int, hypotheses: int = 8, references: int = 2, reworded: int = 2) -> JudgedTexts:
-    """n documents of the world with their references and hypotheses. Same arguments, same texts.
-
-    Args: reworded: how many of five hypotheses, on average, are told in other words; 0 keeps the wording of the references.
-    """
+    """n documents of the world. reworded: how many of five hypotheses, on average, are told in other words than the references."""
     scenes = documents(n, seed)
     known = list(truths(scenes))
     captions = [caption_batch(scenes, "short", seed=seed + 7919 * (k + 1)) for k in range(references + hypotheses)]
@@ -96,6 +89,15 @@ def _hypothesis(text: str, truth: SceneFacts, draw: HashRandom, reworded: int) -
     return damaged or grade(truth, text)
 
 
+def read_rated_texts(name: str, seed: int, n: int) -> JudgedTexts:
+    """At most n of the seed's own documents of a table "text:PATH" (`clipkit.datasets.rated_texts`)."""
+    documents = RatedTexts(name).documents
+    own = [documents[i] for i in dealt(len(documents), seed)[:n]]
+    rows, owner = [row for d in own for row in d.rated], np.repeat(np.arange(len(own)), [len(d.rated) for d in own])
+    texts, rated = [text for text, _ in rows], [Rated(value) for _, value in rows]
+    return JudgedTexts([d.source for d in own], [d.references for d in own], texts, rated, owner, [None] * len(own))
+
+
 def score_directions(scorer, data: JudgedTexts, names: Sequence[str] = DIRECTIONS, **options) -> Variants:
     """BARTScore of the hypotheses in each direction, (N,) each. `options`: of BARTScore."""
     score, found = BARTScore(scorer, **options), {}
@@ -111,10 +113,7 @@ def score_directions(scorer, data: JudgedTexts, names: Sequence[str] = DIRECTION
 
 
 def score_overlap(data: JudgedTexts, models: Mapping[str, Seq2SeqScorer]) -> dict[str, Variants]:
-    """ROUGE, chrF and matched embeddings in all their variants: {"rouge": {"rouge1_f references": (N,), …}, …}.
-
-    Each is given the references, and the source in their place; embeddings come from the encoder of each of `models`.
-    """
+    """ROUGE, chrF and embeddings matched by each of `models`, given references or source: {"rouge": {"rouge1_f references": (N,), …}}."""
     found: dict[str, Variants] = {"rouge": {}, "chrf": {}, "embedding_f1": {}}
     for name, against in {"references": data.references_of, "source": [[s] for s in data.source_of]}.items():
         found["rouge"] |= {f"{k} {name}": v for k, v in rouge(against, data.texts).items()}
@@ -129,14 +128,16 @@ def score_cosine(embed: Callable[[list[str]], object], data: JudgedTexts) -> Var
     """Cosine of whole texts by `embed` (texts to unit rows (N, D)): with the mean reference, and with the source."""
     columns = data.texts, data.sources, [r for row in data.references for r in row]
     texts, sources, references = (np.asarray(embed(column), dtype=np.float64) for column in columns)
-    sides = {"references": references.reshape(len(sources), -1, references.shape[1]).mean(1), "source": sources}
+    ends = np.cumsum([len(row) for row in data.references])[:-1]
+    sides = {"references": np.stack([rows.mean(0) for rows in np.split(references, ends)]), "source": sources}
     return {name: (texts * side[data.document]).sum(1) for name, side in sides.items()}
 
 
 def correlate_within(values: np.ndarray, truth: np.ndarray, data: JudgedTexts, documents: np.ndarray) -> GroupCorrelations:
-    """Spearman's correlation inside each of the chosen documents (D,) bool."""
+    """Spearman's correlation inside each of the chosen documents (D,) bool; over all of them where each has one text."""
     rows = data.rows(documents)
-    return group_correlations(truth[rows], values[rows], data.document[rows])
+    groups = data.document[rows]
+    return group_correlations(truth[rows], values[rows], groups if len(set(groups)) < len(groups) else groups * 0)
 
 
 def choose_variant(variants: Mapping[str, np.ndarray], truth: np.ndarray, data: JudgedTexts, documents: np.ndarray) -> str:
@@ -148,9 +149,9 @@ def choose_variant(variants: Mapping[str, np.ndarray], truth: np.ndarray, data: 
 
 
 def score_best_prompt(scorer, prompts: Sequence[str], way: str, data: JudgedTexts, chosen_on: np.ndarray) -> tuple[str, np.ndarray]:
-    """The best prompt, or mean of all prompts, on either side, for quality on the documents `chosen_on` (D,) bool.
+    """The best prompt, or mean of all prompts, on either side, for quality on the documents `chosen_on` (D,) bool: name and scores (N,).
 
-    Args: way: one of DIRECTIONS. Returns: the prompt's name, and its scores of all texts (N,); other documents see no other prompt.
+    way: one of DIRECTIONS. Other documents see no other prompt.
     """
     kept, others, found = data.select(chosen_on), data.select(~chosen_on), {}
 
@@ -170,8 +171,7 @@ def score_best_prompt(scorer, prompts: Sequence[str], way: str, data: JudgedText
 def write_own_and_other(writer, data: JudgedTexts, kinds: Sequence[str], seed: int = 0) -> tuple[list[str], dict[str, list[str]]]:
     """What the writer wrote for each document, with and without a false fact (of `kinds` in turn), in its own words and in others.
 
-    Only documents whose own text is true, names the place, and can be told otherwise and falsified.
-    Returns: P sources, and {"own_true", "own_false", "other_true", "other_false"} with P texts each; P may be 0.
+    P sources and {"own_true", "own_false", "other_true", "other_false"} with P texts each: where its text is true and can be changed so.
     """
     rows: list[tuple[str, ...]] = []
     for number, (source, text, truth) in enumerate(zip(data.sources, writer.write(data.sources), data.truths, strict=True)):
@@ -188,7 +188,6 @@ def write_own_and_other(writer, data: JudgedTexts, kinds: Sequence[str], seed: i
 
 def measure_style_bias(writer: Seq2SeqScorer, data: JudgedTexts, kinds: Sequence[str], seed: int = 0) -> dict[str, float]:
     """How often, in percent, the writer scores a false text above a true one (source → text); {} where no document qualifies.
-
     "own_false_preferred": its own words with a false fact against the true facts in other words. "same_words" and "other_words":
     both in its own words, and both in others. "by_information": the first question with the language model's share subtracted.
     "pairs": how many documents were asked.
@@ -208,9 +207,9 @@ def measure_style_bias(writer: Seq2SeqScorer, data: JudgedTexts, kinds: Sequence
 
 
 def measure_fault_costs(metrics: Mapping[str, Callable], data: JudgedTexts, kinds: Sequence[str], seed: int = 0) -> pd.DataFrame:
-    """Mean drop from a good text to the same text spoilt in one way, in standard deviations of good and spoilt texts together.
+    """Mean drop from a good text (a document's first reference, judged against the others) to the same text spoilt in one way, in
+    standard deviations of good and spoilt texts together.
 
-    The good text of a document is its first reference (true by construction), judged against the other ones.
     Args: metrics: name -> (sources, lists of references, texts) -> (M,).
     Returns: kinds × ("quality", the metrics, "texts": how many could be spoilt so); NaN for a kind that was never possible.
     """
@@ -229,8 +228,6 @@ def measure_fault_costs(metrics: Mapping[str, Callable], data: JudgedTexts, kind
 
 def draw_false_word(writer: Seq2SeqScorer, data: JudgedTexts, seed: int = 0) -> dict[str, str | float]:
     """Log-probabilities of a caption's words, one of them made false, beside the true caption's. Returns: both words and values, source."""
-    from clipkit import lab
-
     captions = zip(data.sources, (references[0] for references in data.references), data.truths, strict=True)
     spoilt = ((source, good, corrupt_text(good, "wrong_colour", truth, 0.1, seed)) for source, good, truth in captions)
     one = ((s, g, b.text) for s, g, b in spoilt if b and differing_words(g, b.text) == 1 and set(b.text.split()) - set(g.split()))

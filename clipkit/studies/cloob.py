@@ -22,10 +22,12 @@ from torch.nn import functional as F
 
 from clipkit.datasets import Dataset, load_dataset
 from clipkit.errors import ClipkitError, unknown
+from clipkit.features import extract
+from clipkit.features.samples import own_pictures, some_rows
 from clipkit.metrics import percent, percent_right
 from clipkit.models import load_tokenizer
 from clipkit.paths import shipped
-from clipkit.pretrain.frozen_clip import ProjectionHeads, class_weights, feature_batches
+from clipkit.pretrain.frozen_clip import ProjectionHeads, class_weights, feature_batches, tokenize_each
 from clipkit.pretrain.geometry import effective_dimension
 from clipkit.pretrain.gradient_saturation import saturation
 from clipkit.pretrain.hopfield import retrieval_weights, retrieve
@@ -38,6 +40,7 @@ FACTORS = ("category", "colour", "texture", "size", "background")
 SECONDARY = ("colour", "texture", "size")
 THUMBNAIL, CONTEXT, WATCHED = 8, 16, 256  # pixels a side; tokens a caption; pairs that a training is watched on
 MODES = ("var99", "participation", "entropy")  # of effective_dimension
+OTHER = {"clipart": "emoji", "emoji": "clipart"}  # drawings to train on, and others on which nothing was trained or chosen
 LOSSES = ("info_nce", "memory_info_nce", "info_loob", "cloob", "decoupled")
 
 
@@ -45,9 +48,8 @@ LOSSES = ("info_nce", "memory_info_nce", "info_loob", "cloob", "decoupled")
 class LossSetting:
     """One arm: its loss, inverse temperature (learnt from there on, or fixed), learning rate, weight decay, and a memory's beta.
 
-    The released code multiplies InfoLOOB and CLOOB by the temperature. It is left out: a constant factor does matter to
-    AdamW once gradients come near the 1e-6 that it adds to their size.
-    `hide_self`: no query of CLOOB recalls itself.
+    The released code multiplies InfoLOOB and CLOOB by the temperature. It is left out: a constant factor does matter to AdamW
+    once gradients come near the 1e-6 that it adds to their size. `hide_self`: no query of CLOOB recalls itself.
     """
 
     loss: str
@@ -101,35 +103,45 @@ class SceneSplit(NamedTuple):
     labels: dict[str, np.ndarray]
 
 
-@cache
-def caption_tokenizer():
-    """The tokenizer of `nano`, for captions of CONTEXT tokens."""
-    return load_tokenizer(shipped("models", "nano_bpe.txt.gz"), CONTEXT)
+caption_tokenizer = cache(lambda: load_tokenizer(shipped("models", "nano_bpe.txt.gz"), CONTEXT))  # that of `nano`
+_tokens = cache(lambda texts: tokenize_each(caption_tokenizer(), texts))  # texts: a tuple
 
 
-def load_splits(tower, n_train: int, n_test: int, seed: int, split: str = "test") -> dict[str, SceneSplit]:
+def load_splits(tower, n_train: int, n_test: int, seed: int, split: str = "test", dataset: str = "world") -> dict[str, SceneSplit]:
     """The scenes of a seed: "train" and "biased" (new scenes of the training world), "probe" and "test" (independent factors).
 
     Features are the unit-norm vector of a frozen `tower` and a thumbnail of 8 x 8 pixels: nano-dino was trained to look
     through colour, and the thumbnail brings it back. Both are standardised with the training scenes' mean and spread.
+    Of drawings (a data set of OTHER) all seeds train on the same; "biased" are the seed's own of their data set, "test" its own
+    of the other one. There is no "probe", features are the tower's alone, and a text is all that is told of a picture.
 
     Args: n_test: scenes of each of biased, probe and test. split: "test", or "val" to choose settings with.
     """
-    wanted = {
-        "train": ("train", SCENES | CUES, n_train, 2 * seed),
-        "probe": ("train", SCENES, n_test, 2 * seed + 1),
-        "biased": (split, SCENES | CUES, n_test, 2 * seed),
-        "test": (split, SCENES, n_test, 2 * seed + 1),
-    }
+    if dataset == "world":
+        new = partial(load_dataset, "world", captions=("short",), **SCENES)
+        parts = {
+            "train": new("train", n=n_train, seed=2 * seed, **CUES),
+            "probe": new("train", n=n_test, seed=2 * seed + 1),
+            "biased": new(split, n=n_test, seed=2 * seed, **CUES),
+            "test": new(split, n=n_test, seed=2 * seed + 1),
+        }
+    else:
+        every = load_dataset(dataset, "train")
+        parts = {"train": every.subset(some_rows(len(every), n_train, 0)), "biased": own_pictures(dataset, split, n_test, seed)}
+        parts["test"] = own_pictures(OTHER[dataset], "train", n_test, seed)
     splits = {}
-    for role, (part, world, n, number) in wanted.items():
-        data = load_dataset("world", part, n=n, seed=number, captions=("short",), **world)
-        pixels = torch.as_tensor(data.array).permute(0, 3, 1, 2).float() / 255
-        rows = torch.cat([tower.image_features(data.images).cpu(), F.adaptive_avg_pool2d(pixels, THUMBNAIL).flatten(1)], 1)
+    for role, data in parts.items():
+        if dataset == "world":
+            pixels = torch.as_tensor(data.array).permute(0, 3, 1, 2).float() / 255
+            rows = torch.cat([tower.image_features(data.images, 64).cpu(), F.adaptive_avg_pool2d(pixels, THUMBNAIL).flatten(1)], 1)
+            labels = {factor: np.asarray(getattr(data.scenes, factor)).reshape(len(data), -1)[:, 0] for factor in FACTORS}
+        else:
+            found = extract(tower, data)
+            data, rows = data.subset(found.index.numpy()), found.image
+            labels = {"category": np.asarray(data.labels)}
         if role == "train":
             mean, spread = rows.mean(0), rows.std(0).clamp_min(1e-6)
-        tokens = caption_tokenizer()([texts[0] for texts in data.captions]).to(tower.device)
-        labels = {factor: np.asarray(getattr(data.scenes, factor)).reshape(n, -1)[:, 0] for factor in FACTORS}
+        tokens = _tokens(tuple(", ".join(texts) for texts in data.captions)).to(tower.device)
         splits[role] = SceneSplit(((rows - mean) / spread).to(tower.device), tokens, data, labels)
     return splits
 
@@ -182,13 +194,13 @@ def evaluate_heads(splits: Mapping[str, SceneSplit], heads: ProjectionHeads, pro
     """Percent right: zero-shot on independent scenes ("zero_shot") and on the training world's ("biased"), R@1 both ways, probes.
 
     Retrieval is among the biased scenes; a caption equal to the right one counts. Probes are logistic regressions on the
-    standardised features of the independent scenes, one a factor: "probe_colour" ..., and "secondary", the mean of colour,
-    texture and size.
+    features of the independent scenes, one a factor: "probe_colour" ..., and "secondary", the mean of colour, texture and size.
     """
-    classifier = class_weights(heads, caption_tokenizer(), splits["test"].data.classnames, splits["test"].data.templates)
-    z = {role: heads.encode_image(splits[role].features) for role in ("biased", "probe", "test")}
+    z = {role: heads.encode_image(splits[role].features) for role in splits if role != "train"}
     found, tokens = {}, splits["biased"].tokens
     for name, role in (("zero_shot", "test"), ("biased", "biased")):
+        data = splits[role].data
+        classifier = class_weights(heads, lambda texts: _tokens(tuple(texts)), data.classnames, data.templates)
         found[name] = percent_right(z[role] @ classifier.T, splits[role].labels["category"])
     similarity = z["biased"] @ heads.encode_text(tokens).T
     right = equal_texts(tokens) | torch.eye(len(tokens), dtype=torch.bool, device=tokens.device)
@@ -204,7 +216,7 @@ def evaluate_heads(splits: Mapping[str, SceneSplit], heads: ProjectionHeads, pro
 
 
 def sweep_memory(x: Tensor, y: Tensor, logit_scale: float, same: Tensor, betas: Sequence[float], sizes: Iterable[int]) -> pd.DataFrame:
-    """How memories of several sharpness and sizes change the positives' mean probability, of vectors that stay as they are.
+    """How memories of several sharpness change the positives' mean probability, of vectors that stay as they are.
 
     Args: x, y, same: as for `saturation`; sizes: the first so many pairs make the batch and its memory.
     Returns: rows of beta, memory ("32 pairs"), change.
@@ -235,16 +247,3 @@ def show_recall(images: np.ndarray, features: Tensor, query: int, betas: Sequenc
     alt = "Three rows for three values of beta, each with the asking picture and the five that come back most, with their shares: "
     alt += "; ".join(", ".join(titles[i : i + 6]) for i in range(0, len(titles), 6))
     lab.image_grid(images[rows], titles, columns=6, alt=alt, title=f"What a memory of {len(features)} pictures recalls")
-
-
-def draw_spectra(shares: Mapping[str, np.ndarray]) -> None:
-    """Arm -> shares of the variance (D,), largest first: one line each, on a logarithmic axis."""
-    from clipkit import lab
-
-    alt = "Shares of the variance by rank, logarithmic; the largest: "
-    alt += ", ".join(f"{lab.label(arm)} {100 * float(share[0]):.0f} %" for arm, share in shares.items())
-    with lab.figure(alt=alt, title="Shares of the variance, largest first") as axes:
-        for arm, look in lab.looks(shares).items():
-            axes.plot(1 + np.arange(len(shares[arm])), shares[arm], color=look.colour, linestyle=look.line, label=lab.label(arm))
-        axes.set(yscale="log", xlabel="direction", ylabel="share of the variance")
-        axes.legend()

@@ -1,7 +1,6 @@
 """Contrastive pretraining: a rival that predicts a caption's words, a monitor of a training, the page's three pictures.
 
-The rival is the one that CLIP's figure 2 measures contrastive learning against: each word by itself, no text tower and no
-negatives. Words are tokens here; the shipped vocabulary has one for nearly every word of the world.
+The rival is that of CLIP's figure 2: each word by itself, no text tower, no negatives. Words are tokens here.
 
 Sources: Joulin et al., arXiv:1511.02251 (softmax over the words of a caption); CLIP, arXiv:2103.00020, section 2.3.
 """
@@ -18,14 +17,17 @@ from torch.nn import functional as F
 
 from clipkit import lab
 from clipkit.errors import ClipkitError, unknown
+from clipkit.features.samples import own_pictures
 from clipkit.metrics import percent_right
-from clipkit.pretrain import alignment, modality_gap, uniformity
+from clipkit.models import load_model
+from clipkit.pretrain import alignment, info_nce, modality_gap, uniformity
 from clipkit.zeroshot import zeroshot_weights
 
 if TYPE_CHECKING:
     import pandas
 
 KINDS = ("softmax", "sigmoid")
+FINISHED = ("picture_to_text", "text_to_picture", "own_scale", "best_scale", "cone_of_pictures", "cone_of_texts", "gap_before", "gap_kept")
 
 
 def bag(tokens: Tensor, vocabulary: int) -> Tensor:
@@ -134,7 +136,8 @@ def pair_features(model, dataset) -> tuple[Tensor, Tensor]:
     """
     if dataset.captions is None:
         raise ClipkitError(f"pairs need captions, and {dataset.name} has none; take a data set with captions, such as world or photos")
-    return model.image_features(dataset.images), model.text_features([captions[0] for captions in dataset.captions])
+    different, place = np.unique([captions[0] for captions in dataset.captions], return_inverse=True)
+    return model.image_features(dataset.images), model.text_features(different.tolist())[torch.from_numpy(place)]
 
 
 def measure_pairs(model, dataset) -> dict:
@@ -156,10 +159,22 @@ def measure_pairs(model, dataset) -> dict:
     }
 
 
+def measure_finished(v: Tensor, t: Tensor, scale: float, untrained: str | None, seed: int) -> dict[str, float]:
+    """`FINISHED` of pairs (N, D) from elsewhere, accuracies in percent; the last two where `untrained` names them as before training."""
+    best, own = min((scale * by for by in torch.logspace(-1, 1, 41).tolist()), key=lambda s: info_nce(v, t, s).item()), torch.arange(len(v))
+    values = [percent_right(v @ t.T, own), percent_right(t @ v.T, own), scale, best]
+    values += [1 - torch.pdist(x).square().mean().item() / 2 for x in (v, t)]
+    if untrained:
+        before = modality_gap(*pair_features(load_model(untrained), own_pictures(untrained, "test", len(v), seed))).item()
+        values += [before, modality_gap(v, t).item() / before]
+    return dict(zip(FINISHED, values, strict=False))
+
+
 class TrainingMonitor:
     """Give it to `train` as `after_step`: it measures `dataset` before the first step and `times` times on the way.
 
-    Args: steps: of the whole training; the last measurement is after the last of them. batch: pairs a step.
+    Args: steps: of the whole training; the last measurement is after the last of them, and with times=1 the only one.
+    batch: pairs a step.
 
     Attributes: loss (one number a step); measured (list of `measure_pairs`' dictionaries, with `pairs` seen so far).
     """
@@ -171,7 +186,8 @@ class TrainingMonitor:
         self.when = {round(steps * (i + 1) / times) for i in range(times)}
         self.loss: list[float] = []
         self.measured: list[dict] = []
-        self._measure()
+        if times > 1:
+            self._measure()
 
     def _measure(self) -> None:
         self.measured.append({"pairs": len(self.loss) * self.batch, **measure_pairs(self.model, self.dataset)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from clipkit.features.crawls import Crawl
 from clipkit.metrics import percent
 from clipkit.pretrain.curation import count_matches, gini, hash_sample, keep_probability, threshold_for_size, threshold_for_tail
 from clipkit.pretrain.fixed_budget import balanced_rows, budget_clip, by_thirds, rarity_weights
-from clipkit.pretrain.frozen_clip import ProjectionHeads, class_weights
+from clipkit.pretrain.frozen_clip import ProjectionHeads, VectorHeads, class_weights, tokenize_each
 from clipkit.pretrain.matching import SubstringMatcher
 from clipkit.pretrain.metadata import NUMBERS, bound_pairs, frequent_words, metadata_list
 from clipkit.robust.per_class import class_accuracy
@@ -87,28 +87,31 @@ class CurationStudy:
     """A pool of captioned pictures with its matches and counts, subsets of it (ascending rows), and what a small CLIP learns from each.
 
     Args:
-        pool: a `Crawl` that knows what its texts speak of and has pictures (`make_web_pool`). matcher: of the metadata.
+        pool: a `Crawl` with pictures, one that knows what its texts speak of (`make_web_pool`) or a real one. matcher: of the metadata.
         tower: a DualEncoder whose frozen image features are used. reader: one whose tokenizer is used.
         test: a Dataset with labels, classnames and templates, as many pictures of each class. seed: of all samples and trainings.
+        features: (N, F) of the tower; None: made when asked for. Of a real pool they are needed, and texts are the tower's vectors.
 
     Attributes:
         matches: list of N arrays of entry numbers. counts: (P,) uint64. matched: (N,) bool, texts that matched anything.
-        visual: (N,) bool, texts that speak of what their picture shows. frequency: (C,) such texts a class.
+        visual: (N,) bool, texts that speak of what their picture shows; None where nobody knows. frequency: (C,) such texts a class.
     """
 
-    def __init__(self, pool: Crawl, matcher: SubstringMatcher, tower, reader, test, seed: int):
-        if pool.spoken is None or not pool.has_pictures:
-            raise ClipkitError("the study needs a pool with pictures, of which the truth is known; take one from make_web_pool")
-        if test.labels is None or pool.spoken.max() >= len(test.classnames):
+    def __init__(self, pool: Crawl, matcher: SubstringMatcher, tower, reader, test, seed: int, features: Tensor | None = None):
+        if not pool.has_pictures or (pool.spoken is None and features is None):
+            raise ClipkitError("the study needs a pool with pictures, and their features where the truth is not known")
+        if test.labels is None or (pool.spoken is not None and pool.spoken.max() >= len(test.classnames)):
             raise ClipkitError(f"the test pictures must be labelled with the classes the pool speaks of; {test.name} is not")
-        self.pool, self.matcher, self.seed, self._tower, self._reader, self._test = pool, matcher, seed, tower, reader, test
+        self.pool, self.matcher, self.seed, self._tower, self.test = pool, matcher, seed, tower, test
         self.matches = matcher.match(pool.captions)
         self.counts = count_matches(self.matches, len(matcher.entries))
         self.matched = np.array([len(ids) > 0 for ids in self.matches])
-        self.visual = pool.spoken >= 0
-        self.frequency = np.bincount(pool.spoken[self.visual], minlength=len(test.classnames))
-        self._features = torch.full((len(pool.captions), tower.embed_dim), torch.nan)
-        self._known, self._test_features = np.zeros(len(pool.captions), dtype=bool), None
+        self._vocabulary = None if features is not None else reader.config["text_cfg"]["vocab_size"]
+        self._tokenize = cache(lambda texts: tokenize_each(reader.tokenize if self._vocabulary else tower.text_features, texts))
+        self.visual = None if pool.spoken is None else pool.spoken >= 0
+        self.frequency = None if self.visual is None else np.bincount(pool.spoken[self.visual], minlength=len(test.classnames))
+        self._known, self._test_features = np.full(len(pool.captions), features is not None), None
+        self._features = torch.full((len(pool.captions), tower.embed_dim), torch.nan) if features is None else features
 
     def threshold(self, size: float | None = None, share: float | None = None) -> float:
         """t for an expected size, as a share of the matched texts, or for a tail's share of the matches."""
@@ -131,23 +134,25 @@ class CurationStudy:
         return np.sort(np.random.default_rng([self.seed, len(rows)]).permutation(rows)[:n])
 
     def subsets(self, tail_share: float) -> dict[str, tuple[np.ndarray, Tensor | None]]:
-        """Arm -> (rows, how often each is drawn, or None). All but the last two hold about a quarter of the matched texts.
+        """Arm -> (rows, how often each is drawn, or None). All but those of the whole pool hold about a quarter of the matched texts.
 
-        "oracle": rows whose texts speak of their pictures, as equally spread over the classes as the pool allows; it needs the truth.
+        "oracle": rows whose texts speak of their pictures, as equally spread over the classes as the pool allows, where that is known.
         """
         matched = np.flatnonzero(self.matched)
         n, even = max(1, round(len(matched) / 4)), self.threshold(share=tail_share)
         random = self.sample(matched, n)
-        return {
+        arms = {
             "raw": (self.sample(np.arange(len(self.matched)), n), None),
             "matched_random": (random, None),
             "inverse_frequency": (random, rarity_weights([self.matches[i] for i in random], self.counts, POWER)),
             "balanced": (self.sample(self.balance(even), n), None),
             "balanced_quarter": (self.balance(self.threshold(size=0.25)), None),
-            "oracle": (balanced_rows(self.pool.spoken, min(n, int(self.visual.sum())), self.seed), None),
             "matched_whole_pool": (matched, None),
             "online_balanced": (matched, torch.tensor(self.keep_probability(even)[matched])),
         }
+        if self.visual is not None:
+            arms["oracle"] = (balanced_rows(self.pool.spoken, min(n, int(self.visual.sum())), self.seed), None)
+        return arms
 
     def match_frequent_words(self, least: int) -> np.ndarray:
         """Rows that match once the metadata also hold every word that occurs `least` times in the pool."""
@@ -168,9 +173,9 @@ class CurationStudy:
 
     @cached_property
     def tokens(self) -> Tensor:
-        """(N, L) tokens of the pool's texts, cut to the longest."""
-        tokens = self._reader.tokenize(self.pool.captions)
-        return tokens[:, : int((tokens > 0).sum(1).max())]
+        """(N, L) tokens of the pool's texts, cut to the longest, or their vectors (N, D)."""
+        tokens = self._tokenize(tuple(self.pool.captions))
+        return tokens[:, : int((tokens > 0).sum(1).max())] if self._vocabulary else tokens
 
     def train(
         self, rows: np.ndarray, steps: int, setting: tuple[float, float], batch: int = 256, draws: Tensor | None = None
@@ -179,24 +184,23 @@ class CurationStudy:
 
         Args: setting: learning rate and weight decay. batch: smaller where there are fewer rows. draws: see `budget_clip`.
         """
-        heads = ProjectionHeads(self._tower.embed_dim, self._reader.config["text_cfg"]["vocab_size"], self.seed, learnt=True)
+        kind, texts = (ProjectionHeads, self._vocabulary) if self._vocabulary else (VectorHeads, self.tokens.shape[1])
+        heads = kind(self._tower.embed_dim, texts, self.seed, learnt=True)
         options = {"steps": steps, "lr": setting[0], "weight_decay": setting[1], "batch": min(batch, len(rows)), "draws": draws}
         return budget_clip(self.features(rows), self.tokens[rows], heads, seed=self.seed, **options)
 
     @torch.no_grad()
     def evaluate(self, heads: ProjectionHeads) -> dict[str, float]:
         """Zero-shot accuracy in percent: "mean" over the classes, and over their thirds by frequency, "head", "middle" and "tail"."""
-        classifier = class_weights(heads, self._reader.tokenize, self._test.classnames, self._test.templates)
+        classifier = class_weights(heads, lambda texts: self._tokenize(tuple(texts)), self.test.classnames, self.test.templates)
         if self._test_features is None:
-            self._test_features = self._tower.image_features(self._test.array).cpu()
-        logits = heads.encode_image(self._test_features) @ classifier.T
-        return by_thirds(class_accuracy(logits, torch.as_tensor(self._test.labels)), self.frequency)
+            self._test_features = self._tower.image_features(self.test.images, 64).cpu()
+        found = class_accuracy(heads.encode_image(self._test_features) @ classifier.T, torch.as_tensor(self.test.labels))
+        return {"mean": float(np.nanmean(found))} if self.frequency is None else by_thirds(found, self.frequency)
 
     @torch.no_grad()
     def retrieve_own_text(self, heads: ProjectionHeads, rows: np.ndarray, batch: int = 64) -> float:
-        """Percentage of pictures that choose their own text among `batch`; equal texts count as right. High for seen pairs and low
-        for unseen ones of the same kind: learnt by heart.
-        """
+        """Percentage of pictures that choose their own text among `batch`; equal texts count as right."""
         order, right = np.random.default_rng(self.seed).permutation(rows), []
         for start in range(0, max(1, len(order) - batch + 1), batch):
             part = order[start : start + batch]

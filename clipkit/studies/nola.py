@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from clipkit.adapt.nola import FeatureLabeller, TunedTower, confident_count, named_clusters, select_confident
 from clipkit.errors import ClipkitError
@@ -38,7 +39,7 @@ def train_labellers(
     """Stages 1 and 2 for both feature sets, from the same pseudolabels.
 
     Args: probs (N, C) zero-shot of the unlabelled pictures; clip, other: features of the unlabelled (N, .) and test pictures (M, .);
-        truth (N,): labels for two more heads that see them all, the ceilings clip_truth and dino_truth.
+        truth (N,): labels for two more heads that see them all in as many steps, the ceilings clip_truth and dino_truth.
     Returns: test scores (M, C) by arm (clip_head, dino_head, named_clusters, the ceilings); the heads' logits (N, C).
     """
     rows, pseudo, _ = select_confident(probs, confident_count(len(probs), probs.shape[1], least=least))
@@ -47,7 +48,8 @@ def train_labellers(
         head = FeatureLabeller(epochs=epochs).fit(pool[rows], pseudo, n_classes)
         tests[f"{network}_head"], pools[f"{network}_head"] = head.predict_logits(test), head.predict_logits(pool)
         if truth is not None:
-            tests[f"{network}_truth"] = FeatureLabeller(epochs=epochs).fit(pool, truth, n_classes).predict_logits(test)
+            as_many_steps = FeatureLabeller(epochs=-(-epochs * len(rows) // len(pool)))
+            tests[f"{network}_truth"] = as_many_steps.fit(pool, truth, n_classes).predict_logits(test)
     centres, names = named_clusters(other[0], probs)
     tests["named_clusters"] = names[torch.cdist(other[1], centres).argmin(1)]
     return tests, pools
@@ -117,3 +119,19 @@ def table_by_task(runs: Scores) -> Table:
     rows = rows.loc[[key for key in names if key in rows.index]]
     rows.index, rows.columns = [names[key] for key in rows.index], list(rows)
     return table(rows, caption="Accuracy, %, mean over the seeds")
+
+
+def random_views(pixels: Tensor, generator: torch.Generator, scale: tuple[float, float]) -> Tensor:
+    """Random resized crop (area share in `scale`), flip and brightness/contrast jitter, one draw an image.
+
+    pixels (B, 3, S, S) normalised; returns the same shape. Colour stays: in the world it is content.
+    """
+    B = len(pixels)
+    draw = lambda low, high: low + (high - low) * torch.rand(B, generator=generator)  # noqa: E731
+    side = draw(*scale).sqrt()
+    shift = [(1 - side) * draw(-1, 1) for _ in range(2)]
+    flip = torch.where(torch.rand(B, generator=generator) < 0.5, -1.0, 1.0)
+    zero = torch.zeros(B)
+    theta = torch.stack([torch.stack([side * flip, zero, shift[0]], 1), torch.stack([zero, side, shift[1]], 1)], 1)
+    view = F.grid_sample(pixels, F.affine_grid(theta, pixels.shape, align_corners=False), padding_mode="reflection", align_corners=False)
+    return view * draw(0.8, 1.2)[:, None, None, None] + draw(-0.15, 0.15)[:, None, None, None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,8 +13,8 @@ from torch import Tensor
 from clipkit import lab
 from clipkit.errors import ClipkitError
 from clipkit.metrics import kendall
-from clipkit.recipes.vqa_lessons import lesson_scenes
 from clipkit.score import CLIPScore, TwoTowers, VQAScore, group_correlations, pairwise_accuracy
+from clipkit.score.lessons import lesson_scenes
 from clipkit.world import BACKGROUNDS, COLOURS, render
 from clipkit.world.caption_negatives import absent_category
 from clipkit.world.content_plan import HashRandom, groups, relation_between, seeds_of, states, truths
@@ -165,19 +164,6 @@ def _errors(truth, draw: HashRandom):
     if relation:
         one, two = noun_phrase(1, a.category), noun_phrase(1, b.category)
         yield "relation", [f"{one} {RELATION_WORDS[r]} {two}" for r in (relation, OPPOSITE[relation])]
-
-
-def draw_task(axes: np.ndarray, images: Sequence[np.ndarray], texts: Sequence[str], scores: Mapping[str, np.ndarray]) -> None:
-    """The two pictures (H, W, 3) of a task with their texts above, below them two scores' tables (2, 2), picture by text."""
-    import pandas
-
-    for i, axis in enumerate(axes[0]):
-        axis.imshow(images[i], interpolation="nearest")
-        axis.set_title(f"picture {i + 1}\n{textwrap.fill(texts[i], 32)}", fontsize=8)
-        axis.axis("off")
-    for axis, (name, table) in zip(axes[1], scores.items(), strict=True):
-        frame = pandas.DataFrame(table, ["picture 1", "picture 2"], ["text 1", "text 2"])
-        lab.heatmap(frame, ax=axis, title=lab.label(name), digits=2, cbar=False)
 
 
 def draw_violins(axes: Sequence, scores: Mapping[str, np.ndarray], truth: np.ndarray, taus: Mapping[str, float]) -> None:

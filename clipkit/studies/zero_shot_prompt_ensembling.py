@@ -21,7 +21,7 @@ from clipkit.datasets import load_dataset
 from clipkit.errors import ClipkitError, unknown
 from clipkit.features import extract
 from clipkit.metrics import percent_right, spearman
-from clipkit.recipes.table import RECIPES
+from clipkit.pretrain.recipes import RECIPES
 from clipkit.world import (
     BACKGROUNDS,
     CATEGORIES,

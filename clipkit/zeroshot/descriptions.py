@@ -16,7 +16,7 @@ from clipkit import checks
 from clipkit.errors import ClipkitError
 from clipkit.metrics import percent_right
 
-PHOTO_DESCRIPTIONS = Path(__file__).with_name("photo_descriptions.json")  # ours, of the ten classes of CIFAR-10
+PHOTO_DESCRIPTIONS = Path(__file__).with_name("photo_descriptions.json")  # ours: CIFAR-10, Imagenette, PACS, clothing, RSSCN7
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

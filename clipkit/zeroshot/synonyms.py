@@ -8,11 +8,11 @@ from pathlib import Path
 
 from clipkit.errors import ClipkitError
 
-PHOTO_SYNONYMS = Path(__file__).with_name("photo_synonyms.json")  # ours, of the ten classes of CIFAR-10
+PHOTO_SYNONYMS = Path(__file__).with_name("photo_synonyms.json")  # ours: CIFAR-10 and Imagenette
 
 
 def read_synonyms(path: str | Path | None, classnames: Sequence[str]) -> dict[str, list[str]]:
-    """Class name -> its names, from a JSON file {class: [name, ...]}; None for our own of CIFAR-10's classes.
+    """Class name -> its names, from a JSON file {class: [name, ...]}; None for our own, of CIFAR-10's and Imagenette's classes.
 
     Raises: ClipkitError for a file that cannot be read, and naming a class that has no names in it.
     """

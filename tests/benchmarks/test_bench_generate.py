@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from clipkit.generate import CaptionDecoder, CiderD, brief_references, brief_vocabulary
+from clipkit.generate.caption_model import CAPTION_WORLD
 from clipkit.language import split_words
-from clipkit.recipes.captioner import CAPTION_WORLD
 from clipkit.world import WorldSpec, sample_scenes
 
 

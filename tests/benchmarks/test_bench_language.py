@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipkit.language import Seq2Seq, Seq2SeqScorer, caption_pairs, caption_vocabulary
+from builder.recipes.corpora import caption_pairs, caption_vocabulary
+from clipkit.language import Seq2Seq, Seq2SeqScorer
 from clipkit.score.agreement import pairwise_accuracy
 
 

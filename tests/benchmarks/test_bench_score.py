@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit import load_model
-from clipkit.recipes.vqa_lessons import question_vocabulary
 from clipkit.score.eyes import patch_tokens
 from clipkit.score.nano_vqa import ANSWERS, NanoVQA
 from clipkit.score.vqascore import DEFAULT_QUESTION, NanoAnswerer, VQAScore

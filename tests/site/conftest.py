@@ -1,17 +1,24 @@
-"""Two sites to look at: the fixture's one page, recorded, run and built; and the book itself with three of its pages."""
+"""Two sites to look at, and a browser: the fixture's one page, recorded, run and built; and the book itself with three of its pages.
+
+The browser needs a chromium of the system (Debian: `apt install chromium`); tests that use it are skipped where there is none.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from clipkit.press import record, runner
+from builder.runs import record
+from clipkit.press import runner
 from clipkit.press.notebooks import read
 from clipkit.registry.papers import load_registry
 
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FIXTURES = Path(__file__).parent / "fixtures"
 PAGES = ("foundations/zero_shot_classification", "foundations/judging_claims", "few_shot/gda_adapter")
 
@@ -63,3 +70,50 @@ def book(tmp_path_factory) -> Path:
         built = build(registry, "smoke")
     assert built.warnings == []
     return built.index.parent
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    sync = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no chromium on this machine: the site is not looked at in a browser (Debian: apt install chromium)")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, book):
+    """visit(page, size) opens a page; afterwards nothing may have been logged as an error or asked of another machine."""
+    contexts, trouble = [], []
+
+    def open_page(name: str, size: dict = DESK, **options):
+        context = chromium.new_context(viewport=size, **options)
+        context.set_default_timeout(120_000)  # a busy machine is no fault of a page
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("request", lambda request: urlsplit(request.url).scheme not in ("file", "data", "blob") and trouble.append(request.url))
+        file, _, query = name.partition("?")
+        page.goto((book / file).as_uri() + ("?" + query if query else ""), wait_until="load")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not trouble
+
+
+def notebooks_of(root: Path) -> list[str]:
+    names = sorted(p.stem for p in (root / "notebooks").glob("*.ipynb"))
+    return [str(path.relative_to(root)) for name in names for path in sorted(root.glob(f"*/{name}.html")) if path.parent.name != "slides"]
+
+
+def pages_of(root: Path) -> list[str]:
+    """The landing page, the ledger, teaching, the how-tos, and up to three pages of notebooks."""
+    found = notebooks_of(root)
+    guides = [str(path.relative_to(root)) for path in sorted((root / "howto").glob("*.html"))]
+    return ["index.html", "ledger.html", "teaching.html", *guides, *found[:3]]

@@ -5,17 +5,15 @@ Needs a chromium of the system (Debian: `apt install chromium`); skipped with a 
 
 from __future__ import annotations
 
-import shutil
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from builder.optimise_site import transferred
+from tests.site.conftest import DESK, PHONE, notebooks_of, pages_of
 
-sync = pytest.importorskip("playwright.sync_api", reason="needs the extra `test`")
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 # Contrast of text and ground as WCAG 2 defines it.
 CONTRAST = """() => {
     const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
@@ -47,49 +45,14 @@ READABLE = """selector => {
         return (light + 0.05) / (dark + 0.05) < 4.5 || box.right > innerWidth + 1 || box.left < -1;
     }).map(element => element.outerHTML.slice(0, 120));
 }"""
+WIDE = "[...document.querySelectorAll(selector)].filter(e => e.scrollWidth > e.clientWidth + 1)"
+CUT = f"selector => {WIDE}.map(e => e.textContent.slice(0, 99))"
+STYLE_OF_CUT = f"selector => {WIDE}.map(e => getComputedStyle(e)).map(s => ({{overflow: s.overflowX, image: s.backgroundImage}}))"
+SERIOUS = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
+    .filter(one => ["serious", "critical"].includes(one.impact))
+    .map(one => [one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 120))])"""
 BROKEN = "[...document.images].filter(i => i.complete && !i.naturalWidth && i.loading !== 'lazy').map(i => i.src)"
 MUTE = "[...document.querySelectorAll('article.bd-article img, .ck-tile img')].filter(i => !i.alt).map(i => i.src)"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no chromium on this machine: the site is not looked at in a browser (Debian: apt install chromium)")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium, book):
-    """visit(page, size) opens a page; afterwards nothing may have been logged as an error or asked of another machine."""
-    contexts, trouble = [], []
-
-    def open_page(name: str, size: dict = DESK, **options):
-        context = chromium.new_context(viewport=size, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
-        page.on("pageerror", lambda error: trouble.append(str(error)))
-        page.on("request", lambda request: urlsplit(request.url).scheme not in ("file", "data", "blob") and trouble.append(request.url))
-        file, _, query = name.partition("?")
-        page.goto((book / file).as_uri() + ("?" + query if query else ""), wait_until="load")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not trouble
-
-
-def pages_of(root: Path) -> list[str]:
-    """The landing page, the ledger, teaching, the how-tos, and up to three pages of notebooks."""
-    notebooks = sorted(p.stem for p in (root / "notebooks").glob("*.ipynb"))
-    found = [str(path.relative_to(root)) for name in notebooks for path in sorted(root.glob(f"*/{name}.html"))]
-    guides = [str(path.relative_to(root)) for path in sorted((root / "howto").glob("*.html"))]
-    return ["index.html", "ledger.html", "teaching.html", *guides, *found[:3]]
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -106,8 +69,8 @@ def test_pages_fit_and_render(visit, book, size):
 
 
 def test_pages_are_light_and_their_icons_are_there(visit, book):
-    """Two million bytes as a server sends them (text compressed); the theme's script of 2,000 icons keeps those in use."""
-    for name in pages_of(book):
+    """A million bytes as a server sends them (text compressed): icons in use alone, mathematics and the search's index where needed."""
+    for name in [*pages_of(book), "search.html"]:
         page = visit(name)
         page.wait_for_selector("svg.svg-inline--fa", state="attached")
         assert page.evaluate("document.querySelectorAll('svg.svg-inline--fa:not(:has(path[d]))').length") == 0
@@ -116,8 +79,73 @@ def test_pages_are_light_and_their_icons_are_there(visit, book):
         page.reload(wait_until="load")
         files = {Path(unquote(urlsplit(address).path)) for address in asked if address.startswith("file:")}
         assert len(files) > 10  # styles, scripts, fonts
-        assert transferred([path for path in files if path.is_file()]) < 2_000_000, name
+        assert transferred([path for path in files if path.is_file()]) < 1_000_000, name
+        names = {path.name for path in files}
+        assert ("tex-mml-chtml.js" in names) == (page.locator(".math").count() > 0), name
+        assert ("searchindex.js" in names) == (name == "search.html")
     assert (book / "_static" / "scripts" / "fontawesome.js").stat().st_size < 200_000
+
+
+@pytest.mark.parametrize("width", [1280, 1400])
+def test_code_of_88_columns_and_equations_fit_on_a_desk(visit, book, width):
+    assert (width < 1400) == (
+        not visit(notebooks_of(book)[0], {"width": width, "height": 900}).locator(".bd-sidebar-secondary").is_visible()
+    )
+    for name in notebooks_of(book):
+        page = visit(name, {"width": width, "height": 900})
+        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+        assert page.evaluate(CUT, ".cell_input pre, mjx-container[display=true]") == [], name
+        assert page.locator(".cell_input pre").count() > 10
+
+
+def test_on_a_phone_what_is_cut_scrolls_and_shows_it_and_on_paper_it_is_whole(visit, book):
+    cut = 0
+    for name in notebooks_of(book)[:3]:
+        page = visit(name, PHONE)
+        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        for selector in (".cell_input pre", "mjx-container[display=true]"):
+            for style in page.evaluate(STYLE_OF_CUT, selector):
+                cut += 1
+                assert style["overflow"] == "auto" and "linear-gradient" in style["image"]
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 673, "height": 980})  # A4 less its margins
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.evaluate(CUT, "mjx-container[display=true]") == [], name
+    assert cut > 5
+
+
+def test_code_that_serves_the_page_is_folded_or_gone(visit, book):
+    for name in notebooks_of(book)[:3]:
+        page = visit(name)
+        shown = page.locator(".cell_input pre:visible").all_inner_texts()
+        assert shown and not [text for text in shown if "lab.start(" in text or "lab.figure(" in text]
+        assert page.locator("details:has(pre)").first.evaluate("fold => !fold.open")
+        text = page.evaluate("document.body.textContent")
+        assert "NBVAL" not in text and "# noqa" not in text
+        assert len(re.findall(r"Exercise [123] \(about \d+ minutes", page.locator("article").inner_text())) == 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit, book, scheme):
+    axe = Path(pytest.importorskip("axe_playwright_python").__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+    sized = [(name, DESK) for name in ("index.html", "ledger.html", "teaching.html", *notebooks_of(book))]
+    for name, size in [*sized, ("index.html", PHONE), ("ledger.html", PHONE), (notebooks_of(book)[0], PHONE)]:
+        page = visit(name, size, color_scheme=scheme)
+        page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        page.evaluate(axe)
+        assert page.evaluate(SERIOUS) == [], (name, size)
+
+
+def test_slides_turn_and_need_no_network(visit, book):
+    page = visit(f"slides/{Path(notebooks_of(book)[-1]).stem}.html")
+    page.wait_for_selector("section:has(mjx-container)")
+    assert page.locator("section").count() >= 8
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("Math.abs(document.querySelectorAll('section')[1].getBoundingClientRect().top) < 2")
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 1 and page.evaluate(BROKEN) == []
 
 
 def test_gallery_filter(visit):
@@ -133,38 +161,6 @@ def test_gallery_filter(visit):
     assert page.locator("[data-ck-filter=gallery] output").inner_text() == f"{everything - planned} shown"
 
 
-def test_ledger_filter_and_order(visit):
-    page = visit("ledger.html?verdict=open")
-    shown = page.locator("table.ck-ledger tbody tr:visible")
-    waiting = page.locator("#not-run tbody tr").count()
-    assert shown.count() == page.locator("table.ck-ledger tbody tr[data-verdict=open]").count() > 0
-    page.select_option("[data-ck-filter=ledger] select[name=verdict]", "")
-    assert shown.count() == page.locator("table.ck-ledger tbody tr").count() - waiting  # what was not run is folded
-    for head, column in (("outcome", 2), ("effect in δ", 4)):
-        page.locator("table.ck-measured").get_by_role("button", name=head).click()
-        cells = f"[...document.querySelectorAll('table.ck-measured tbody tr')].map(r => r.cells[{column}].dataset.key)"
-        keys = [float(key) for key in page.evaluate(cells) if key]
-        assert keys == sorted(keys) and len(set(keys)) > 2
-    page.locator("table.ck-measured").get_by_role("button", name="effect in δ").click()
-    assert page.locator("th[aria-sort=descending]").inner_text().strip() == "effect in δ"
-    page.select_option("[data-ck-filter=ledger] select[name=verdict]", "not-run")
-    assert shown.count() == waiting > 0  # and opens when asked for
-    page.select_option("[data-ck-filter=ledger] select[name=verdict]", "")
-    page.fill("[data-ck-filter=ledger] input[name=words]", "no such words anywhere")
-    assert shown.count() == 0
-
-
-def test_on_a_phone_a_row_of_the_ledger_is_a_short_card_that_opens(visit):
-    page = visit("ledger.html", PHONE)
-    assert page.evaluate("document.documentElement.scrollHeight") <= 20.5 * PHONE["height"]
-    row = page.locator("table.ck-measured tbody tr").first
-    short = row.bounding_box()["height"]
-    assert row.locator(".ck-more:visible").count() == 0 and row.locator("svg.ck-line").is_visible()
-    row.get_by_role("button", name="more").click()
-    assert row.locator(".ck-more:visible").count() > 2 and row.bounding_box()["height"] > short
-    assert visit("ledger.html").locator("button.ck-whole:visible").count() == 0  # on a desk all is shown
-
-
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_words_of_a_card_can_be_read(visit, book, size, scheme):
@@ -174,13 +170,6 @@ def test_the_words_of_a_card_can_be_read(visit, book, size, scheme):
     assert page.locator(".ck-claim").count() > 2
     assert page.evaluate(READABLE, ".ck-claim") == []
     assert page.evaluate(CONTRAST) > 4.5
-
-
-def test_a_badge_leads_to_its_claim(visit, book):
-    page = visit(pages_of(book)[-1])
-    page.locator(".ck-card .ck-badge").first.click()
-    page.wait_for_url("**/ledger.html#*")
-    assert page.locator("tr:target").count() == 1
 
 
 def test_search_finds_a_page(visit, book):

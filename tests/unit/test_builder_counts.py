@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from builder import counts, pages
 from clipkit.press.ledger import ledger, to_json
+from clipkit.registry.claims import PROPERTY
 from clipkit.registry.outcomes import Row
 from clipkit.registry.papers import load_registry
 from clipkit.registry.verdict import OUTCOMES
@@ -50,16 +51,18 @@ def test_the_counts_of_the_book_add_up():
 
 def check(rows: list[Row]) -> None:
     total = counts.count(rows)
-    assert total["tested"] + total["not testable here"] + total["not run"] == total["claims"]
+    assert total["tested"] + total["not testable here"] + total["not run"] + total[PROPERTY] == total["claims"]
+    judged = [row for row in rows if row.origin != PROPERTY]  # a checked property is in no count but its own
+    assert total["claims"] - total[PROPERTY] == len({(row.entry.slug, row.claim.id) for row in judged})
     assert 0 <= total["tested"] <= total["claims"] == len({(row.entry.slug, row.claim.id) for row in rows})
     halves = [counts.count(counts.whose(rows, paper)) for paper in (True, False)]
     assert {name: sum(half[name] for half in halves) for name in total} == total
     heads = counts.headlines(rows)
     assert heads["everywhere"] + heads["somewhere"] + heads["nowhere"] == heads["tested"] <= total["tested"]
     grid = counts.by_scale(rows)
-    assert grid.total == sum(grid.totals) == sum(number for _, _, number in grid.lines) == len(rows)
+    assert grid.total == sum(grid.totals) == sum(number for _, _, number in grid.lines) == len(judged)
     assert all(sum(numbers) == line for _, numbers, line in grid.lines)
-    assert {word: line for word, _, line in grid.lines} == dict(Counter(row.outcome for row in rows))
+    assert {word: line for word, _, line in grid.lines} == dict(Counter(row.outcome for row in judged))
     assert {(one.rows[0].entry.slug, one.rows[0].claim.id): one.outcome for one in counts.transfer(rows)} == carried(rows)
 
 
@@ -68,7 +71,7 @@ def carried(rows: list[Row]) -> dict:
     order = ("reversed", "below", "above", "no effect", "weaker", "not testable here", "open", "holds")
     world, real = defaultdict(set), defaultdict(set)
     for line in json.loads(to_json(rows)):
-        if line["date"] and line["outcome"] != "not run":
+        if line["date"] and line["outcome"] != "not run" and line["origin"] != PROPERTY:
             side = world if line["scale"] == "world" else real if line["scale"] in ("photographs", "full") else {}
             side.setdefault((line["slug"], line["claim"]), set()).add(line["outcome"])
     return {claim: min(real[claim], key=order.index) for claim, words in world.items() if words == {"holds"} and claim in real}
@@ -117,6 +120,7 @@ def test_the_ledger_says_the_counts():
         total = counts.count(counts.whose(ROWS, paper))
         line = next(line for line in text.splitlines() if line.startswith(f"**{name}**"))
         told = [f"{total[name]} {name}" for name in ("claims", "tested", "not testable here", "not run")]
-        assert f"{', '.join(told)}." in line
+        assert ", ".join(told) in line and (f", {total[PROPERTY]} checked propert" in line) == (total[PROPERTY] > 0)
     cells = [int(number) for number in re.findall(r"<td>(\d+)</td>", text)]
-    assert cells.count(len(counts.whose(ROWS, True))) >= 1 and cells[-1] == len(counts.whose(ROWS, False))
+    papers, own = (sum(row.origin != PROPERTY for row in counts.whose(ROWS, paper)) for paper in (True, False))
+    assert cells.count(papers) >= 1 and cells[-1] == own

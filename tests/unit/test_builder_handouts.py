@@ -65,6 +65,13 @@ def test_names_of_a_citation():
 
 
 def test_exercises_and_solutions_keep_their_numbers():
-    text = "```{exercise}\n:label: x-ex2\n\n**Two.** Do it.\n```\n\n```{exercise}\n:label: x-ex3\n\nThree.\n```"
-    assert plain(text, {}, {}, exercise=3) == "### Exercise 2\n\n**Two.** Do it.\n\n### Exercise 3\n\nThree."
-    assert plain("```{solution-start} x-ex2\n:class: dropdown\n```\n\nBecause.", {}, {}, 2) == "**Solution to exercise 2**\n\nBecause."
+    entry = PAGES[0]
+    asked = "```{exercise}\n:label: x-1\n\nOne.\n```\n\nBetween.\n\n```{exercise} (open)\n:label: x-2\n\nTwo.\n```"
+    solved = "```{solution-start} x-2\n:class: dropdown\n```\n\nBecause.\n\n```{solution-end}\n```\n\nAfter."
+    cells = [v4.new_markdown_cell(asked), v4.new_markdown_cell(solved)]
+    student, teacher = (handout(entry, v4.new_notebook(cells=cells), {}, {}, solutions=taught) for taught in (False, True))
+    assert [c.source for c in teacher.cells[:2]] == [
+        "### Exercise 1\n\nOne.\n\nBetween.\n\n### Exercise 2\n\n(open) Two.",
+        "**Solution to exercise 2**\n\nBecause.\n\nAfter.",
+    ]
+    assert [c.source for c in student.cells[:3]] == [teacher.cells[0].source, "After.", "# Exercise 2: your code"]

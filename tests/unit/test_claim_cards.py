@@ -29,7 +29,7 @@ REGISTRY = load_registry()
 ROWS = ledger(REGISTRY)
 MEASURED = [row for row in ROWS if row.low is not None]
 RUN = {"dataset": {"name": "world"}, "model": "nano", "preset": "quick", "seeds": [0, 1], "notes": []}
-SCALES = ("world", "digits", "text", "photographs", "full", "any scale")
+SCALES = ("world", "digits", "text", "photographs", "real CLIP", "full", "any scale")
 NUMBER = r"[+−]?\d+(?:\.\d+)?"
 
 

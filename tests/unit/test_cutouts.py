@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from builder.recipes.cutouts import camera_batches, cutout_view, moments, outlines, placed, recoloured, subtract_backdrops
 from clipkit.errors import ClipkitError
-from clipkit.recipes.cutouts import camera_batches, cutout_view, moments, outlines, placed, recoloured, subtract_backdrops
 
 
 def planted(n=9, side=16):

@@ -148,7 +148,7 @@ def test_what_needs_a_network_or_a_picture_is_told_so(file, monkeypatch):
     with pytest.raises(ClipkitError, match="uint8 array"):
         extract(load_model("nano"), data)
     run = lab.start("gda_adapter", {"smoke": {}}, preset="smoke", model="nano", dataset=f"features:{file}", device="cpu")
-    assert run.model == f"features:{file}" and scale_of("features:x.npz", "features:x.npz") == "photographs"
+    assert run.model == f"features:{file}" and scale_of("features:x.npz", "features:x.npz") == "real CLIP"
 
 
 def damage(file: Path, what: str) -> None:

@@ -318,7 +318,7 @@ def test_an_unknown_root_is_told():
 def test_strings_that_ask_for_checkpoints():
     code = 'from clipkit.dense.segmenter import load_segmenter\nsam, other = load_segmenter(), "nano-dino"'
     assert {"nano-sam", "nano-dino"} <= reached(code, "sam").strings
-    assert "nano-vqa" not in reached("from clipkit.recipes.table import RECIPES\nx = RECIPES", "x").strings
+    assert "nano-vqa" not in reached("from clipkit.pretrain.recipes import RECIPES\nx = RECIPES", "x").strings
 
 
 def helper(x):

@@ -50,7 +50,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", ["dense.attention", "dense.metrics", "dense.sliding_windows", "datasets.segmentation"])
+@pytest.mark.parametrize("name", ["dense.attention", "dense.metrics", "dense.trident_windows", "datasets.segmentation"])
 def test_examples_in_docstrings(name):
     found = doctest.testmod(importlib.import_module(f"clipkit.{name}"))
     assert found.attempted > 0 and found.failed == 0

@@ -18,7 +18,7 @@ from clipkit.dense import (
     splice,
     windows,
 )
-from clipkit.dense.sliding_windows import window_places
+from clipkit.dense.trident_windows import window_places
 from clipkit.errors import ClipkitError
 
 

@@ -12,13 +12,11 @@ from sklearn.metrics import confusion_matrix, jaccard_score
 
 from clipkit.dense import (
     boundary_iou,
-    class_prior,
     confusion,
     cosines,
     group_max,
     iou_of,
     mean_iou,
-    patch_oracle,
     segment,
     text_classifier,
 )
@@ -85,16 +83,6 @@ def test_boundary_iou_sees_edges_that_iou_forgives():
     rough = truth.clone()
     rough[0, 8:56:2, 8:10] = 0
     assert mean_iou(rough, truth, 2).mean > 0.96 > boundary_iou(rough, truth, 2, distance=2).mean
-
-
-def test_floors_and_ceilings():
-    truth = torch.zeros(2, 8, 8, dtype=torch.int64)
-    truth[:, :4] = 1
-    truth[0, 0, 0] = 2
-    assert torch.equal(class_prior(truth, 3), torch.tensor([1] * 4 + [0] * 4)[:, None].expand(8, 8))
-    assert torch.equal(patch_oracle(truth, (8, 8), 3), truth)
-    coarse = patch_oracle(truth, (2, 2), 3)
-    assert coarse.max() == 1 and mean_iou(coarse, truth, 3).per_class[2] == 0
 
 
 class Words:

@@ -8,14 +8,7 @@ import torch
 from skimage.measure import label as components
 from skimage.measure import regionprops
 
-from clipkit.datasets.segmentation import category_halves, segmentation_scenes
-from clipkit.dense import Segmenter, find_regions, refine
-from clipkit.dense.refinement import two_way_refinement
-from clipkit.dense.segmenter import load_segmenter, to_pixels
-from clipkit.errors import ClipkitError
-from clipkit.models import load_card
-from clipkit.models.parts import save_part
-from clipkit.recipes.segmenter import (
+from builder.recipes.segmenter import (
     TRAINING_STYLES,
     grouping_losses,
     mask_iou,
@@ -24,6 +17,13 @@ from clipkit.recipes.segmenter import (
     segmenter_loss,
     spoil,
 )
+from clipkit.datasets.segmentation import category_halves, segmentation_scenes
+from clipkit.dense import Segmenter, find_regions, refine
+from clipkit.dense.refinement import two_way_refinement
+from clipkit.dense.segmenter import load_segmenter, to_pixels
+from clipkit.errors import ClipkitError
+from clipkit.models import load_card
+from clipkit.models.parts import save_part
 from clipkit.world import CATEGORIES, SUPERCLASS_OF
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from clipkit import load_model
 from clipkit.compat import ensure_torchvision
-from clipkit.dense import filtered_affinity, refine
+from clipkit.dense import Pipeline, ScenePictures, colour_features, filtered_affinity, refine, text_classifier
 from clipkit.dense.sam import MASK_FACTOR, HuggingFaceSam, load_sam
 from clipkit.errors import ClipkitError
+from clipkit.studies.trident import prompted_iou
 
 ensure_torchvision()  # transformers imports it
 transformers = pytest.importorskip("transformers")
@@ -81,3 +83,14 @@ def test_a_saved_one_can_be_loaded_and_others_are_refused(tiny, tmp_path):
         load_sam(tmp_path)
     with pytest.raises(ClipkitError, match="SAM takes pixels"):
         sam.encode(torch.rand(3, 32, 32))
+
+
+def test_the_page_spreads_and_refines_with_it(tiny):
+    sam, nano = HuggingFaceSam(tiny), load_model("nano", device="cpu").freeze()
+    labels = (torch.arange(48) >= 20).long().expand(1, 32, 48)
+    picture = ScenePictures(torch.rand(1, 3, 32, 48), labels, labels)
+    pipeline = Pipeline(nano, colour_features, sam, *text_classifier(nano, ["sky", "cat"], ["a {}"]), lambda x: x)
+    found = pipeline.cosines(picture, {"full": ("guide", "vectors", "segmenter"), "plain": ("guide", "vectors")})
+    cells = sam.encode(picture.pixels).grid
+    assert found["full"].shape == (1, 2, *cells) and cells == (5, 8) and found["plain"].shape == (1, 2, 32, 48)
+    assert all(0 <= value <= 100 for value in prompted_iou(sam, [picture]).values())

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from clipkit.pretrain.dino import dino_loss, random_views
+from builder.recipes.dino import dino_loss
+from clipkit.studies.nola import random_views
 
 
 def test_loss_by_hand():

@@ -15,8 +15,8 @@ from clipkit.generate import (
     reference_batches,
     train_captioner,
 )
+from clipkit.generate.caption_model import CAPTION_WORLD
 from clipkit.language import WordVocabulary
-from clipkit.recipes.captioner import CAPTION_WORLD
 from clipkit.world import WorldSpec, render, sample_scenes
 
 nano = load_model("nano", device="cpu")

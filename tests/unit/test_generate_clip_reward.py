@@ -19,10 +19,10 @@ from clipkit.generate import (
     grammar_loss,
     pooled_text,
 )
+from clipkit.generate.caption_model import CAPTION_WORLD
 from clipkit.generate.text_grammar import load_grammar
 from clipkit.language.word_noise import CORRUPTION_KINDS
 from clipkit.pretrain import info_nce
-from clipkit.recipes.captioner import CAPTION_WORLD
 from clipkit.world import WorldSpec, caption_batch, render, sample_scenes
 
 nano = load_model("nano", device="cpu")

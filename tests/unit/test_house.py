@@ -30,10 +30,11 @@ ALLOWED = {
 BELOW = {"world", "datasets", "models", "features"}
 for position, technique in enumerate(size.TECHNIQUES):  # techniques import each other downwards only
     ALLOWED[technique] = BELOW | set(size.TECHNIQUES[:position])
-ALLOWED["recipes"] = BELOW | set(size.TECHNIQUES)
-ALLOWED["studies"] = ALLOWED["recipes"] | {"recipes", "lab", "registry"}
-ALLOWED["press"] = BELOW | {"recipes", "lab", "registry"}
-ALLOWED["builder"] = BELOW | {"press", "recipes", "lab", "registry"}  # book/builder: outside the package, imported by nobody in it
+ALLOWED["studies"] = BELOW | set(size.TECHNIQUES) | {"lab", "registry"}
+ALLOWED["press"] = BELOW | {"lab", "registry"}
+# book/builder: outside the package, imported by nobody in it. `pretrain`: the table of recipes, which its makers follow.
+ALLOWED["builder"] = BELOW | {"press", "lab", "registry", "makers", "pretrain"}
+ALLOWED["makers"] = BELOW | set(size.TECHNIQUES)
 
 
 def files() -> list[Path]:
@@ -67,7 +68,9 @@ def graph() -> dict[str, set[str]]:
 
 def floor(module: str) -> str:
     package, _, rest = module.partition(".")
-    first = package if package == "builder" else rest.partition(".")[0]
+    first = rest.partition(".")[0]
+    if package == "builder":
+        return "makers" if first == "recipes" else package
     return "ground" if first in GROUND else first
 
 
@@ -121,7 +124,7 @@ def test_a_leading_underscore_stays_in_its_file():
 
 
 PROTOCOL = {"load"}  # what every loader of `datasets` is called, chosen by the table of names
-INSIDE = {"studies", "recipes", "press"}  # nobody imports these from outside: their names are their own
+INSIDE = {"studies", "press"}  # nobody imports these from outside: their names are their own
 
 
 def test_one_public_name_in_one_place():
@@ -151,24 +154,27 @@ def over(found: dict[str, int], limit: int, known: dict[str, int]) -> list[str]:
 # What is over its budget today, and may only shrink.
 STUDIES: dict[str, int] = {}
 TECHNIQUES = {"clipkit.language.transformer": 351}  # two halves of one network
-RECIPES = {"clipkit.recipes.table": 199, "clipkit.recipes.segmenter": 195, "clipkit.recipes.vqa_facts": 191}
+RECIPES = {"builder.recipes.segmenter": 195, "builder.recipes.vqa_facts": 185, "builder.recipes.lite": 154}
 PAGES = {  # techniques of several files that no second page uses yet; the experiment is not thinned out for a number
-    "clip_reward_captioning": 642,
+    "clip_reward_captioning": 790,  # 91 of them make its captioner, 56 are for captioned photographs
+    "bartscore": 554,  # 208 of them make its three writers
     "caps_adapter": 471,
     "clipn": 502,
-    "trident": 698,  # 114 of them SAM of Hugging Face, which the next dense page shares
-    "vqascore": 431,
+    "trident": 893,  # 114 of them SAM of Hugging Face, which the next dense page shares
+    "vqascore": 965,  # 548 of them make its four checkpoints
     "neglected_tails": 438,
 }
 NOTEBOOKS = {  # their loops over arms came out of the package, where no reader saw them
     "caps_adapter": 209,
     "pseudolabel_prompts": 197,
-    "trident": 166,
-    "vqascore": 164,
+    "trident": 162,
+    "vqascore": 163,
     "neglected_tails": 158,
     "clipn": 162,
     "nola": 159,
     "amu_tuning": 151,
+    "bartscore": 194,  # also on texts that people rated
+    "clip_reward_captioning": 180,  # also on captioned photographs
 }
 PARAMETERS = {
     "clipkit.adapt.amu.__init__": 12,
@@ -182,31 +188,30 @@ PARAMETERS = {
     "clipkit.language.transformer.generate": 11,
     "clipkit.press.cli.classify": 11,
     "clipkit.press.cli.retrieve": 9,
-    "clipkit.press.cli.sweep": 10,  # options of a command
+    "builder.runs.commands.sweep": 10,  # options of a command
     "clipkit.pretrain.fixed_budget.budget_clip": 12,
     "clipkit.score.nano_vqa.__init__": 9,
     "clipkit.train.train": 12,  # the one loop
 }
-PACKAGE_TODAY = 35_456  # over its budget: may only shrink, but for what a new page brings
 
 
 def test_the_package_is_small():
-    assert not over({"clipkit": sum(size.by_room().values())}, size.BUDGETS["package"], {"clipkit": PACKAGE_TODAY})
-    assert not over({"builder": sum(map(size.lines, size.modules(size.BUILDER)))}, size.BUDGETS["builder"], {})
+    assert not over({"clipkit": sum(size.by_room().values())}, size.BUDGETS["package"], {})
+    assert not [said for what, n in size.of_builder().items() for said in over({what: n}, size.BUDGETS[what], {})]
 
 
 @pytest.mark.parametrize(
     ("kind", "rooms", "known"),
-    [("study", ("studies",), STUDIES), ("technique", size.TECHNIQUES, TECHNIQUES), ("recipe", ("recipes",), RECIPES)],
+    [("study", ("studies",), STUDIES), ("technique", size.TECHNIQUES, TECHNIQUES), ("recipe", ("makers",), RECIPES)],
 )
 def test_files_keep_their_budget(kind, rooms, known):
-    found = {dotted(path): size.lines(path) for path in size.modules() if size.room(path) in rooms}
+    found = {dotted(path): size.lines(path) for path in files() if floor(dotted(path)) in rooms}
     assert not (said := over(found, size.BUDGETS[kind], known)), "\n".join(said)
 
 
 def test_pages_keep_their_budget():
     pages = size.page_sizes()
-    said = over({page.slug: page.package for page in pages}, size.BUDGETS["page"], PAGES)
+    said = over({page.slug: page.together for page in pages}, size.BUDGETS["page"], PAGES)
     said += over({page.slug: page.notebook for page in pages}, size.BUDGETS["notebook"], NOTEBOOKS)
     assert not said, "\n".join(said)
 

@@ -10,12 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builder.recipes.corpora import caption_pairs, caption_vocabulary, reworded
+from builder.recipes.language import source_target_batches
+from builder.recipes.noising import infill, permute
 from clipkit.errors import ClipkitError
-from clipkit.language import Seq2Seq, WordVocabulary, caption_pairs, caption_vocabulary, infill, load_seq2seq, permute
-from clipkit.language.corpora import documents, reworded
+from clipkit.language import Seq2Seq, WordVocabulary, load_seq2seq
+from clipkit.language.corpora import documents
 from clipkit.language.vocabulary import MASK
 from clipkit.models.parts import save_part
-from clipkit.recipes.language import source_target_batches
 from clipkit.world.caption_parser import check, parse
 from clipkit.world.content_plan import truths
 

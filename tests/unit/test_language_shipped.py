@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from clipkit.language import caption_vocabulary, load_scorer, load_seq2seq
+from builder.recipes.corpora import caption_vocabulary
+from builder.recipes.language import held_out
+from clipkit.language import load_scorer, load_seq2seq
 from clipkit.models.cards import load_card
 from clipkit.paths import data_dir
-from clipkit.recipes.language import held_out
-from clipkit.recipes.table import RECIPES
+from clipkit.pretrain.recipes import RECIPES
 
 NAMES = ("nano-bart", "nano-bart-short", "nano-bart-para")
 

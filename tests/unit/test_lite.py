@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from builder.lite import save_map
-from builder.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, unseen_accuracy
+from builder.recipes.lite import save_map
+from builder.recipes.lite_fit import TEMPLATES, Texts, embed_texts, fit_map, unseen_accuracy
 from clipkit.datasets.classnames import imagenet_glosses, imagenet_names
 from clipkit.errors import DISTRIBUTION, ClipkitError, MissingExtra
 from clipkit.models import load_model

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builder.recipes.bpe import byte_words, merge_word, save_bpe, train_bpe
 from clipkit.errors import ClipkitError
-from clipkit.models.bpe import byte_words, load_tokenizer, merge_word, save_bpe, train_bpe
+from clipkit.models.nano import load_tokenizer
 
 CORPUS = ["low lower lowest", "newer wider", "a red cat, two red cats", "zwei rote Katzen", "两只红色的猫", "ñandú 33"] * 3
 

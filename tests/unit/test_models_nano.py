@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from builder.recipes.bpe import save_bpe, train_bpe
+from builder.recipes.makers import save_nano
 from clipkit.errors import ClipkitError
-from clipkit.models import NanoEncoder, build_nano, list_models, load_card, load_model, save_bpe, save_nano, train_bpe
+from clipkit.models import NanoEncoder, build_nano, list_models, load_card, load_model
 from clipkit.models.nano import load_nano, shipped_models
 from clipkit.models.pixels import normalise, resize_crop
 from clipkit.paths import ROOT
@@ -259,7 +261,7 @@ def test_damaged_and_missing_files(folder, tmp_path):
         load_nano("nano-tiny", folder=tmp_path)
     with pytest.raises(ClipkitError, match="no checkpoint file at"):
         load_nano("nano-tiny", str(tmp_path / "none.safetensors"), folder=tmp_path)
-    with pytest.raises(ClipkitError, match="clipkit pretrain nano-huge"):
+    with pytest.raises(ClipkitError, match="make pretrain NAME=nano-huge"):
         load_nano("nano-huge", folder=tmp_path)
     (tmp_path / "tiny_bpe.txt.gz").write_bytes(b"nonsense")
     with pytest.raises(ClipkitError, match="vocabulary .* missing or damaged"):

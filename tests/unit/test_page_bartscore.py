@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from clipkit.datasets.rated_texts import RatedTexts
 from clipkit.errors import ClipkitError
 from clipkit.score.overlap import chrf, rouge
 from clipkit.studies.bartscore import (
@@ -19,6 +20,7 @@ from clipkit.studies.bartscore import (
     make_judged_texts,
     measure_fault_costs,
     measure_style_bias,
+    read_rated_texts,
     score_best_prompt,
     score_cosine,
     score_directions,
@@ -224,3 +226,31 @@ def test_the_false_word_is_drawn_beside_the_true_one(data, monkeypatch):
     assert found["false_value"] == -len(found["false_word"]) and found["true_value"] == -len(found["true_word"])
     assert any(found["true_word"] in references[0].split() for references in data.references)
     assert repr(found["false_word"]) in alts[0]
+
+
+def test_own_texts_and_their_ratings(tmp_path):
+    table = tmp_path / "rated.csv"
+    table.write_text("document,source,reference,reference_2,text,rating\na,s,r,q,one,1\na,s,r,q,two,0\nb,,r,,three,0.5\nc,s,,,four,3\n")
+    name = f"text:{table}"
+    first, second, third = RatedTexts(name).documents
+    assert first == ("s", ["r", "q"], [("one", 1.0), ("two", 0.0)]) and second.source == "r" and third.references == ["s"]
+    data = read_rated_texts(name, 0, 9)
+    assert data.texts == ["one", "two", "three", "four"] and data.document.tolist() == [0, 0, 1, 2]
+    assert data.axis("rating").tolist() == [1, 0, 0.5, 3] and data.references_of[1] == ["r", "q"]
+    for content, message in (
+        ("text,rating\na,1\n", "neither source nor reference"),
+        ("text,source,rating\na,b,good\n", "line 2: the rating 'good' is no number"),
+        ("text,source\na,b\n", "no column 'rating'"),
+    ):
+        table.write_text(content)
+        with pytest.raises(ClipkitError, match=message):
+            RatedTexts(name)
+    with pytest.raises(ClipkitError, match="is no table of texts"):
+        RatedTexts("text:nowhere.csv")
+
+
+def test_where_each_document_has_one_text_all_are_ranked_together():
+    truth = np.array([0.0, 1, 2, 3])
+    one = JudgedTexts(["s"] * 4, [["r"]] * 4, list("abcd"), [], np.arange(4), [None] * 4)
+    assert correlate_within(truth**2, truth, one, np.ones(4, dtype=bool)).mean == pytest.approx(1)
+    assert correlate_within(-truth, truth, one, np.array([True, True, False, True])).mean == pytest.approx(-1)

@@ -4,22 +4,27 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from PIL import Image
 
 from clipkit import ClipkitError, load_model
-from clipkit.generate import CiderD, CLIPReward, GrammarHead, brief_vocabulary
+from clipkit.dealing import deal_among
+from clipkit.generate import CaptionDecoder, CiderD, CLIPReward, GrammarHead, brief_vocabulary, grammar_accuracy
 from clipkit.generate.caption_model import load_captioner
 from clipkit.lab.figures import new_figure
 from clipkit.language.word_noise import CORRUPTION_KINDS
 from clipkit.studies.clip_reward_captioning import (
     best_of,
+    captioned_photographs,
     cider_reward,
     corruption_table,
     described_pictures,
     draw_paths,
-    errors,
-    load_or_train,
+    learn_captions,
+    learn_grammar,
+    look_at,
     measure_captions,
     reward_by_rows,
+    with_errors,
 )
 from clipkit.world import caption_batch
 
@@ -40,14 +45,13 @@ def test_captions_that_say_everything_truly_have_the_numbers_they_should():
     found = measure_captions(shown, everything, {"nano": (nano, shown.features)})
     assert found["grammar"] == found["said_object"] == found["right_colour"] == found["said_background"] == 100.0
     assert found["invented"] == 0.0 and found["recall_nano"] > 90 and found["recall_listener"] > 90 and found["words"] > 8
-    assert not any(errors(scene, text) for scene, text in zip(shown.scenes, everything, strict=True))
+    assert all(len(with_errors(scene, text)) == 1 for scene, text in zip(shown.scenes, everything, strict=True))
     turned = measure_captions(shown, everything[1:] + everything[:1], {"nano": (nano, shown.features)})
     assert turned["recall_nano"] < 10 and turned["invented"] > 50
 
 
 def test_what_is_wrong_is_named():
-    assert errors(shown.scenes[0], "zebra zebra") == ["not a sentence"]
-    assert errors(shown.scenes[0], everything[0]) == []
+    assert with_errors(shown.scenes[0], "zebra zebra") == [("zebra zebra", None), ("not a sentence", False)]
 
 
 def test_rewards_know_the_pictures_by_rows():
@@ -76,14 +80,6 @@ def test_the_table_of_corruptions():
     assert table["grammar reward"].between(0, 1).all() and table["head right, %"].between(0, 100).all()
 
 
-def test_another_model_needs_steps_of_its_own():
-    class Other:
-        name = "other"
-
-    with pytest.raises(ClipkitError, match="mle_steps and grammar_steps"):
-        load_or_train(Other())
-
-
 def test_a_path_for_each_reward_and_seed():
     points = [(arm, seed, step) for arm in "ab" for seed in (0, 2) for step in (0, 1)]
     rows = [(*point, measure, sum(point[1:])) for point in points for measure in ("grammar", "recall")]
@@ -91,3 +87,52 @@ def test_a_path_for_each_reward_and_seed():
     draw_paths(axes, pandas.DataFrame(rows, columns=["arm", "seed", "step", "measure", "value"]))
     assert [line.get_xdata().tolist() for line in axes.lines] == [[0, 1], [2, 3], [1, 2]] * 2
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"] and np.ptp(axes.lines[2].get_ydata()) == 1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures of the world as a folder of captioned pictures: four captions each, with capitals and marks."""
+    path = tmp_path_factory.mktemp("captioned")
+    drawn = described_pictures(nano, "train", 40, 5)
+    rows = ["image,caption,split"]
+    for i, (image, references) in enumerate(zip(drawn.images, drawn.references, strict=True)):
+        Image.fromarray(image).save(path / f"{i}.png")
+        rows += [f'{i}.png,"{text.capitalize()}.",{"test" if i % 4 == 0 else "train"}' for text in references[:4]]
+    (path / "captions.csv").write_text("\n".join(rows), encoding="utf-8")
+    return f"folder:{path}"
+
+
+def test_photographs_have_references_in_place_of_scenes(folder):
+    deal_among([0, 1])
+    hands = [captioned_photographs(nano, folder, "test", 5, seed) for seed in (0, 1)]
+    deal_among([])
+    assert [len(hand.references) for hand in hands] == [5, 5] and hands[0].scenes is None
+    assert hands[0].tokens.shape == (5, 1, 128)
+    assert not set(hands[0].images.paths) & set(hands[1].images.paths)  # no two seeds are graded on one picture
+    torch.testing.assert_close(look_at(nano, hands[0]), hands[0].features)
+    for text in (t for row in hands[0].references for t in row):
+        assert text == text.lower() and "." not in text
+    found = measure_captions(hands[0], [row[0] for row in hands[0].references], {"nano": (nano, hands[0].features)})
+    assert found["recall_listener"] == found["right_word"] == 100 > found["said_word"] > 0 and "invented" not in found
+    strangers = measure_captions(hands[0], ["zebra zebra"] * 5, {})
+    assert strangers["right_word"] == strangers["said_word"] == 0 and strangers["recall_listener"] == pytest.approx(20)
+
+
+def test_a_captioner_and_a_grammar_head_from_nothing(folder):
+    train = captioned_photographs(nano, folder, "train", 30)
+    writer = learn_captions(train, "cpu", 60, rare=2)
+    again = learn_captions(train, "cpu", 60, rare=2)
+    words = writer.vocabulary
+    tokens = words.encode([row[0] for row in train.references])
+    blank = CaptionDecoder(words, 128, 1, width=128, length=writer.length)
+    with torch.no_grad():
+        assert writer.loss(train.tokens, tokens) < 0.6 * blank.loss(train.tokens, tokens)
+        torch.testing.assert_close(writer.loss(train.tokens, tokens), again.loss(train.tokens, tokens))
+    with pytest.raises(ClipkitError, match="more captioned pictures"):
+        learn_captions(train, "cpu", 1, rare=10_000)
+    told = [text for row in train.references for text in row]
+    grammar = learn_grammar(nano, told, words.words, 200)
+    right = grammar_accuracy(grammar, told, words.words)
+    assert right["real"] > 0.6 and np.mean(list(right.values())) > 0.7  # half of them by chance
+    plain = CLIPReward(nano)(train.features, told[: len(train.features)])["clip"]
+    torch.testing.assert_close(grammar(train.features, told[: len(train.features)])["clip"], plain)

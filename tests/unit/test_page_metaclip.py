@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,9 +73,31 @@ def test_every_subset_is_trained_alike(study, monkeypatch):
     assert (study.features(rows) == study.features(rows[::-1]).flip(0)).all()
 
 
-def test_the_study_wants_truth_and_pictures(study):
-    with pytest.raises(ClipkitError, match="make_web_pool"):
-        CurationStudy(Crawl(["a cat"]), study.matcher, None, None, None, 0)
+def test_a_real_pool_needs_no_truth(study):
+    """The same pictures and texts, as features and vectors, without what the texts speak of."""
+
+    class Tower:
+        embed_dim = 6
+
+        def text_features(self, texts):
+            return torch.stack([torch.tensor([len(x), x.count("a"), x.count("e")]) / 9 for x in texts])
+
+        def image_features(self, images, batch):
+            return torch.eye(6)[:3]
+
+    pool = Crawl(study.pool.captions, None, study.pool._source)
+    test = replace(study.test.subset(range(3)), classnames=["a", "b", "c"], labels=np.arange(3))
+    real = CurationStudy(pool, study.matcher, Tower(), None, test, 0, torch.randn(len(pool.captions), 6))
+    assert set(real.subsets(0.06)) == set(SETTINGS) - {"oracle"} and real.visual is None
+    assert real.tokens.shape == (len(pool.captions), 3)
+    heads = real.train(np.arange(40), 4, SETTINGS["raw"], 8)
+    assert set(real.evaluate(heads)) == {"mean"} and 0 <= real.retrieve_own_text(heads, np.arange(8), 8) <= 100
+
+
+def test_the_study_wants_pictures_and_their_features_where_there_is_no_truth(study):
+    for pool in (Crawl(["a cat"]), Crawl(["a cat"], None, study.pool._source)):
+        with pytest.raises(ClipkitError, match="pool with pictures, and their features"):
+            CurationStudy(pool, study.matcher, None, None, None, 0)
     with pytest.raises(ClipkitError, match="digits is not"):
         CurationStudy(study.pool, study.matcher, None, None, load_dataset("digits", "test"), 0)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit.errors import ClipkitError
 from clipkit.lab.figures import new_figure
-from clipkit.recipes.vqa_lessons import lesson_scenes, question_vocabulary
 from clipkit.score import CLIPScore, TwoTowers, VQAScore, quadruples
+from clipkit.score.lessons import lesson_scenes
 from clipkit.studies import vqascore as study
 from clipkit.world import render
 from clipkit.world.caption_parser import parse
@@ -132,15 +133,6 @@ def test_what_looks_at_nothing():
     want = VQAScore(answerer).pairs(torch.full((2, 1, 3), 128.0), texts)
     torch.testing.assert_close(study.BlankScore(answerer).pairs(seen, texts), want)
     assert study.TextScore(lambda texts: [-len(t.split()) for t in texts]).pairs(None, texts).tolist() == [-2, -5]
-
-
-def test_every_number_of_a_task_is_drawn_where_it_belongs():
-    axes = new_figure((6, 5)).subplots(2, 2)
-    images = np.zeros((2, 8, 8, 3), np.uint8)
-    study.draw_task(axes, images, ["a", "b"], {"clip_score": np.array([[0.1, 0.2], [0.3, 0.4]]), "other": np.eye(2)})
-    found = {t.get_position(): t.get_text() for t in axes[1, 0].texts}
-    assert found == {(0.5, 0.5): "0.10", (1.5, 0.5): "0.20", (0.5, 1.5): "0.30", (1.5, 1.5): "0.40"}
-    assert axes[0, 1].get_title() == "picture 2\nb" and axes[1, 0].get_title() == "clip score"
 
 
 def test_a_violin_for_each_level():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clipkit import ClipkitError
-from clipkit.pretrain.frozen_clip import EMBED_DIM, ProjectionHeads, class_weights, feature_batches
+from clipkit.pretrain.frozen_clip import EMBED_DIM, ProjectionHeads, VectorHeads, class_weights, feature_batches, tokenize_each
 
 
 def test_heads_end_on_the_sphere_and_ignore_padding():
@@ -62,3 +62,24 @@ def test_clear_words():
         next(feature_batches(torch.ones(3, 2), torch.ones(4, 2, dtype=torch.int64), 2, 0))
     with pytest.raises(ClipkitError, match="do not fill"):
         next(feature_batches(torch.ones(3, 2), torch.ones(3, 2, dtype=torch.int64), 4, 0))
+
+
+def test_heads_for_texts_that_are_vectors():
+    one, again, words = VectorHeads(10, 7, seed=3, learnt=True), VectorHeads(10, 7, seed=3), ProjectionHeads(10, 30, seed=3)
+    texts = torch.randn(5, 7)
+    x, y = one(torch.randn(5, 10), texts)
+    assert x.shape == y.shape == (5, EMBED_DIM) and torch.equal(again.encode_text(texts), y)
+    assert torch.equal(one.image[0].weight, words.image[0].weight) and one.log_scale.requires_grad
+    torch.testing.assert_close(y, torch.nn.functional.normalize(one.text(texts @ one.words.weight.T + one.words.bias), dim=1))
+
+
+def test_equal_texts_are_tokenized_once():
+    asked = []
+
+    def tokenize(texts):
+        asked.extend(texts)
+        return torch.tensor([[len(text), ord(text[0])] for text in texts])
+
+    texts = ["bird", "a", "bird", "cat", "a"]
+    assert tokenize_each(tokenize, texts).tolist() == [[len(x), ord(x[0])] for x in texts]
+    assert sorted(asked) == ["a", "bird", "cat"]

@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from builder.recipes import probes
+from builder.recipes.pairs import pair_batches
 from clipkit import ClipkitError
-from clipkit.pretrain import attribute_binding, probes
-from clipkit.pretrain.pairs import pair_batches
+from clipkit.pretrain import attribute_binding
 from clipkit.world import WorldSpec
 
 

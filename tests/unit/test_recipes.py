@@ -7,12 +7,13 @@ from functools import partial
 import pytest
 import torch
 
+from builder.recipes import captioner, contrastive, makers, probes, shapes
+from builder.recipes.bpe import save_bpe, train_bpe
+from builder.recipes.makers import MAKERS, make
 from clipkit import ClipkitError
-from clipkit.models import load_card, save_bpe, train_bpe
+from clipkit.models import load_card
 from clipkit.models.nano import load_nano
-from clipkit.pretrain import probes
-from clipkit.recipes import captioner, contrastive, shapes, table
-from clipkit.recipes.table import MAKERS, RECIPES, Recipe, make
+from clipkit.pretrain.recipes import RECIPES, Recipe
 from clipkit.train import History
 from clipkit.world import WorldSpec
 
@@ -40,11 +41,11 @@ def test_a_card_was_written_by_its_recipe(name):
 
 def test_pretrain_says_what_it_knows():
     with pytest.raises(ClipkitError, match="unknown recipe 'nanno'.*nano"):
-        table.main(["nanno"])
+        makers.main(["nanno"])
     with pytest.raises(ClipkitError, match="unknown recipe 'nanno'.*nano"):
         make("nanno")
     with pytest.raises(ClipkitError, match="50 at least"):
-        table.main(["nano"], steps=3)
+        makers.main(["nano"], steps=3)
 
 
 @pytest.fixture
@@ -102,9 +103,9 @@ def test_the_label_free_recipe(tiny, tmp_path, monkeypatch):
 
 
 def test_the_captioner_and_the_segmenter(tiny, tmp_path, monkeypatch):
+    from builder.recipes import segmenter
     from clipkit.dense import load_segmenter
     from clipkit.generate import load_captioner
-    from clipkit.recipes import segmenter
 
     monkeypatch.setattr(captioner, "PICTURES", 20)
     monkeypatch.setattr(captioner, "captioner_numbers", lambda module, model: {"nats_a_word": 3.0})

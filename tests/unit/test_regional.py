@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from builder.recipes.regional import region_batches, region_features, regional_loss
 from clipkit import load_model
-from clipkit.recipes.regional import region_batches, region_features, regional_loss
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ import re
 import pytest
 import torch
 
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit.errors import ClipkitError
-from clipkit.recipes.vqa_lessons import lesson_scenes, question_vocabulary
 from clipkit.score import decomposed
 from clipkit.score.decomposed import DecomposedScore, SubQuestion, decompose
+from clipkit.score.lessons import lesson_scenes
 from clipkit.score.nano_vqa import ANSWERS
 from clipkit.world.caption_parser import check
 from clipkit.world.content_plan import truths

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from builder.recipes.vqa import HELD_OUT_SEED, accuracy_by_kind, lesson_pictures
+from builder.recipes.vqa_lessons import lesson_questions, question_vocabulary
 from clipkit import load_model
 from clipkit.models.cards import load_card
 from clipkit.paths import data_dir
-from clipkit.recipes.table import RECIPES
-from clipkit.recipes.vqa import HELD_OUT_SEED, accuracy_by_kind, lesson_pictures
-from clipkit.recipes.vqa_lessons import lesson_questions, question_vocabulary
+from clipkit.pretrain.recipes import RECIPES
 from clipkit.score.clipscore import CLIPScore
 from clipkit.score.eyes import patch_tokens
 from clipkit.score.nano_vqa import ANSWERS, load_vqa

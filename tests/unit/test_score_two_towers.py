@@ -8,10 +8,11 @@ from itertools import islice
 import pytest
 import torch
 
+from builder.recipes.two_towers import caption_pair_batches
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit.errors import ClipkitError
-from clipkit.recipes.two_towers import caption_pair_batches
-from clipkit.recipes.vqa_lessons import lesson_scenes, question_vocabulary
 from clipkit.score.clipscore import CLIPScore
+from clipkit.score.lessons import lesson_scenes
 from clipkit.score.two_towers import TwoTowers, hard_negative_loss, load_two_towers
 
 TEXTS = ["a red cat", "two dogs and a blue key in the snow", "a cat"]

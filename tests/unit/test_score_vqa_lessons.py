@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from builder.recipes.vqa import lesson_batches
+from builder.recipes.vqa_facts import caption_pair, conjunction
+from builder.recipes.vqa_lessons import MIXES, lesson_questions, question_vocabulary
 from clipkit.errors import ClipkitError
 from clipkit.language.vocabulary import split_words
-from clipkit.recipes.vqa import lesson_batches
-from clipkit.recipes.vqa_facts import caption_pair, conjunction
-from clipkit.recipes.vqa_lessons import MIXES, WORDINGS, lesson_questions, lesson_scenes, question_vocabulary
+from clipkit.score.lessons import WORDINGS, lesson_scenes
 from clipkit.score.nano_vqa import ANSWERS
 from clipkit.world.caption_parser import check, parse
 from clipkit.world.content_plan import HashRandom, seeds_of, states, truths

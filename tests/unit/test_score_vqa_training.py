@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from builder.recipes import vqa
+from builder.recipes.makers import make
+from builder.recipes.regions import COVERED, NAMES, learn_regions, region_accuracy, region_labels, region_loss, region_names
+from builder.recipes.vqa import accuracy_by_kind, answer_loss, lesson_batches, shortened
+from builder.recipes.vqa_lessons import lesson_questions, question_vocabulary
 from clipkit.errors import ClipkitError
-from clipkit.recipes import vqa
-from clipkit.recipes.table import Recipe, make
-from clipkit.recipes.vqa import accuracy_by_kind, answer_loss, lesson_batches, shortened
-from clipkit.recipes.vqa_lessons import lesson_questions, lesson_scenes, question_vocabulary
+from clipkit.pretrain.recipes import Recipe
+from clipkit.score.lessons import lesson_scenes
 from clipkit.score.nano_vqa import ANSWERS, NanoVQA, load_vqa
-from clipkit.score.regions import COVERED, NAMES, learn_regions, region_accuracy, region_labels, region_loss, region_names
 from clipkit.train import train
 from clipkit.world import render
 from clipkit.world.content_plan import truths

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from builder.recipes.vqa_lessons import question_vocabulary
 from clipkit.errors import ClipkitError
-from clipkit.recipes.vqa_lessons import question_vocabulary
 from clipkit.score import winoground_tasks as home
 from clipkit.score.winoground_tasks import KINDS, Quadruples, quadruples, winoground
 from clipkit.world.caption_parser import check, parse

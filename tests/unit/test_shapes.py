@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from builder.recipes.cutouts import camera_batches, cutout_view
+from builder.recipes.dino import contrast_loss
+from builder.recipes.makers import save_nano
+from builder.recipes.shapes import ShapeStudent, shape_losses, train_shapes
 from clipkit.errors import ClipkitError
-from clipkit.models import NanoEncoder, build_nano, save_nano
+from clipkit.models import NanoEncoder, build_nano
 from clipkit.models.nano import load_nano
 from clipkit.models.smallconv import SmallConv
-from clipkit.pretrain.dino import contrast_loss
-from clipkit.recipes.cutouts import camera_batches, cutout_view
-from clipkit.recipes.shapes import ShapeStudent, shape_losses, train_shapes
 from clipkit.world import WorldSpec
 
 CONFIG = {

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from builder.recipes.first_lesson import FACTORS, FactorClassifier, factor_loss, factor_shares, labelled_batches
 from clipkit import ClipkitError
-from clipkit.recipes.first_lesson import FACTORS, FactorClassifier, factor_loss, factor_shares, labelled_batches
 from clipkit.train import train
 from clipkit.world import WorldSpec, classnames, sample_scenes
 
