@@ -18,7 +18,7 @@ from types import FunctionType, ModuleType
 ROOMS = ("adapt", "dense", "generate", "language", "pretrain", "robust", "score", "zeroshot")
 DIMS = r"\(([^()\s,]+(?:, [^()\s,]+)*,?)\)(?![^.;:]{0,40} or \()"  # "(N,)", "(B, 3, H, W)"
 DIM = re.compile(r"[A-Z][a-z]?'?|\d+")
-RETURNS = re.compile(rf"^\s*{DIMS}|Returns:? {DIMS}")
+RETURNS = re.compile(rf"^\s*{DIMS}(?![^.;:]{{0,40}} to )|Returns:? {DIMS}")  # "(N, E) to (N, C)" tells what it takes first
 
 
 def stated(function: Callable) -> dict[str, tuple[str, ...]]:

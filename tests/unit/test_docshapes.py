@@ -18,6 +18,14 @@ def test_what_a_docstring_states():
     assert docshapes.stated(scores) == {"features": ("N", "D"), "weights": ("C", "D"), "other": ("2B", "…"), "return": ("N", "C")}
 
 
+def test_what_is_taken_is_not_what_is_returned():
+    said = {"(N, E) to (N, C).": {}, "(N, E) logits of (N, D) features.": {"return": ("N", "E")}}
+    for text, shapes in said.items():
+        named = lambda x: x  # noqa: E731
+        named.__doc__ = text
+        assert docshapes.stated(named) == shapes
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
