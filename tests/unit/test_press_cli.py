@@ -36,7 +36,6 @@ def desk(tmp_path, monkeypatch):
         (["run", "planned_paper"], "no notebook yet for planned_paper"),
         (["run", "tiny_paper", "-p", "shots", "3"], "unknown parameter of tiny_paper 'shots'"),
         (["record"], "name the pages to record, or say --stale"),
-        (["pretrain", "nano"], "are made in the repository: make pretrain NAME='nano'"),
     ],
 )
 def test_what_the_caller_can_mend_is_one_line_and_exit_code_2(desk, capsys, arguments, message):
