@@ -91,6 +91,7 @@ def visit(chromium, book):
 
     def open_page(name: str, size: dict = DESK, **options):
         context = chromium.new_context(viewport=size, **options)
+        context.set_default_timeout(120_000)  # a busy machine is no fault of a page
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: message.type == "error" and trouble.append(message.text))

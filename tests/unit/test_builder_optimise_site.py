@@ -39,6 +39,21 @@ def test_a_site_is_optimised_in_place(tmp_path):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_a_drawing_gets_a_palette_and_what_would_suffer_does_not(tmp_path):
+    (tmp_path / "_images").mkdir()
+    drawing = np.full((300, 300, 4), 255, np.uint8)
+    drawing[::7, :, :3], drawing[:, ::5, 1] = (0, 114, 178), 40
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    see_through = drawing.copy()
+    see_through[:9, :9, 3] = 0
+    for name, picture in (("drawing", drawing), ("noise", noise), ("glass", see_through)):
+        Image.fromarray(picture).save(tmp_path / "_images" / f"{name}.png", compress_level=1)
+    optimise_site.optimise_site(tmp_path)
+    kept = {path.stem: Image.open(path) for path in (tmp_path / "_images").iterdir()}
+    assert {name: picture.mode for name, picture in kept.items()} == {"drawing": "P", "noise": "RGB", "glass": "RGBA"}
+    assert np.array_equal(np.asarray(kept["drawing"].convert("RGB")), drawing[..., :3])
+
+
 def test_transferred_counts_text_compressed_and_pictures_as_they_are(tmp_path):
     (tmp_path / "a.css").write_text("a" * 10_000)
     (tmp_path / "b.png").write_bytes(b"a" * 500)

@@ -79,6 +79,14 @@ def test_every_command_has_its_help(command, name, listed, desk, capsys):
         assert command([one, "-h"]) == 0 and f"Usage: {name} {one}" in capsys.readouterr().out
 
 
+def test_the_builder_s_commands_are_there_in_a_clone_only(desk, monkeypatch, capsys):
+    assert main(["readme", "--help"]) == 0 and "Usage: clipkit readme" in capsys.readouterr().out
+    monkeypatch.setattr("clipkit.press.cli.BOOK", desk)
+    with pytest.raises(SystemExit, match="2"):
+        main(["record", "tiny_paper"])
+    assert "No such command 'record'" in capsys.readouterr().err
+
+
 def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):
     seen = []
 
