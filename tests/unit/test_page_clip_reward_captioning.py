@@ -133,6 +133,6 @@ def test_a_captioner_and_a_grammar_head_from_nothing(folder):
     told = [text for row in train.references for text in row]
     grammar = learn_grammar(nano, told, words.words, 200)
     right = grammar_accuracy(grammar, told, words.words)
-    assert right["real"] > 0.6 and np.mean(list(right.values())) > 0.7  # half of them by chance
+    assert (right.pop("real") + np.mean(list(right.values()))) / 2 > 0.65  # 0.5 for any head that does not listen
     plain = CLIPReward(nano)(train.features, told[: len(train.features)])["clip"]
     torch.testing.assert_close(grammar(train.features, told[: len(train.features)])["clip"], plain)
