@@ -150,7 +150,7 @@ def test_classify(diary, tmp_path, monkeypatch):
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.fromarray(row).save(tmp_path / "photos" / f"{i:02d}.png")
     (tmp_path / "photos" / "23.png").write_bytes(b"none")
-    data, names, out = load_dataset(f"pictures:{tmp_path / 'photos'}", readable=False), ["some cat", "a doggy"], tmp_path / "out.csv"
+    data, names, out = load_dataset(f"unsorted:{tmp_path / 'photos'}", readable=False), ["some cat", "a doggy"], tmp_path / "out.csv"
 
     def work():
         found, logits = predict.classify(Slow(diary), data, names, ["it is {}"], 3)
