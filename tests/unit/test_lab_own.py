@@ -85,9 +85,10 @@ def test_precision_is_of_the_model(page):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("names = 'n.txt'", "names: for pictures of your own, not for world"),
-        ("dataset = 'features:x.npz'\ntemplates = 't.txt'", "templates: for pictures of your own"),
+        ("names = 'n.txt'", "names: for labelled or captioned pictures of your own, not for world"),
+        ("dataset = 'features:x.npz'\ntemplates = 't.txt'", "templates: for labelled"),
         ("dataset = 'features:x.npz'\nprecision = 'bf16'", "loads no network"),
+        ("dataset = 'text:x.csv'\nsplits = 'train=a'", "splits: for labelled"),
         ("nams = 'n.txt'", "unknown parameter of page 'nams'; did you mean 'names'"),
         ("dataset = 'folder:nowhere/at/all'", "no such folder"),
     ],
