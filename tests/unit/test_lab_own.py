@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,6 +120,12 @@ def test_captions_and_prompts_that_are_cut_are_said(page, tmp_path):
 def test_no_page_has_a_parameter_of_these_names():
     own = {e.slug: set(notebooks.parameters(notebooks.read(e.notebook_path))) & set(SETTINGS) for e in load_registry().finished()}
     assert not any(own.values())
+
+
+def test_pages_load_by_the_variables_that_the_settings_rewrite():
+    for entry in load_registry().finished():
+        code = "\n".join(cell.source for cell in notebooks.read(entry.notebook_path).cells if cell.cell_type == "code")
+        assert entry.slug == "trident" or not {"run.dataset", "run.model"} & set(re.findall(r"run\.\w+", code)), entry.slug
 
 
 def test_the_command_line_takes_them_on_every_page():
