@@ -37,9 +37,8 @@ def loaded_by(slug: str, params: dict[str, object]) -> dict[str, str]:
     data, model = str(params.get("dataset")), params.get("model")
     of_data, found = {name: params[name] for name in OF_DATA if name in params}, {}
     if of_data and (data.partition(":")[0] in OTHERWISE or slug == "trident"):  # whose pictures have masks
-        raise ClipkitError(
-            f"{', '.join(of_data)}: for labelled or captioned pictures of your own, not for {data} on {slug}; leave them out, or add -p dataset folder:PATH"
-        )
+        hint = "leave them out, or add -p dataset folder:PATH"
+        raise ClipkitError(f"{', '.join(of_data)}: for labelled or captioned pictures of your own, not for {data} on {slug}; {hint}")
     if "dataset" in params and not {"splits", "columns", "fractions"} & set(of_data) and slug not in TEST_ONLY and not has_splits(data):
         of_data["fractions"] = ",".join(map(str, SHARES))
         shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
