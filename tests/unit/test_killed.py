@@ -27,13 +27,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from builder.runs import record as records
+from builder.runs import sweep
 from clipkit import load_dataset
 from clipkit.features import extract
 from clipkit.kept import read_facts
 from clipkit.lab.seedloop import run_seeds
 from clipkit.paths import cache_path
-from clipkit.press import predict, runner, sweep, worker
-from clipkit.press import record as records
+from clipkit.press import predict, runner, worker
 from clipkit.press.worker import Job
 from clipkit.registry.records import Record, load_records
 from tests.unit.test_features import TinyEncoder, pictures
@@ -149,7 +150,7 @@ def test_classify(diary, tmp_path, monkeypatch):
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.fromarray(row).save(tmp_path / "photos" / f"{i:02d}.png")
     (tmp_path / "photos" / "23.png").write_bytes(b"none")
-    data, names, out = load_dataset(f"pictures:{tmp_path / 'photos'}", readable=False), ["some cat", "a doggy"], tmp_path / "out.csv"
+    data, names, out = load_dataset(f"unsorted:{tmp_path / 'photos'}", readable=False), ["some cat", "a doggy"], tmp_path / "out.csv"
 
     def work():
         found, logits = predict.classify(Slow(diary), data, names, ["it is {}"], 3)
