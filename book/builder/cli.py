@@ -10,6 +10,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from builder import ROOT
+from builder.runs.commands import record, sweep
 from clipkit.paths import write_atomically
 from clipkit.press import cli
 from clipkit.press.cli import Force, Jobs, Parameters, Preset, Slug, new_app, run
@@ -17,7 +18,9 @@ from clipkit.registry.papers import Entry, Registry, load_registry
 
 Check = Annotated[bool, Option("--check", help="only say whether it is up to date")]
 app = new_app("Build the site, start and check pages, count lines; see `python -m builder COMMAND --help`.")
-main = partial(cli.main, app=app, name="builder")
+main = partial(cli.main, others=app, name="builder")
+app.command()(record)
+app.command()(sweep)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from clipkit.syntax import python_source
 TECHNIQUES = ("robust", "zeroshot", "video", "language", "dense", "pretrain", "generate", "score", "adapt")
 BUILDER = Path(__file__).parent
 RECIPES = BUILDER / "recipes"  # makers of the shipped checkpoints
-BUDGETS = {"package": 34_000, "builder": 2_000, "makers": 2_900, "page": 400, "study": 250, "technique": 250, "recipe": 150}
+BUDGETS = {"package": 34_000, "builder": 2_400, "makers": 2_900, "runs": 800, "page": 400, "study": 250, "technique": 250, "recipe": 150}
 BUDGETS |= {"parameters": 8, "notebook": 150, "tests": 300}
 
 
@@ -38,9 +38,9 @@ def modules(package: Path = PACKAGE) -> Iterator[Path]:
 
 
 def of_builder() -> dict[str, int]:
-    """Lines of what builds the site and serves developers, and of what makes checkpoints."""
-    makers = sum(map(lines, modules(RECIPES)))
-    return {"builder": sum(map(lines, modules(BUILDER))) - makers, "makers": makers}
+    """Lines of what builds the site and serves developers, of what makes checkpoints, and of what records and sweeps."""
+    makers, runs = (sum(map(lines, modules(BUILDER / part))) for part in ("recipes", "runs"))
+    return {"builder": sum(map(lines, modules(BUILDER))) - makers - runs, "makers": makers, "runs": runs}
 
 
 def room(path: Path) -> str:
@@ -100,7 +100,7 @@ def own_recipes(entry: Entry) -> list[Path]:
 def recipe_users() -> dict[Path, set[str]]:
     """File of `builder.recipes` -> pages whose records load a checkpoint that is made by its help."""
     from builder.recipes.makers import MAKERS
-    from clipkit.press.record import load_all
+    from clipkit.press.staleness import load_all
     from clipkit.pretrain.recipes import RECIPES as TABLE
 
     loaded = {
@@ -152,7 +152,7 @@ def notebook_lines(path: Path) -> int:
     )
 
 
-OUTSIDE = ("builder", "builder/recipes, makers")
+OUTSIDE = ("builder", "builder/recipes, makers", "builder/runs, records, sweeps")
 
 
 def table() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,7 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from clipkit.errors import ClipkitError
-from clipkit.paths import writable, write_atomically
+from clipkit.paths import ROOT, writable, write_atomically
 from clipkit.registry.papers import load_registry
 
 if TYPE_CHECKING:
@@ -56,16 +57,24 @@ def new_app(text: str) -> Typer:
     return Typer(cls=Commands, help=text, add_completion=False, rich_markup_mode=None, context_settings=settings)
 
 
-NAMED = 6  # changed definitions that a line of `--list-stale` names
-app = new_app("Run, record and print the book; see `clipkit COMMAND --help`.")
+BOOK = ROOT / "book"  # of a clone
+app = new_app(
+    "Run pages, read their claims, try models on your own pictures; see `clipkit COMMAND --help`.\n\n"
+    "In a clone of the book also: record, sweep, pretrain and all of `python -m builder --help`."
+)
 
 
-def main(arguments: list[str] | None = None, app: Typer = app, name: str = "clipkit") -> int:
+def main(arguments: list[str] | None = None, others: Typer | None = None, name: str = "clipkit") -> int:
     """Run one command; returns the exit code: 0 well, 1 a notebook failed, 2 something the caller can mend, 130 interrupted.
+
+    `others`: a command line instead of this one. What this one does not know is asked of the clone's builder, where there is one.
 
     Raises SystemExit(2), after one line that says why, for a command or an option that does not exist.
     """
-    commands = get_command(app)
+    commands, words = get_command(others or app), sys.argv[1:] if arguments is None else arguments
+    if others is None and words and words[0].isalpha() and words[0] not in commands.commands and (BOOK / "builder").is_dir():
+        sys.path.append(str(BOOK))
+        return importlib.import_module("builder.cli").main(words, name=name)
     for command in commands.commands.values():
         for option in command.params:
             if option.name == "parameter":
@@ -77,13 +86,14 @@ def main(arguments: list[str] | None = None, app: Typer = app, name: str = "clip
         raise SystemExit(2) from None
 
 
-def _given(preset: str, parameter: list[tuple[str, str]] | None) -> dict:
+def given_parameters(preset: str, parameter: list[tuple[str, str]] | None) -> dict:
+    """The parameters of a run, each of the type that papermill's -p gives it."""
     from clipkit.press.notebooks import typed
 
     return {"preset": preset, **{name: typed(value) for name, value in parameter or ()}}
 
 
-def _told(results: list[Result]) -> int:
+def tell(results: list[Result]) -> int:
     """Print what became of the jobs; returns the exit code."""
     from clipkit.press.runner import summary
 
@@ -107,102 +117,7 @@ def run(
         raise ClipkitError("name the pages to run, or say --all")
     registry = load_registry()
     entries = registry.finished() if everything else require_notebooks([registry.entry(slug) for slug in slugs])
-    return _told(run_jobs([job_for(entry, _given(preset, parameter)) for entry in entries], jobs, force))
-
-
-@app.command()
-def record(
-    slugs: Slugs = None,
-    stale: Annotated[bool, Option("--stale", help="run again the records that no longer match the code")] = False,
-    list_stale: Annotated[bool, Option("--list-stale", help="only list them")] = False,
-    preset: Preset = "full",
-    parameter: Parameters = None,
-    jobs: Jobs = 1,
-    force: Force = False,
-    book: Annotated[bool, Option("--book", help="as one of the book's own, which the ledger counts; without it, as yours")] = False,
-) -> int:
-    """Run pages and keep the numbers in data/records.
-
-    The same run recorded again overwrites its record; other parameters or files make another, beside it.
-    """
-    from clipkit.press import notebooks
-    from clipkit.press import record as records
-    from clipkit.press.frozen import require_committed
-    from clipkit.press.runner import job_for, read_status, require_notebooks, run_jobs
-
-    registry, wanted = load_registry(), []
-    if stale or list_stale:
-        found = records.stale_records(registry)
-        for old, changed in found:
-            more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-            print(f"stale: {old.slug} {old.file_name}: changed {', '.join(changed[:NAMED])}{more}")
-        if list_stale or not found:
-            print(f"{len(found)} stale records")
-            return 0
-        for old, _ in found:
-            entry = registry.entry(old.slug)
-            given = records.rerun_parameters(entry, old)
-            if given is None:
-                print(f"skipped: {old.slug} {old.file_name} needs its data: clipkit record {old.slug} -p dataset folder:PATH ...")
-            else:
-                wanted.append((entry, given, old))
-    elif slugs:
-        wanted = [(entry, _given(preset, parameter), None) for entry in require_notebooks([registry.entry(slug) for slug in slugs])]
-    else:
-        raise ClipkitError("name the pages to record, or say --stale")
-    commits = {entry.slug: require_committed(entry) for entry, *_ in wanted}  # before anything is run
-    results = run_jobs([job_for(entry, given, records.record_output(entry.slug, given)) for entry, given, _ in wanted], jobs, force)
-    code = _told(results)
-    for (entry, _, old), result in zip(wanted, results, strict=True):
-        if result.ok:
-            made = records.make_record(entry, notebooks.read(result.output), read_status(result.output), commits[entry.slug], book)
-            verdicts = ", ".join(f"{claim} {found['verdict']}" for claim, found in made.claims.items())
-            print(f"recorded {entry.slug}/{records.save(made, old).name}: {verdicts}")
-    return code
-
-
-GRID = "NAME=VALUE,VALUE or NAME=FIRST..LAST, for instance: --grid model=nano,lite shots=1,2,4 seed=0..4"
-
-
-@app.command()
-def sweep(
-    slug: Slug,
-    grid: Annotated[list[str], Option(metavar="AXIS [AXIS]...", help=GRID)],
-    more: Annotated[list[str] | None, Argument(metavar="AXIS", hidden=True)] = None,  # behind the first; an option takes one word
-    scheduler: Annotated[str | None, Option(metavar="ADDRESS", help="run on the workers of this Dask scheduler (tcp://host:port)")] = None,
-    arms: Annotated[
-        str | None, Option(metavar="ARM,ARM", help="what summary and plot show (default: the arms that the page's claims name)")
-    ] = None,
-    out: Annotated[
-        Path | None, Option(metavar="FOLDER", help="where table, summary and plot go (default: data/runs/sweeps/SLUG-table)")
-    ] = None,
-    preset: Preset = "quick",
-    parameter: Parameters = None,
-    jobs: Jobs = 1,
-    force: Force = False,
-) -> int:
-    """Run one page for every combination of a grid of parameters; the rows go into one parquet file."""
-    from clipkit.press import sweep as sweeps
-    from clipkit.press.runner import require_notebooks, run_jobs
-
-    (entry,) = require_notebooks([load_registry().entry(slug)])
-    made = sweeps.plan(entry, [*grid, *(more or ())], _given(preset, parameter), arms.split(",") if arms else [])
-    folder = writable(out or sweeps.default_folder(entry))  # told before the work, not after
-    try:
-        if scheduler:
-            from clipkit.press.cluster import run_on_cluster
-
-            results = run_on_cluster(made.jobs, scheduler, force)
-        else:
-            results = run_jobs(made.jobs, jobs, force)
-    except KeyboardInterrupt:
-        if not sweeps.rows(made).empty:
-            sweeps.write(made, folder)
-        raise
-    code = _told(sweeps.checked(results))
-    print(sweeps.overview(sweeps.write(made, folder), made))
-    print(f"{folder / sweeps.ROWS}, {sweeps.SUMMARY} and {sweeps.PICTURE} beside it")
-    return code
+    return tell(run_jobs([job_for(entry, given_parameters(preset, parameter)) for entry in entries], jobs, force))
 
 
 @app.command()
@@ -324,9 +239,3 @@ def retrieve(
 def _skipped(found) -> str:
     lines = "".join(f"\n  cannot be read: {path}: {reason}" for path, reason in found.skipped[:10])
     return f"; {len(found.skipped)} cannot be read{lines}" if found.skipped else ""
-
-
-@app.command(hidden=True)
-def pretrain(names: Annotated[list[str] | None, Argument(metavar="NAME")] = None) -> None:
-    """Say where the shipped checkpoints are made: an older message, which records are tied to, names this command."""
-    raise ClipkitError(f"checkpoints are made in the repository: make pretrain NAME={' '.join(names or ['nano'])!r}")

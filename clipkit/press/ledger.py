@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clipkit.lab.claim_words import effect, gate_words, gates_of, part_words
-from clipkit.press.record import load_all, staleness
+from clipkit.press.staleness import load_all, staleness
 from clipkit.registry.claims import PROPERTY
 from clipkit.registry.outcomes import Row, judged
 from clipkit.registry.papers import Entry, Registry

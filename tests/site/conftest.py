@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from clipkit.press import record, runner
+from builder.runs import record
+from clipkit.press import runner
 from clipkit.press.notebooks import read
 from clipkit.registry.papers import load_registry
 
@@ -90,6 +91,7 @@ def visit(chromium, book):
 
     def open_page(name: str, size: dict = DESK, **options):
         context = chromium.new_context(viewport=size, **options)
+        context.set_default_timeout(120_000)  # a busy machine is no fault of a page
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: message.type == "error" and trouble.append(message.text))

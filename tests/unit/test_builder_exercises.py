@@ -44,7 +44,7 @@ def test_each_solution_goes_with_its_exercise(notebook):
 
 def test_minutes_by_hand(notebook):
     first, second = exercises(notebook)
-    # 5 to read; 4 statements (total, for, total, assert: print only tells) of 3; 60 words at 30: 19, so 20
+    # 5 to read; 3 statements (total, for, total: print only tells, the assertion is given) of 3; 60 words at 30: 16, so 20
     assert first.minutes == 20
     assert second.minutes == 10  # 5 + 3 + 1/30
 
@@ -54,6 +54,7 @@ def test_every_page_has_three_of_rising_hardness(slug):
     found = exercises(notebooks.read(ENTRIES[slug].notebook_path))
     assert [one.hardness for one in found] == ["warm-up", "harder", "open"]
     assert all(10 <= one.minutes <= 180 and one.code for one in found)
+    assert [bool(one.checks) for one in found[:2]] == [True, True]  # closed exercises assert their answer
 
 
 def test_a_student_sees_the_assertion_and_the_names_it_expects():

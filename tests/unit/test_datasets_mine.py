@@ -65,6 +65,7 @@ def test_own_names_and_templates(tmp_path):
         ({"templates": "a photo\n"}, "template 'a photo' must contain"),
         ({"fractions": "0.5,0.5"}, "not three shares"),
         ({"fractions": "a,b,c"}, "not three shares"),
+        ({"fractions": "1,0,0"}, "leave no picture for 'test'"),
         ({"splits": "train"}, "'train' is not NAME=VALUE"),
         ({"splits": "fold=a"}, "unknown name in splits 'fold'"),
         ({"splits": "test=tulips"}, "unknown folder for a split.*did you mean 'tulip'"),

@@ -68,8 +68,8 @@ def test_what_does_not_exist_is_one_line_and_exit_code_2(desk, capsys, arguments
 @pytest.mark.parametrize(
     ("command", "name", "listed"),
     [
-        (main, "clipkit", "run record sweep ledger papers features classify retrieve"),
-        (builder.cli.main, "builder", "strip new check book page pdf readme size pretrain"),
+        (main, "clipkit", "run ledger papers features classify retrieve"),
+        (builder.cli.main, "builder", "record sweep strip new check book page pdf readme size pretrain"),
     ],
 )
 def test_every_command_has_its_help(command, name, listed, desk, capsys):
@@ -77,6 +77,14 @@ def test_every_command_has_its_help(command, name, listed, desk, capsys):
     assert " ".join(re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)) == listed
     for one in listed.split():
         assert command([one, "-h"]) == 0 and f"Usage: {name} {one}" in capsys.readouterr().out
+
+
+def test_the_builder_s_commands_are_there_in_a_clone_only(desk, monkeypatch, capsys):
+    assert main(["readme", "--help"]) == 0 and "Usage: clipkit readme" in capsys.readouterr().out
+    monkeypatch.setattr("clipkit.press.cli.BOOK", desk)
+    with pytest.raises(SystemExit, match="2"):
+        main(["record", "tiny_paper"])
+    assert "No such command 'record'" in capsys.readouterr().err
 
 
 def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):
@@ -90,7 +98,7 @@ def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):
     assert main(["run", "tiny_paper", "-p", "seed", "-3", "--parameter", "pretrained", "None", "-p", "seed", "4", "--jobs", "2"]) == 1
     ((job,), rest) = seen[0]
     assert job.parameters == {"preset": "quick", "seed": 4, "pretrained": None} and rest == (2, False)
-    monkeypatch.setattr("clipkit.press.frozen.require_committed", lambda entry: "0" * 40)
+    monkeypatch.setattr("builder.runs.frozen.require_committed", lambda entry: "0" * 40)
     assert main(["record", "tiny_paper", "--force"]) == 1
     ((job,), rest) = seen[1]
     assert job.parameters == {"preset": "full"} and rest == (1, True)
@@ -103,7 +111,7 @@ def test_a_grid_takes_several_words(desk, monkeypatch):
         seen.append((entry.slug, words, common, arms))
         raise ClipkitError("seen")
 
-    monkeypatch.setattr("clipkit.press.sweep.plan", plan)
+    monkeypatch.setattr("builder.runs.sweep.plan", plan)
     assert main(["sweep", "tiny_paper", "--grid", "model=nano,lite", "seed=0..4", "--arms", "mean,zero", "--preset", "smoke"]) == 2
     assert seen == [("tiny_paper", ["model=nano,lite", "seed=0..4"], {"preset": "smoke"}, ["mean", "zero"])]
 

@@ -17,9 +17,10 @@ import nbformat
 import pytest
 
 from builder import counts
+from builder.runs import record
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
-from clipkit.press import hashing, notebooks, record, runner
+from clipkit.press import hashing, notebooks, runner
 from clipkit.press import ledger as books
 from clipkit.registry.papers import load_registry
 

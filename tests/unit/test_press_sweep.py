@@ -13,9 +13,10 @@ import nbformat
 import pandas as pd
 import pytest
 
+from builder.runs import cluster, grid, sweep, sweep_picture
 from clipkit.errors import ClipkitError
 from clipkit.lab import load_sweep
-from clipkit.press import cluster, grid, runner, sweep, sweep_picture, task
+from clipkit.press import runner, task
 from clipkit.press.cli import main
 from clipkit.registry.papers import load_registry
 from clipkit.registry.scores import Scores

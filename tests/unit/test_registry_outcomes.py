@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from builder.moved_tests import unexplained
+from builder.runs import frozen
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
-from clipkit.press import frozen
-from clipkit.press.record import staleness
+from clipkit.press.staleness import staleness
 from clipkit.registry.claims import Claim, checked
 from clipkit.registry.outcomes import counting, judged
 from clipkit.registry.papers import load_registry

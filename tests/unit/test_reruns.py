@@ -14,11 +14,11 @@ import pytest
 
 from builder import cli as builder
 from builder import pages
+from builder.runs import record as press_record
 from clipkit import lab
 from clipkit.errors import ClipkitError
 from clipkit.paths import ROOT
 from clipkit.press import hashing, notebooks
-from clipkit.press import record as press_record
 from clipkit.press.cli import main
 from clipkit.press.ledger import to_text
 from clipkit.registry.outcomes import counting, judged
@@ -247,8 +247,8 @@ def test_a_sweep_asks_for_its_folder_before_the_work(own_data, monkeypatch, caps
 def test_a_second_grid_adds_its_axes(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr("clipkit.press.runner.run_jobs", lambda jobs, *_: seen.extend(jobs) or [])
-    monkeypatch.setattr("clipkit.press.sweep.write", lambda *_: pd.DataFrame())
-    monkeypatch.setattr("clipkit.press.sweep.overview", lambda *_: "")
+    monkeypatch.setattr("builder.runs.sweep.write", lambda *_: pd.DataFrame())
+    monkeypatch.setattr("builder.runs.sweep.overview", lambda *_: "")
     main(["sweep", "gda_adapter", "--grid", "seed=0,1", "--grid", "n_test=32,48", "--out", str(tmp_path)])
     assert [(job.parameters["seed"], job.parameters["n_test"]) for job in seen] == [(0, 32), (0, 48), (1, 32), (1, 48)]
 

@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.runs import grid
 from clipkit.errors import ClipkitError, MissingExtra
 from clipkit.lab.sweeps import ROWS, SUMMARY
 from clipkit.paths import data_dir, writable, write_atomically
-from clipkit.press import grid, hashing, notebooks
+from clipkit.press import hashing, notebooks
 from clipkit.press.runner import Result, is_fresh, job_for
 from clipkit.press.worker import Job
 from clipkit.registry.papers import Entry
@@ -133,7 +134,7 @@ def write(made: Plan, folder: Path) -> pandas.DataFrame:
     table.attrs = _about(made)
     summary = summarise(table)
     writable(folder)
-    from clipkit.press.sweep_picture import picture, shown_arms
+    from builder.runs.sweep_picture import picture, shown_arms
 
     write_atomically(folder / ROWS, table.to_parquet(index=False))
     write_atomically(folder / SUMMARY, summary.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
@@ -159,8 +160,8 @@ def _about(made: Plan) -> dict:
 
 def overview(summary: pandas.DataFrame, made: Plan) -> str:
     """The summary for a terminal: an arm a line, a combination a column, as far as it fits."""
+    from builder.runs.sweep_picture import shown_arms
     from clipkit.lab.tables import to_text
-    from clipkit.press.sweep_picture import shown_arms
 
     names = [name for name in made.axes if name != "seed" and summary[name].nunique(dropna=False) > 1]
     arms = [arm for group in shown_arms(summary.arm, made.entry, made.arms).values() for arm in group]

@@ -1,4 +1,4 @@
-"""Recording: run a page, keep its numbers in data/records, and know when they no longer match the code.
+"""Recording: what a run measured becomes a file of data/records, tied to what it was measured with.
 
 The file itself is `clipkit.registry.records.Record`; here is what only the press knows: hashes, versions, date.
 """
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from clipkit.errors import ClipkitError
 from clipkit.lab.own import SETTINGS
-from clipkit.paths import data_dir, record_dirs
+from clipkit.paths import data_dir
 from clipkit.press import hashing, notebooks
-from clipkit.registry.papers import Entry, Registry, notebooks_dir
+from clipkit.press.staleness import load_all, staleness
+from clipkit.registry.papers import Entry, Registry
 
 if TYPE_CHECKING:
     from clipkit.registry.records import Record
@@ -64,28 +65,6 @@ def record_hashes(entry: Entry, notebook, parameters: dict) -> dict:
     """What a record is tied to: digests of the definitions that its experiment reaches, of the tests, the models, the data."""
     parts = hashing.record_parts(entry, notebook, parameters)
     return {**parts, "definitions": sorted(parts["definitions"])}
-
-
-def load_all(registry: Registry) -> dict[str, list[Record]]:
-    """All committed records by slug; records of a page that the registry does not know raise ClipkitError."""
-    from clipkit.registry.records import load_records
-
-    slugs = sorted({path.parent.name for folder in record_dirs() for path in folder.glob("*/*.json")})
-    return {slug: load_records(registry.entry(slug).slug) for slug in slugs}
-
-
-def staleness(entry: Entry, record: Record) -> list[str]:
-    """What changed since the record was made, by name (`clipkit.dense.metrics.mean_iou`); empty when it still stands.
-
-    A checkpoint or data set that is not on this machine cannot be compared and counts as unchanged; so does
-    the page, where the package is installed without any.
-    """
-    if not entry.has_notebook:
-        return ["notebook"] if notebooks_dir().is_dir() else []
-    now, then = hashing.record_parts(entry, notebooks.read(entry.notebook_path), record.parameters), record.hashes
-    now["models"] = {name: now["models"].get(name, was) for name, was in then["models"].items()}
-    now["data"] = {name: now["data"].get(name, was) for name, was in then["data"].items()}
-    return hashing.differences(then, now)
 
 
 def stale_records(registry: Registry) -> list[tuple[Record, list[str]]]:
