@@ -1,5 +1,6 @@
 """What one test must not leave to the next: files go to two workers, in another order on every machine."""
 
+import hypothesis
 import matplotlib
 import pytest
 
@@ -7,6 +8,8 @@ from clipkit.dealing import deal_among
 from tests import docshapes
 
 docshapes.install()  # before a technique is imported
+hypothesis.settings.register_profile("book", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("book")
 
 DEFAULTS = matplotlib.rcParamsDefault.copy()
 
