@@ -78,7 +78,7 @@ def budget_clip(
 
 
 def _batches(tokens: Tensor, batch: int, seed: int, draws: Tensor | None, mix: Sequence[float] | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """(rows (B,), tokens (B, L)) for ever."""
+    """Rows (B,) and (B, L) of their tokens, for ever."""
     generator = torch.Generator().manual_seed(seed)
     every = torch.arange(len(tokens))
     order = feature_batches(every, every, batch, seed) if draws is None else None
