@@ -167,18 +167,21 @@ def test_classify(diary, tmp_path, monkeypatch):
 
 
 def test_seeds_of_a_page(diary, tmp_path):
-    """The loop inside `clipkit run` and `record`."""
-    store, seeds, result = tmp_path / "seeds.json", range(24), tmp_path / "result.csv"
+    """The loop inside `clipkit run` and `record`. It begins anew once all is done, so it is given more than ten kills leave time for."""
+    store, seeds, result = tmp_path / "seeds.json", range(12 * MOMENTS + 10), tmp_path / "result.csv"
+
+    def value(seed: int) -> dict[str, float]:
+        return {"arm": seed + float(np.random.default_rng(seed).normal())}
 
     def experiment(seed: int) -> dict[str, float]:
         diary.write(f"seed {seed}")
-        return {"arm": seed + float(np.random.default_rng(seed).normal())}
+        return value(seed)
 
     def finished() -> set[str]:
         return {f"seed {seed}" for seed in json.loads(store.read_text())["seeds"]} if store.exists() else set()
 
     kill_again_and_again(lambda: run_seeds(experiment, seeds, store, progress=False).to_csv(result), finished, diary)
-    undisturbed = run_seeds(experiment, seeds, None, progress=False)
+    undisturbed = run_seeds(value, seeds, None, progress=False)
     assert result.read_text() == undisturbed.to_csv() and not store.exists()
 
 
