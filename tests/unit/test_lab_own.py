@@ -91,7 +91,6 @@ def test_precision_is_of_the_model(page):
         ("dataset = 'features:x.npz'\nprecision = 'bf16'", "loads no network"),
         ("dataset = 'text:x.csv'\nsplits = 'train=a'", "splits: for labelled"),
         ("nams = 'n.txt'", "unknown parameter of page 'nams'; did you mean 'names'"),
-        ("dataset = 'folder:nowhere/at/all'", "no such folder"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(page, given, message):
