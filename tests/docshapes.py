@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType, ModuleType
 
 ROOMS = ("adapt", "dense", "generate", "language", "pretrain", "robust", "score", "zeroshot")
-DIMS = r"\(([^()\s,]+(?:, [^()\s,]+)*,?)\)(?![^.;:]{0,40} or \()"  # "(N,)", "(B, 3, H, W)"
+DIMS = r"\(([^()\s,]+(?:, [^()\s,]+)*,?)\)(?![^.:]{0,60}\bor (?:\(|pixels|their))"  # "(N,)", "(B, 3, H, W)"
 DIM = re.compile(r"[A-Z][a-z]?'?|\d+")
 RETURNS = re.compile(rf"^\s*{DIMS}(?![^.;:]{{0,40}} to )|Returns:? {DIMS}")  # "(N, E) to (N, C)" tells what it takes first
 
@@ -24,6 +24,8 @@ RETURNS = re.compile(rf"^\s*{DIMS}(?![^.;:]{{0,40}} to )|Returns:? {DIMS}")  # "
 def stated(function: Callable) -> dict[str, tuple[str, ...]]:
     """Parameter, or "return" -> dimensions, as far as the docstring says "name (A, B)" or "name: (A, B)"."""
     text = " ".join((function.__doc__ or "").split())
+    if re.match(r"Yield|For ever|.{0,40}for ever", text):  # of what a generator gives nothing can be looked at
+        return {}
     found = {}
     for name in inspect.signature(function).parameters:
         said = re.findall(rf"(?<![\w`.]){name}:? (?:(?:bool|float32|int64|uint8|integers|tensor) )?{DIMS}", text)

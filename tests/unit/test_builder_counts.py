@@ -72,7 +72,7 @@ def carried(rows: list[Row]) -> dict:
     world, real = defaultdict(set), defaultdict(set)
     for line in json.loads(to_json(rows)):
         if line["date"] and line["outcome"] != "not run" and line["origin"] != PROPERTY:
-            side = world if line["scale"] == "world" else real if line["scale"] in ("photographs", "full") else {}
+            side = world if line["scale"] == "world" else real if line["scale"] in ("photographs", "real CLIP", "full") else {}
             side.setdefault((line["slug"], line["claim"]), set()).add(line["outcome"])
     return {claim: min(real[claim], key=order.index) for claim, words in world.items() if words == {"holds"} and claim in real}
 

@@ -10,7 +10,7 @@ from tests import docshapes
 
 
 def scores(features, weights, labels=None, other=None):
-    """features (N, D), weights: float32 (C, D); labels (N,) or (N, C); other (2B, …). Returns (N, C)."""
+    """features (N, D), weights: float32 (C, D). labels (N,) or (N, C). other (2B, …). Returns (N, C)."""
     return features @ weights.T if labels is None else labels
 
 
