@@ -1,7 +1,8 @@
 """Shapes that docstrings state, held against every call that a test makes: `features (N, D)`, `labels: (N,)`, "Returns (N, C)".
 
 Loaded by `conftest.py`, for the technique rooms only. A letter is one number within a call; what is no plain name or
-number ("2B", "…", "side²") is not compared. The package itself knows nothing of this, so nobody pays for it outside tests.
+number ("2B", "side²") is not compared, nor is a shape with an alternative ("(M,) or (M, C)"). The package itself knows
+nothing of this, so nobody pays for it outside tests.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from collections.abc import Callable, Mapping
 from types import FunctionType, ModuleType
 
 ROOMS = ("adapt", "dense", "generate", "language", "pretrain", "robust", "score", "zeroshot")
-DIMS = r"\(([^()\s,]+(?:, [^()\s,]+)*,?)\)"  # "(N,)", "(B, 3, H, W)"
+DIMS = r"\(([^()\s,]+(?:, [^()\s,]+)*,?)\)(?![^.:]{0,60}\bor (?:\(|pixels|their))"  # "(N,)", "(B, 3, H, W)"
 DIM = re.compile(r"[A-Z][a-z]?'?|\d+")
-RETURNS = re.compile(rf"^\s*{DIMS}|Returns:? {DIMS}")
+RETURNS = re.compile(rf"^\s*{DIMS}(?![^.;:]{{0,40}} to )|Returns:? {DIMS}")  # "(N, E) to (N, C)" tells what it takes first
 
 
 def stated(function: Callable) -> dict[str, tuple[str, ...]]:
     """Parameter, or "return" -> dimensions, as far as the docstring says "name (A, B)" or "name: (A, B)"."""
     text = " ".join((function.__doc__ or "").split())
+    if re.match(r"Yield|For ever|.{0,40}for ever", text):  # of what a generator gives nothing can be looked at
+        return {}
     found = {}
     for name in inspect.signature(function).parameters:
-        said = re.findall(rf"(?<![\w`.]){name}:? (?:(?:bool|float32|int64|uint8|integers|tensor) )?{DIMS}(?! or )", text)
+        said = re.findall(rf"(?<![\w`.]){name}:? (?:(?:bool|float32|int64|uint8|integers|tensor) )?{DIMS}", text)
         if said and "," in said[0]:
             found[name] = tuple(filter(None, said[0].split(",")))
     if (said := RETURNS.search(text)) and "," in (shape := said[1] or said[2]):
@@ -51,13 +54,6 @@ def held(function: Callable, shapes: Mapping[str, tuple[str, ...]]) -> Callable:
 
     def look(name: str, value: object, sizes: dict[str, int]) -> None:
         if name in shapes and hasattr(value, "shape") and (said := mismatch(shapes[name], tuple(value.shape), sizes)):
-            import os
-
-            if os.environ.get("DSLOG"):
-                open(os.environ["DSLOG"], "a").write(
-                    f"{function.__module__}.{function.__qualname__}: {name} {tuple(value.shape)}, stated {shapes[name]}: {said}\n"
-                )
-                return
             where = f"{function.__module__}.{function.__qualname__}"
             raise AssertionError(f"{where}: {name} {tuple(value.shape)}, stated {shapes[name]}: {said}")
 
@@ -65,7 +61,8 @@ def held(function: Callable, shapes: Mapping[str, tuple[str, ...]]) -> Callable:
     def checked(*args, **kwargs):
         result = function(*args, **kwargs)  # first, so that a wrong input meets the function's own message
         sizes: dict[str, int] = {}
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        known = {**dict(zip(signature.parameters, args, strict=False)), **kwargs}  # a wrapper inside may take more than it shows
+        for name, value in known.items():
             look(name, value, sizes)
         look("return", result, sizes)
         return result
@@ -87,16 +84,21 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def hold(module: ModuleType) -> int:
-    """Wrap the functions and methods that a module defines and that state shapes; returns how many."""
-    count = 0
-    owners = [module, *(one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__)]
-    for owner in owners:
+def hold(module: ModuleType) -> None:
+    """Wrap the functions and methods that a module defines and that state shapes."""
+    for owner in owners(module):
         for name, one in list(vars(owner).items()):
             if isinstance(one, FunctionType) and one.__module__ == module.__name__ and (shapes := stated(one)):
                 setattr(owner, name, held(one, shapes))
-                count += 1
-    return count
+
+
+def owners(module: ModuleType) -> list:
+    """The module and the classes that it defines."""
+    return [module, *(one for one in vars(module).values() if inspect.isclass(one) and one.__module__ == module.__name__)]
+
+
+def is_held(one: object) -> bool:
+    return getattr(getattr(one, "__code__", None), "co_name", "") == "checked" and hasattr(one, "__wrapped__")
 
 
 def install() -> None:

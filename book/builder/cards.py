@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from builder.markup import render
 from builder.settings import BOOK, Site
 from clipkit.lab import claim_words
+from clipkit.paths import ROOT
 from clipkit.press.ledger import Row
 from clipkit.registry.claims import PROPERTY
 from clipkit.registry.papers import Entry
@@ -40,8 +42,17 @@ def header_card(entry: Entry, rows: list[Row], site: Site, status: dict | None) 
         seconds=status.get("seconds"),
         peak_mb=status.get("peak_mb"),
         versions=", ".join(f"{name} {versions[name]}" for name in SHOWN if versions.get(name)),
+        others=other_versions(versions),
         error=status.get("error"),
     )
+
+
+def other_versions(versions: Mapping[str, str]) -> list[str]:
+    """What a page was run with that is not what requirements.lock says; a build of the same version ("+cpu") is the same."""
+    rows = (line.split("==") for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines() if "==" in line)
+    locked = {name.lower().replace("-", "_"): version for name, version in rows}
+    found = {name: version.partition("+")[0] for name, version in versions.items()}
+    return [f"{name} {is_} (locked: {locked[name]})" for name, is_ in found.items() if locked.get(name, is_) != is_]
 
 
 @cache

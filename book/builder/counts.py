@@ -62,9 +62,10 @@ class Carried:
     rows: tuple[Row, ...]
     outcome: str
 
-    @property
-    def scale(self) -> str:
-        return " and ".join(sorted({row.scale for row in self.rows}))
+
+def scales(found: Iterable[Carried]) -> str:
+    """Where they were tried: "photographs and real CLIP"."""
+    return " and ".join(sorted({row.scale for one in found for row in one.rows}))
 
 
 def transfer(rows: Iterable[Row]) -> list[Carried]:

@@ -34,7 +34,7 @@ def fill(text: str, registry: Registry, rows: list[Row], built: set[str], thumbs
         "transfer": lambda _: render("transfer.md", found=counts.transfer(counted)),
         "gallery": lambda _: render("gallery.md", registry=registry, rows=counted, built=built, thumbs=thumbs, parts_by_name=parts_by_name),
         "part": lambda part: render("part.md", entries=registry.of_part(part), rows=counted, built=built),
-        "lesson": lambda slug: render("lesson.md", entry=entries[slug], built=built, lesson=lesson(entries[slug])),
+        "lesson": lambda slug: render("lesson.md", entry=e, built=built, lesson=lesson(e)) if (e := entries.get(slug)) else "",
         "levels": lambda _: render("levels.md", levels=levels(registry), built=built),
         "page": lambda slug: render("page.md", slug=slug, entry=entries.get(slug), built=built),
         "ledger_counts": lambda _: render("ledger_counts.md", rows=counted, whose=WHOSE),

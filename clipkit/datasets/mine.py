@@ -66,13 +66,13 @@ def load(tail: str, split: str, root: str | Path | None, seed: int, **options) -
 def read_lines(path: str | Path) -> list[str]:
     """Lines of a text file in UTF-8, trimmed, without empty ones. Raises ClipkitError for no such file, no line, another encoding."""
     try:
-        lines = [line.strip() for line in find(path).read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line for raw in find(path).read_text(encoding="utf-8-sig").splitlines() if (line := raw.strip())]
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not in UTF-8"
         raise ClipkitError(f"{path} cannot be read ({why}); give a text file in UTF-8, one entry a line") from error
-    if not any(lines):
+    if not lines:
         raise ClipkitError(f"{path} is empty; write one entry a line")
-    return [line for line in lines if line]
+    return lines
 
 
 def pairs(text: str | None, what: str, known: tuple[str, ...]) -> dict[str, str]:
@@ -96,7 +96,10 @@ def has_splits(dataset: str) -> bool:
     """Whether a `folder:PATH` tells training from test pictures, by folders or by a column split; other data count as if they do."""
     if not dataset.startswith("folder:"):
         return True
-    place = folder.locate(dataset.removeprefix("folder:"))
+    try:
+        place = folder.locate(dataset.removeprefix("folder:"))
+    except ClipkitError:  # the loader says it, in its turn
+        return True
     if (table := place / folder.TABLE).is_file():
         return "split" in read_table(table, ("image",))[0]
     return any(split_of(child) for child in folders(place))
@@ -119,8 +122,9 @@ def split_by_content(dataset: Dataset, split: str, shares: tuple[float, ...]) ->
         different, which = np.unique(digests[own], return_inverse=True)
         ends = np.round(np.cumsum(shares) * len(different))
         part[own] = np.searchsorted(ends, which, side="right")
-    chosen = dataset.subset(np.flatnonzero(part == SPLITS.index(split)))
-    return replace(chosen, split=split)
+    if not (part == SPLITS.index(split)).any():
+        raise ClipkitError(f"{dataset.name}: fractions {shares} leave no picture for {split!r}")
+    return replace(dataset.subset(part == SPLITS.index(split)), split=split)
 
 
 def _folder(inner: str, root, split: str, columns: dict[str, str], given: Mapping[str, str]) -> Dataset:

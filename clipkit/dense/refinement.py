@@ -37,10 +37,10 @@ class Refined(NamedTuple):
 def find_regions(
     labels: Tensor, probabilities: Tensor, minimal_area: int = 225, coarse_thresh: float = 0.2, skip: tuple[int, ...] = ()
 ) -> Regions:
-    """Eight-connected regions of label maps (B, S, S), with the tight box of each, and as a point its most probable pixel.
+    """Eight-connected regions of label maps (B, H, W), with the tight box of each, and as a point its most probable pixel.
 
     Args:
-        probabilities: (B, C, S, S). minimal_area: pixels; smaller regions are left out. coarse_thresh: pixels whose largest
+        probabilities: (B, C, H, W). minimal_area: pixels; smaller regions are left out. coarse_thresh: pixels whose largest
             probability is below belong to no region. skip: classes without regions, such as a background with no shape of its own;
             the paper prompts all.
     """
@@ -84,7 +84,7 @@ def refine(segmenter, images: Tensor, labels: Tensor, probabilities: Tensor, iou
 
     Args:
         segmenter: see `clipkit.dense.segmenter.Segmenter`. images: (B, 3, S, S) as it takes them.
-        labels: (B, S, S). probabilities: (B, C, S, S). regions: see `find_regions`.
+        labels: (B, H, W). probabilities: (B, C, H, W). regions: see `find_regions`.
     Raises ClipkitError: sizes that differ.
     Source: arXiv:2411.09219, section 3.4, and `sam_refinement` of its code, which finds the regions on maps of half the size.
     """

@@ -156,7 +156,7 @@ def _shared_recall(scores: np.ndarray, k: int) -> float:
 
 
 def listener_scores(scenes, texts: Sequence[str]) -> np.ndarray:
-    """(N, N) float64: how many different statements of text i hold in scene j, minus how many do not.
+    """(N, M) float64: how many different statements of text i hold in scene j, minus how many do not.
 
     A listener who sees every scene as it is and believes every word: nothing is gained by saying a thing twice, and no
     model's taste enters. Counted are nouns, nouns with their colour, places and relations; numbers are not.

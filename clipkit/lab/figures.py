@@ -95,6 +95,9 @@ def title_lines(title: str, width: float) -> list[str]:
 
 def png(drawing: Figure) -> bytes:
     """The figure as PNG on white, the same bytes for the same drawing (no date, no software version inside)."""
+    for axis in (axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis) if axis.get_scale() == "log"):
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            tick.label1.set_parse_math(True)  # powers of ten are the one formula in a figure: the style takes $ for a dollar
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
     return buffer.getvalue()

@@ -16,7 +16,8 @@ from clipkit.paths import hash_file
 OF_DATA = ("names", "templates", "splits", "columns", "fractions")
 SETTINGS = (*OF_DATA, "precision")
 # Pages that train nothing on a reader's pictures: a folder that comes in one piece is all test there.
-TEST_ONLY = ("contrastive_pretraining", "judging_claims", "perceptionclip", "zero_shot_prompt_ensembling")
+TEST_ONLY = ("contrastive_pretraining", "judging_claims", "perceptionclip", "trident", "zero_shot_prompt_ensembling")
+OTHERWISE = ("None", "world", "features", "text")  # kinds of data that are no pictures of a reader's with classes
 
 
 def given_settings(injected: Iterable[str]) -> dict[str, str]:
@@ -35,8 +36,9 @@ def loaded_by(slug: str, params: dict[str, object]) -> dict[str, str]:
 
     data, model = str(params.get("dataset")), params.get("model")
     of_data, found = {name: params[name] for name in OF_DATA if name in params}, {}
-    if of_data and data.partition(":")[0] in ("None", "world", "features"):
-        raise ClipkitError(f"{', '.join(of_data)}: for pictures of your own, not for {data}; add for instance -p dataset folder:PATH")
+    if of_data and (data.partition(":")[0] in OTHERWISE or slug == "trident"):  # whose pictures have masks
+        hint = "leave them out, or add -p dataset folder:PATH"
+        raise ClipkitError(f"{', '.join(of_data)}: for labelled or captioned pictures of your own, not for {data} on {slug}; {hint}")
     if "dataset" in params and not {"splits", "columns", "fractions"} & set(of_data) and slug not in TEST_ONLY and not has_splits(data):
         of_data["fractions"] = ",".join(map(str, SHARES))
         shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)

@@ -103,21 +103,22 @@ class FrozenGrammar(CLIPReward):
     """A reward whose grammar head reads the frozen text feature: for text towers that do not pool at the end of the text."""
 
     def encode(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """The features (N, D) in both places."""
+        """The features (N, D), entries of about one for the head, and as they are."""
         features = CLIPReward(self.clip, self.prompt, batch=self.batch).encode(texts)[1]
-        return features, features
+        return features * self.clip.embed_dim**0.5, features
 
 
 def learn_grammar(clip, captions: Sequence[str], words: Sequence[str], steps: int = 300) -> FrozenGrammar:
     """A head that tells captions from their spoilt copies by the model's text features; the towers stay as they are."""
     real, rng = [t for t in captions if len(set(t.split())) > 1], np.random.default_rng(0)
     texts = [*real, *(corrupt_caption(t, words, rng=rng) for t in real)]
-    read, labels = text_features(clip, [f"{PROMPT} {t}" for t in texts]), torch.arange(len(texts)).lt(len(real)).long()
+    read = text_features(clip, [f"{PROMPT} {t}" for t in texts]) * clip.embed_dim**0.5
+    labels = torch.arange(len(texts)).lt(len(real)).long()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         head = GrammarHead(clip.embed_dim)
     rows = shuffled(len(texts), min(256, len(texts)), torch.Generator().manual_seed(0), "carry")
-    minimise(lambda some: cross_entropy(head(read[some]), labels[some]), list(head.parameters()), steps, 1e-3, rows)
+    minimise(lambda some: cross_entropy(head(read[some]), labels[some]), list(head.parameters()), steps, 3e-3, rows)
     return FrozenGrammar(clip, grammar_head=head.to(clip.device).requires_grad_(False))
 
 

@@ -104,8 +104,6 @@ class SceneSplit(NamedTuple):
 
 
 caption_tokenizer = cache(lambda: load_tokenizer(shipped("models", "nano_bpe.txt.gz"), CONTEXT))  # that of `nano`
-
-
 _tokens = cache(lambda texts: tokenize_each(caption_tokenizer(), texts))  # texts: a tuple
 
 

@@ -1,7 +1,7 @@
 """Cue-conflict pictures: the outline of one category, filled with small drawings of another.
 
 Which of the two a model names tells whether it goes by shape or by texture. Idea: Geirhos et al., arXiv:1811.12231,
-who transferred the style of photographs; here both cues are drawn, so neither is a by-product.
+who transferred the style of photographs; here both cues are drawn, so neither is a by-product. For `holistic_robustness`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Planted defects, for anomaly detection: a scratch, a stain or a missing part on an object, with its exact mask."""
+"""Planted defects, for anomaly detection: a scratch, a stain or a missing part on an object, with its exact mask. For `anomalyclip`."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ PAIR_KINDS: tuple[str, ...] = ONE_WORD + SWAPS
 
 
 def minimal_pairs(scenes, kind: str, seed: int = 0) -> list[tuple[str, str] | None]:
-    """(true, false) captions of each of `scenes` (Scenes or one Scene); None where the kind is impossible.
+    """(true, false) captions of each of `scenes` (Scenes or one Scene); None where the kind is impossible. For `comclip`.
 
     Args:
         kind: one of PAIR_KINDS. A single word ("category", "colour", …): the detailed caption of the same seed, one
@@ -156,7 +156,7 @@ def swapped(truth: SceneFacts, draw: HashRandom) -> str:
 
 
 def count_captions(scene, numbers: Iterable[int] = range(2, 11)) -> list[str]:
-    """Captions of a Scene that differ in the stated number of its most frequent kind of objects only.
+    """Captions of a Scene that differ in the stated number of its most frequent kind of objects only. For `counting_clip`.
 
     Raises: ClipkitError for a scene without objects.
 

@@ -80,7 +80,7 @@ def false_facts(truth: SceneFacts, draw: HashRandom) -> list[Fact]:
 
 
 def facts(scene) -> list[Fact]:
-    """Every atomic fact of a Scene that a caption could state.
+    """Every atomic fact of a Scene that a caption could state. For `visual_fact_checker`.
 
     >>> from clipkit.world.scene import Object, Scene
     >>> [f.text for f in facts(Scene((Object("cat", "red"),), "snow"))]
@@ -90,7 +90,7 @@ def facts(scene) -> list[Fact]:
 
 
 def graded(scene, n_true: int, n_false: int, seed: int = 0) -> GradedText:
-    """A text that states `n_true` facts of a Scene and `n_false` statements that do not hold, in random order.
+    """A text that states `n_true` facts of a Scene and `n_false` statements that do not hold, in random order. For `genai_bench`.
 
     Raises: ClipkitError when the scene has too few facts, or nothing is asked for.
     """

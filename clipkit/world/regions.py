@@ -50,7 +50,7 @@ def dense_text(truth: SceneFacts, draw: HashRandom) -> str:
 
 
 def dense_regions(scene, stuff: np.ndarray | None = None) -> list[Region]:
-    """One region for each object of a Scene, in its order, then one for each kind of stuff, in the order of STUFF.
+    """One region for each object of a Scene, in its order, then one for each kind of stuff, in the order of STUFF. For `cloc`.
 
     Args:
         scene: a Scene. Object boxes are its own (amodal: as if nothing lay in front).

@@ -65,7 +65,7 @@ class Occluded(NamedTuple):
 
 
 def occlude(scenes: Scenes, share: float = 0.5, slot: int = 0, size: int | None = None, seed: int = 0) -> Occluded:
-    """Cover an object with a plain board from one side until at least `share` of its pixels are hidden.
+    """Cover an object with a plain board from one side until at least `share` of its pixels are hidden. For `holistic_robustness`.
 
     The side (left, right, top, bottom) depends on the scene's own seed and `seed`.
 
@@ -95,7 +95,7 @@ def occlude(scenes: Scenes, share: float = 0.5, slot: int = 0, size: int | None 
 
 
 def object_crops(drawn: Rendered, size: int = 32, context: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
-    """Square cut-outs round every visible object, resized.
+    """Square cut-outs round every visible object, resized. For `comclip`.
 
     Args:
         drawn: what `render(scenes, masks=True)` gave. context: margin on each side, as a share of the box.
@@ -119,7 +119,7 @@ def object_crops(drawn: Rendered, size: int = 32, context: float = 0.15) -> tupl
 
 # -- crowds -------------------------------------------------------------------------------------
 def crowds(spec: WorldSpec, n: int, seed: int, count: tuple[int, int] = (12, 40)) -> Scenes:
-    """Scenes of many small objects, to be rendered at 128 px; they have as many slots as the largest count.
+    """Scenes of many small objects, to be rendered at 128 px; they have as many slots as the largest count. For `clip_ebc`.
 
     Objects are drawn from `spec` one by one (its biases and held-out pairs hold), backgrounds and styles from the
     first; with `spec.same_category` all of a crowd look alike. Each object has a cell of its own, so none is hidden.

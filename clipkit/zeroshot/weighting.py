@@ -132,7 +132,7 @@ def selected(scores: Tensor, threshold: float) -> Tensor:
 
 
 def weighted_classifier(text_features: Tensor, weights: Tensor | None = None, normalise: bool = False) -> Tensor:
-    """Class weights (C, D): the weighted mean of each class's prompts.
+    """Classifier (C, D): the weighted mean of each class's prompts.
 
     Args:
         text_features: (P, C, D). weights: (P,), summing to one; None: equal ones.

@@ -6,6 +6,7 @@ import pytest
 
 from builder.cards import came_out, header_card
 from builder.settings import Site
+from clipkit.paths import ROOT
 from clipkit.press.ledger import ledger
 from clipkit.registry.papers import load_registry
 
@@ -50,3 +51,13 @@ def test_the_card_leads_to_every_form_of_the_notebook(rows):
         "notebooks/teacher/gda_adapter.ipynb",
     ):
         assert f'href="../{address}"' in card
+
+
+def test_a_page_built_with_other_versions_than_the_lock_says_so(rows):
+    def card(**versions):
+        return header_card(rows[0].entry, rows, Site("a", "b"), {"parts": {"versions": {"python": "3.11.7", "clipkit": "9", **versions}}})
+
+    locked = dict(line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line)
+    assert "other versions" not in card(torch=f"{locked['torch']}+cpu", open_clip_torch=locked["open_clip_torch"])
+    said = card(torch="1.0.0+cu1", numpy=locked["numpy"], open_clip_torch="<b>")
+    assert f"torch 1.0.0 (locked: {locked['torch']})" in said and "numpy" not in said and "<b>" not in said

@@ -41,7 +41,7 @@ def test_make_finds_it(tmp_path):
     """Every target that calls the builder names a command that it has, and the folder it lies in."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     named = set(re.findall(r"\$\(BUILDER\) (\w+)", text))
-    assert named == {"strip", "new", "check", "book", "page", "pdf", "readme", "size"}
+    assert named == {"strip", "new", "check", "book", "page", "pdf", "pretrain", "readme", "size"}
     line = subprocess.run(["make", "-n", "--silent", "-o", ".venv/.installed", "size"], cwd=ROOT, capture_output=True, text=True).stdout
     assert line.strip() == "PYTHONPATH=book .venv/bin/python -m builder size"
 
@@ -49,9 +49,11 @@ def test_make_finds_it(tmp_path):
 def test_it_counts_what_is_written(capsys):
     assert main(["size"]) == 0
     said = capsys.readouterr().out
-    for name, folder in (("clipkit", ROOT / "clipkit"), ("book/builder", ROOT / "book" / "builder")):
-        written = sum(path.read_text(encoding="utf-8").count("\n") for path in folder.rglob("*.py"))
-        assert re.search(rf"^{name} +{written}  of ", said, re.M)
+    written = lambda *place: sum(path.read_text(encoding="utf-8").count("\n") for path in ROOT.joinpath(*place).rglob("*.py"))  # noqa: E731
+    made = {"clipkit": written("clipkit")} | {part: written("book", "builder", part) for part in ("recipes", "runs")}
+    made["book/builder"] = written("book", "builder") - made["recipes"] - made["runs"]
+    for name, lines in made.items():
+        assert re.search(rf"^(book/builder/)?{name}\b.* {lines}  of ", said, re.M), name
 
 
 def test_new_writes_a_notebook_that_parses(desk, capsys):
@@ -69,7 +71,7 @@ def test_markers_are_filled_and_unknown_ones_refused(desk):
     text = pages.fill("<!-- clipkit:part few_shot -->", registry, rows, {"tiny_paper"}, {})
     assert "[Averages & Medians" in text and "(../few_shot/tiny_paper.ipynb)" in text
     unbuilt = pages.fill("<!-- clipkit:part few_shot -->", registry, rows, set(), {})
-    assert "ipynb" not in unbuilt and "<li>Averages &amp; Medians" in unbuilt
+    assert "ipynb" not in unbuilt and ">Averages &amp; Medians" in unbuilt
     with pytest.raises(ClipkitError, match="unknown marker"):
         pages.fill("<!-- clipkit:galery -->", registry, rows, set(), {})
 

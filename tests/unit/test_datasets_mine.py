@@ -65,6 +65,7 @@ def test_own_names_and_templates(tmp_path):
         ({"templates": "a photo\n"}, "template 'a photo' must contain"),
         ({"fractions": "0.5,0.5"}, "not three shares"),
         ({"fractions": "a,b,c"}, "not three shares"),
+        ({"fractions": "1,0,0"}, "leave no picture for 'test'"),
         ({"splits": "train"}, "'train' is not NAME=VALUE"),
         ({"splits": "fold=a"}, "unknown name in splits 'fold'"),
         ({"splits": "test=tulips"}, "unknown folder for a split.*did you mean 'tulip'"),
@@ -148,10 +149,10 @@ def test_what_says_its_splits(tmp_path):
 def test_pictures_anywhere_below_a_folder(tmp_path):
     flowers(tmp_path, 1)
     paint(tmp_path / "0.png", 9)
-    data = load_dataset(f"pictures:{tmp_path}")
+    data = load_dataset(f"unsorted:{tmp_path}")
     assert data.paths == ["0.png", "daisy/0.png", "tulip/0.png"] and data.labels is None
     with pytest.raises(ClipkitError, match="has no split 'train'"):
-        load_dataset(f"pictures:{tmp_path}", "train")
+        load_dataset(f"unsorted:{tmp_path}", "train")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ClipkitError, match="no picture anywhere below"):
-        load_dataset(f"pictures:{tmp_path / 'empty'}")
+        load_dataset(f"unsorted:{tmp_path / 'empty'}")

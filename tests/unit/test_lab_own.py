@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -85,11 +86,11 @@ def test_precision_is_of_the_model(page):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("names = 'n.txt'", "names: for pictures of your own, not for world"),
-        ("dataset = 'features:x.npz'\ntemplates = 't.txt'", "templates: for pictures of your own"),
+        ("names = 'n.txt'", "names: for labelled or captioned pictures of your own, not for world"),
+        ("dataset = 'features:x.npz'\ntemplates = 't.txt'", "templates: for labelled"),
         ("dataset = 'features:x.npz'\nprecision = 'bf16'", "loads no network"),
+        ("dataset = 'text:x.csv'\nsplits = 'train=a'", "splits: for labelled"),
         ("nams = 'n.txt'", "unknown parameter of page 'nams'; did you mean 'names'"),
-        ("dataset = 'folder:nowhere/at/all'", "no such folder"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(page, given, message):
@@ -118,6 +119,12 @@ def test_captions_and_prompts_that_are_cut_are_said(page, tmp_path):
 def test_no_page_has_a_parameter_of_these_names():
     own = {e.slug: set(notebooks.parameters(notebooks.read(e.notebook_path))) & set(SETTINGS) for e in load_registry().finished()}
     assert not any(own.values())
+
+
+def test_pages_load_by_the_variables_that_the_settings_rewrite():
+    for entry in load_registry().finished():
+        code = "\n".join(cell.source for cell in notebooks.read(entry.notebook_path).cells if cell.cell_type == "code")
+        assert entry.slug == "trident" or not {"run.dataset", "run.model"} & set(re.findall(r"run\.\w+", code)), entry.slug
 
 
 def test_the_command_line_takes_them_on_every_page():

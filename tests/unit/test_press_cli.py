@@ -36,7 +36,6 @@ def desk(tmp_path, monkeypatch):
         (["run", "planned_paper"], "no notebook yet for planned_paper"),
         (["run", "tiny_paper", "-p", "shots", "3"], "unknown parameter of tiny_paper 'shots'"),
         (["record"], "name the pages to record, or say --stale"),
-        (["pretrain", "nano"], "are made in the repository: make pretrain NAME='nano'"),
     ],
 )
 def test_what_the_caller_can_mend_is_one_line_and_exit_code_2(desk, capsys, arguments, message):
@@ -77,6 +76,14 @@ def test_every_command_has_its_help(command, name, listed, desk, capsys):
     assert " ".join(re.findall(r"^  ([a-z]+)  +\S", capsys.readouterr().out.partition("Commands:")[2], re.M)) == listed
     for one in listed.split():
         assert command([one, "-h"]) == 0 and f"Usage: {name} {one}" in capsys.readouterr().out
+
+
+def test_the_builder_s_commands_are_there_in_a_clone_only(desk, monkeypatch, capsys):
+    assert main(["readme", "--help"]) == 0 and "Usage: clipkit readme" in capsys.readouterr().out
+    monkeypatch.setattr("clipkit.press.cli.BOOK", desk)
+    with pytest.raises(SystemExit, match="2"):
+        main(["record", "tiny_paper"])
+    assert "No such command 'record'" in capsys.readouterr().err
 
 
 def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):

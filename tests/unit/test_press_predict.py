@@ -59,7 +59,7 @@ def test_predictions_are_those_of_the_zero_shot_classifier(folder, tmp_path, cap
     out = tmp_path / "out.csv"
     assert classified(folder, out, "--top-k", "3") == 0
     rows, model = told(out), load_model("nano")
-    data = load_dataset(f"pictures:{folder}")
+    data = load_dataset(f"unsorted:{folder}")
     logits = zeroshot_logits(model.image_features(data.images), zeroshot_weights(model, NAMES, TEMPLATES), model.logit_scale.item())
     best = logits.softmax(1).topk(3)
     readable = [row for row in rows if not row["problem"]]
@@ -75,7 +75,7 @@ def test_predictions_are_those_of_the_zero_shot_classifier(folder, tmp_path, cap
 def test_mean_average_precision_of_several_labels_a_picture(folder, tmp_path, capsys):
     (tmp_path / "labels.csv").write_text("image,label\na.png,cat|dog\nbelow/c.png,dog\na.png,<script>\nb é.png,\n", encoding="utf-8")
     assert classified(folder, tmp_path / "out.csv", "--labels", str(tmp_path / "labels.csv")) == 0
-    found, logits = predict.classify(load_model("nano"), load_dataset(f"pictures:{folder}"), NAMES, TEMPLATES)
+    found, logits = predict.classify(load_model("nano"), load_dataset(f"unsorted:{folder}"), NAMES, TEMPLATES)
     truth = np.array([[1, 1, 1], [0, 0, 0], [0, 1, 0]])
     expected = np.mean([average_precision_score(truth[:, c], logits[:, c].numpy()) for c in range(3)])
     assert f"mean average precision {100 * expected:.1f} %" in capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_retrieval_of_ones_own_captions(folder, tmp_path, capsys):
     out = tmp_path / "ranks.csv"
     assert main(["retrieve", str(folder), "--model", "nano", "--out", str(out)]) == 0
     rows, model = told(out), load_model("nano")
-    images = model.image_features(load_dataset(f"pictures:{folder}").images)
+    images = model.image_features(load_dataset(f"unsorted:{folder}").images)
     texts, owner = ["a cat, asleep", "a red cat", "a dog", "two cars"], [0, 0, 1, 2]
     scores = (images @ model.text_features(texts).T).numpy()
     assert [int(row["rank_of_image"]) for row in rows[:4]] == [1 + (scores[:, t] > scores[i, t]).sum() for t, i in enumerate(owner)]
