@@ -30,9 +30,7 @@ def optimise_site(html: Path) -> None:
         icons.write_text(only_icons(icons.read_text(encoding="utf-8"), used), encoding="utf-8")
     for path in pages:
         text = path.read_text(encoding="utf-8")
-        mended = name_controls(number_exercises(text))
-        mended = mended if path == html / "search.html" else without_index(mended)
-        if mended != text:
+        if (mended := without_unused(name_controls(number_exercises(text)))) != text:
             path.write_text(mended, encoding="utf-8")
     renamed = {path.name: _as_photograph(path) for path in sorted((html / "_images").glob("*.png"))}
     renamed = {old: new for old, new in renamed.items() if new}
@@ -73,6 +71,7 @@ LEFT_OUT = (
     ('data-mode="light" title="Light"', 'data-mode="light"'),  # names that are not part of the button's
 )
 INDEX = re.compile(r'<script src="[./]*(?:_static/(?:searchtools|language_data)|searchindex)\.js"></script>\n?')
+MATHEMATICS = re.compile(r'<script[^>]*src="[^"]*tex-mml-chtml\.js[^"]*"[^>]*></script>\n?')
 
 
 def name_controls(page: str) -> str:
@@ -86,13 +85,14 @@ def name_controls(page: str) -> str:
     return page
 
 
-def without_index(page: str) -> str:
-    """HTML without the scripts of the search: the theme loads them, a quarter of a megabyte, on every page, and uses them on one.
+def without_unused(page: str) -> str:
+    """HTML without the scripts that the theme loads on every page and this one does not use: the search's index, mathematics.
 
-    >>> without_index('<p>a</p><script src="../searchindex.js"></script>')
+    >>> without_unused('<p>a</p><script src="../searchindex.js"></script><script defer src="../mathjax/tex-mml-chtml.js?v=1"></script>')
     '<p>a</p>'
     """
-    return INDEX.sub("", page)
+    page = page if 'id="search-results"' in page else INDEX.sub("", page)
+    return page if 'class="math' in page else MATHEMATICS.sub("", page)
 
 
 def only_icons(script: str, used: set[str]) -> str:
