@@ -4,6 +4,7 @@ import hypothesis
 import matplotlib
 import pytest
 
+from clipkit.dealing import deal_among
 from tests import docshapes
 
 docshapes.install()  # before a technique is imported
@@ -14,7 +15,8 @@ DEFAULTS = matplotlib.rcParamsDefault.copy()
 
 
 @pytest.fixture(autouse=True)
-def drawn_as_after_a_fresh_start():
-    """`lab.start` gives the whole process the book's style; the next test starts from matplotlib's own."""
+def as_after_a_fresh_start():
+    """`lab.start` gives the whole process the book's style and the seeds of its run; the next test starts with neither."""
+    deal_among([])
     with matplotlib.rc_context(DEFAULTS):
         yield

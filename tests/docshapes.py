@@ -61,7 +61,8 @@ def held(function: Callable, shapes: Mapping[str, tuple[str, ...]]) -> Callable:
     def checked(*args, **kwargs):
         result = function(*args, **kwargs)  # first, so that a wrong input meets the function's own message
         sizes: dict[str, int] = {}
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        known = {**dict(zip(signature.parameters, args, strict=False)), **kwargs}  # a wrapper inside may take more than it shows
+        for name, value in known.items():
             look(name, value, sizes)
         look("return", result, sizes)
         return result

@@ -60,7 +60,7 @@ class CrossModalProbe(Head):
     ) -> CrossModalProbe:
         """Train on (N, D) image features and (N,) labels, started at (C, D) text weights; all unit norm.
 
-        Args: texts, text_labels: (T, D) single prompts and their classes; without them images alone are used.
+        Args: texts: (T, D) single prompts; text_labels: (T,) their classes; without them images alone are used.
 
         Raises: ClipkitError for shapes that do not fit, NaN, or labels out of range.
         """

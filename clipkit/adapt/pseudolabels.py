@@ -144,7 +144,7 @@ def pseudolabel_rounds(
 
     Args:
         fit: fit(x, y, weights, round) -> a learner with `predict_logits`; whether it starts anew each time is its own affair.
-        unlabelled: (N, D) features, or pixels (N, 3, H, W): whatever `fit` takes. probs: (N, C), zero-shot.
+        unlabelled: features (N, D), or pixels (N, 3, H, W): whatever `fit` takes. probs: (N, C), zero-shot.
         select: select(probs, k) -> rows and labels; by default `balanced_confident` over `classes`.
 
     A class that gets no pseudolabel and has no label is left out of that round's loss, and keeps its text.

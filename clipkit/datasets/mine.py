@@ -96,7 +96,10 @@ def has_splits(dataset: str) -> bool:
     """Whether a `folder:PATH` tells training from test pictures, by folders or by a column split; other data count as if they do."""
     if not dataset.startswith("folder:"):
         return True
-    place = folder.locate(dataset.removeprefix("folder:"))
+    try:
+        place = folder.locate(dataset.removeprefix("folder:"))
+    except ClipkitError:  # the loader says it, in its turn
+        return True
     if (table := place / folder.TABLE).is_file():
         return "split" in read_table(table, ("image",))[0]
     return any(split_of(child) for child in folders(place))

@@ -42,7 +42,7 @@ def budget_clip(
     """Train a small CLIP for `steps` steps of `batch` pairs.
 
     Args:
-        images: (N, F) cached features, or pixels for a module of one's own. N may be smaller than a batch only with `draws`.
+        images: cached features (N, F), or pixels for a module of one's own. N may be smaller than a batch only with `draws`.
         tokens: (N, L) int64, or (N, K, L) for K texts a picture: each visit draws one of them, by `mix` (K,) or evenly.
         module: anything with encode_image, encode_text and logit_scale: a `ProjectionHeads`, a DualEncoder. None: new `TwoHeads`
             from `seed` for these features, with a learnt temperature. It is trained in place.
@@ -78,7 +78,7 @@ def budget_clip(
 
 
 def _batches(tokens: Tensor, batch: int, seed: int, draws: Tensor | None, mix: Sequence[float] | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """(rows (B,), tokens (B, L)) for ever."""
+    """Rows (B,) and (B, L) of their tokens, for ever."""
     generator = torch.Generator().manual_seed(seed)
     every = torch.arange(len(tokens))
     order = feature_batches(every, every, batch, seed) if draws is None else None

@@ -82,7 +82,7 @@ def tokenize_each(tokenize: Callable[[list[str]], Tensor], texts: Sequence[str])
 
 
 def feature_batches(features: Tensor, tokens: Tensor, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (features (batch, F), tokens (batch, L)) for ever, each pass in its own order; the order depends on `seed` alone.
+    """Yield (batch, F) features and (batch, L) tokens for ever, each pass in its own order; the order depends on `seed` alone.
 
     Raises: ClipkitError when the two differ in length, or do not fill a batch.
     """

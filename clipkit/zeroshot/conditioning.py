@@ -19,7 +19,7 @@ def infer_context(logits: Tensor, tau: float = 1.0) -> Tensor:
     """p(z|x) (N, Z): softmax over contexts of logits / tau.
 
     Args:
-        logits: (N, C, Z) f(y, z; x), summed over classes ("with class"); or (N, Z) f(z; x) of prompts that name no
+        logits: f(y, z; x) (N, C, Z), summed over classes ("with class"); or f(z; x) (N, Z) of prompts that name no
             class ("without class").
         tau: trust in the inference; large: all contexts alike; math.inf is allowed; near 0: the best one alone.
 

@@ -93,7 +93,7 @@ def test_code_of_88_columns_and_equations_fit_on_a_desk(visit, book, width):
     )
     for name in notebooks_of(book):
         page = visit(name, {"width": width, "height": 900})
-        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true")
         page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
         assert page.evaluate(CUT, ".cell_input pre, mjx-container[display=true]") == [], name
         assert page.locator(".cell_input pre").count() > 10
@@ -103,7 +103,7 @@ def test_on_a_phone_what_is_cut_scrolls_and_shows_it_and_on_paper_it_is_whole(vi
     cut = 0
     for name in notebooks_of(book)[:3]:
         page = visit(name, PHONE)
-        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true")
         for selector in (".cell_input pre", "mjx-container[display=true]"):
             for style in page.evaluate(STYLE_OF_CUT, selector):
                 cut += 1
@@ -134,7 +134,7 @@ def test_axe_finds_nothing_serious(visit, book, scheme):
     for name, size in [*sized, ("index.html", PHONE), ("ledger.html", PHONE), (notebooks_of(book)[0], PHONE)]:
         page = visit(name, size, color_scheme=scheme)
         page.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
-        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => true) : true")
+        page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => true) : true")
         page.evaluate(axe)
         assert page.evaluate(SERIOUS) == [], (name, size)
 

@@ -71,7 +71,7 @@ def test_markers_are_filled_and_unknown_ones_refused(desk):
     text = pages.fill("<!-- clipkit:part few_shot -->", registry, rows, {"tiny_paper"}, {})
     assert "[Averages & Medians" in text and "(../few_shot/tiny_paper.ipynb)" in text
     unbuilt = pages.fill("<!-- clipkit:part few_shot -->", registry, rows, set(), {})
-    assert "ipynb" not in unbuilt and "<li>Averages &amp; Medians" in unbuilt
+    assert "ipynb" not in unbuilt and ">Averages &amp; Medians" in unbuilt
     with pytest.raises(ClipkitError, match="unknown marker"):
         pages.fill("<!-- clipkit:galery -->", registry, rows, set(), {})
 

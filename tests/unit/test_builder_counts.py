@@ -107,9 +107,11 @@ def test_the_sentence_and_the_table_of_the_landing_page_say_the_same():
     ],
 )
 def test_the_sentence_is_grammatical(words, said):
-    entry = max(REGISTRY.entries, key=lambda entry: len(entry.claims))
-    rows = [Row(entry, claim, "holds", "", "world", RECORD) for claim, _ in zip(entry.claims, words, strict=False)]
-    rows += [Row(entry, claim, word, "", "photographs", RECORD) for claim, word in zip(entry.claims, words, strict=False)]
+    claims, entry = max(
+        (([c for c in entry.claims if c.origin != "checked property"], entry) for entry in REGISTRY.entries), key=lambda pair: len(pair[0])
+    )
+    rows = [Row(entry, claim, "holds", "", "world", RECORD) for claim, _ in zip(claims, words, strict=False)]
+    rows += [Row(entry, claim, word, "", "photographs", RECORD) for claim, word in zip(claims, words, strict=False)]
     assert len(rows) == 2 * len(words)
     assert counts.transfer_words(counts.transfer(rows)) == said
 

@@ -72,7 +72,8 @@ def hostile_registry(text: str) -> tuple[Registry, list[books.Row], dict]:
     }
     entries = (Paper(slug="done", claims=claims, **facts), Paper(slug="later", claims=[], **facts))
     record = Record.__new__(Record)
-    said = {"model": text, "pretrained": None, "dataset": {"name": text}, "preset": "full", "date": "2024-01-01", "book": True}
+    said = {"model": text, "pretrained": None, "dataset": {"name": text}, "scale": "photographs"}
+    said |= {"preset": "full", "date": "2024-01-01", "book": True}
     for name, value in said.items():
         object.__setattr__(record, name, value)
     first, second = entries[0].claims

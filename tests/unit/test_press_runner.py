@@ -180,7 +180,14 @@ def test_ledger_judges_the_recorded_seeds(recorded):
     assert (first.outcome, second.outcome, rows["tiny_paper", "C3"].outcome) == ("holds", "reversed", "not testable here")
     by_hand = made.scores.values("mean") - made.scores.values("one_draw")
     assert first.estimate == pytest.approx(by_hand.mean()) and first.low < first.estimate < first.high
-    assert counts.count(rows.values()) == {"claims": 4, "tested": 2, "not testable here": 2, "not run": 0, "stale": 0}
+    assert counts.count(rows.values()) == {
+        "claims": 4,
+        "tested": 2,
+        "not testable here": 2,
+        "not run": 0,
+        "stale": 0,
+        "checked property": 0,
+    }
     assert counts.headlines(rows.values()) == {"tested": 1, "everywhere": 1, "somewhere": 0, "nowhere": 0}
     assert books.to_csv(list(rows.values())).count("\n") == 5
     assert "reversed" in books.to_text(list(rows.values()))
