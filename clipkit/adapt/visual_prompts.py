@@ -117,7 +117,7 @@ class VisualPrompts:
         seed: int = 0,
         warm_start: bool = False,
     ) -> VisualPrompts:
-        """Cross-entropy of the prompted pictures against the fixed text classifier (C, D); arguments as in `PromptLearner.fit`.
+        """Cross-entropy of the prompted pictures against fixed `text_weights` (C, D); arguments as in `PromptLearner.fit`.
 
         Raises ClipkitError: wrong shapes, NaN, a label out of range, no prompts (n = 0), an unknown optimizer.
         """

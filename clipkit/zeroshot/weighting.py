@@ -40,7 +40,7 @@ def prompt_scores(
     Args:
         image_features: (N, D) unit-norm features z of the pictures to classify. text_features: (P, C, D) features t of
             prompt p filled with class c.
-        pretrain_features: (M, D) features r of pictures like those of pretraining, or their mean (D,).
+        pretrain_features: features r (M, D) of pictures like those of pretraining, or their mean (D,).
         scale: s; scores are in logits, so the softmax over them depends on it.
         debias: mean logits taken off first: "both" (half of each), "pretrain", "test" or "none".
         test_features: pictures whose mean is the test mean; default `image_features`.
@@ -132,7 +132,7 @@ def selected(scores: Tensor, threshold: float) -> Tensor:
 
 
 def weighted_classifier(text_features: Tensor, weights: Tensor | None = None, normalise: bool = False) -> Tensor:
-    """Classifier (C, D): the weighted mean of each class's prompts.
+    """A classifier (C, D): the weighted mean of each class's prompts.
 
     Args:
         text_features: (P, C, D). weights: (P,), summing to one; None: equal ones.
