@@ -89,7 +89,7 @@ def test_the_sentence_and_the_table_of_the_landing_page_say_the_same():
     assert [int(number) for number in re.findall(r"<td>(\d+)</td>", text)] == [
         n for word in OUTCOMES if (n := list(found.values()).count(word))
     ]
-    linked = re.findall(r'href="ledger.html#([\w-]+)"', text)
+    linked = re.findall(r'href="ledger.html#([\w.-]+)"', text)
     assert len(linked) == len(found) and set(linked) <= {row.row_id for row in ROWS}
 
 

@@ -173,7 +173,7 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "clipn": 162,
     "nola": 159,
     "amu_tuning": 151,
-    "bartscore": 194,  # also on texts that people rated
+    "bartscore": 195,  # also on texts that people rated
     "clip_reward_captioning": 180,  # also on captioned photographs
 }
 PARAMETERS = {
