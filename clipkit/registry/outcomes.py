@@ -106,7 +106,7 @@ class Row:
         """Where the row stands in the site's ledger: ledger.html#row_id."""
         data = self.record.dataset["name"] if self.record and self.record.dataset["name"] not in (None, "world") else None
         pieces = (self.entry.slug, self.claim.id, self.scale or "none", data, f"own-{self.record.identity}" if self.own else None)
-        return "-".join(filter(None, pieces)).lower().replace("_", "-").replace(":", "-")
+        return "-".join(filter(None, pieces)).lower().replace("_", "-").replace(":", "-").replace(" ", "-")
 
 
 def judge_test(test: ClaimTest, scores: Scores) -> Judged:
