@@ -15,8 +15,6 @@ from clipkit.paths import hash_file
 
 OF_DATA = ("names", "templates", "splits", "columns", "fractions")
 SETTINGS = (*OF_DATA, "precision")
-# Pages that train nothing on a reader's pictures: a folder that comes in one piece is all test there.
-TEST_ONLY = ("contrastive_pretraining", "judging_claims", "perceptionclip", "trident", "zero_shot_prompt_ensembling")
 OTHERWISE = ("None", "world", "features", "text")  # kinds of data that are no pictures of a reader's with classes
 
 
@@ -27,8 +25,10 @@ def given_settings(injected: Iterable[str]) -> dict[str, str]:
     return {k: ",".join(map(str, v)) if isinstance(v, (list, tuple)) else str(v) for k, v in found.items() if v is not None}
 
 
-def loaded_by(slug: str, params: dict[str, object]) -> dict[str, str]:
+def loaded_by(slug: str, params: dict[str, object], takes: str = "split") -> dict[str, str]:
     """`dataset` and `model` as the page has to load them, where settings or a folder without splits ask for another name.
+
+    `takes`: what the page does with a reader's pictures, `own_pictures` of its registry entry.
 
     Raises ClipkitError for settings of data that are not one's own, or of a model on a page without any.
     """
@@ -36,10 +36,11 @@ def loaded_by(slug: str, params: dict[str, object]) -> dict[str, str]:
 
     data, model = str(params.get("dataset")), params.get("model")
     of_data, found = {name: params[name] for name in OF_DATA if name in params}, {}
-    if of_data and (data.partition(":")[0] in OTHERWISE or slug == "trident"):  # whose pictures have masks
+    if of_data and (data.partition(":")[0] in OTHERWISE or takes == "masks"):
         hint = "leave them out, or add -p dataset folder:PATH"
         raise ClipkitError(f"{', '.join(of_data)}: for labelled or captioned pictures of your own, not for {data} on {slug}; {hint}")
-    if "dataset" in params and not {"splits", "columns", "fractions"} & set(of_data) and slug not in TEST_ONLY and not has_splits(data):
+    said = {"splits", "columns", "fractions"} & set(of_data)
+    if "dataset" in params and takes == "split" and not said and not has_splits(data):
         of_data["fractions"] = ",".join(map(str, SHARES))
         shares = ", ".join(f"{100 * share:.0f}" for share in SHARES)
         notice(

@@ -199,13 +199,13 @@ def start(
     params = {"preset": preset, **params}
     if datasets and params.get("dataset") not in (None, *datasets):
         raise ClipkitError(f"{slug} runs on {' or '.join(datasets)} only, not on {params['dataset']!r}: leave out -p dataset")
-    # Cells that use the variable instead of `run.NAME` get the converted value too: papermill's -r gives texts, 1e3 a float.
-    asked = {name: params[name] for name, value in given.items() if value is not None}
-    notebook.rebind({**asked, **own.loaded_by(slug, params)})
     if entry is None:
         from clipkit.registry.papers import entry as look_up
 
         entry = look_up(slug)
+    # Cells that use the variable instead of `run.NAME` get the converted value too: papermill's -r gives texts, 1e3 a float.
+    asked = {name: params[name] for name, value in given.items() if value is not None}
+    notebook.rebind({**asked, **own.loaded_by(slug, params, getattr(entry, "own_pictures", "split"))})
     n_seeds = convert("n_seeds", params.get("n_seeds", 1), int, 5)
     if n_seeds < 1:
         raise ClipkitError(f"n_seeds = {n_seeds}: at least one seed is needed")

@@ -28,15 +28,16 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def page(monkeypatch):
-    """page(cell of papermill, slug) -> the run and what the cells see."""
+    """page(cell of papermill, what it does with own pictures) -> the run and what the cells see."""
 
-    def run(given: str, slug: str = "page"):
+    def run(given: str, takes: str = "split"):
         space: dict = {}
         exec(f"{CELL}\n{given}", space)
         shell = SimpleNamespace(user_ns=space, history_manager=SimpleNamespace(input_hist_raw=["", CELL, f"# Parameters\n{given}"]))
         monkeypatch.setattr(clipkit.lab.notebook, "kernel", lambda: shell)
         named = {name: space[name] for name in ("preset", "seed", "dataset", "model", "pretrained")}
-        return lab.start(slug, {"smoke": {"n_seeds": 1}}, entry={"slug": slug, "claims": []}, **named), space
+        entry = SimpleNamespace(slug="page", claims=[], own_pictures=takes)
+        return lab.start("page", {"smoke": {"n_seeds": 1}}, entry=entry, **named), space
 
     return run
 
@@ -73,8 +74,8 @@ def test_a_folder_in_one_piece_is_split_by_content_and_that_is_said(page, flower
     _, space = page(f"dataset = {flowers!r}")
     sizes = [len(load_dataset(space["dataset"], split)) for split in ("train", "val", "test")]
     assert sizes == [6, 2, 2] and any("60, 20, 20 % of each class are taken as train, val and test" in said for said in notices())
-    for given, slug in ((f"dataset = {flowers!r}", "perceptionclip"), ("dataset = 'digits'", "page"), ("", "page")):
-        _, space = page(given, slug)
+    for given, takes in ((f"dataset = {flowers!r}", "test"), ("dataset = 'digits'", "split"), ("", "split")):
+        _, space = page(given, takes)
         assert space["dataset"] in given or space["dataset"] == "world"
 
 
@@ -98,11 +99,16 @@ def test_what_cannot_be_is_one_sentence(page, given, message):
         page(given)
 
 
+def test_a_page_that_wants_masks_takes_no_settings_of_classes(page, flowers):
+    with pytest.raises(ClipkitError, match="names: for labelled or captioned pictures of your own"):
+        page(f"dataset = {flowers!r}\nnames = 'n.txt'", "masks")
+
+
 def test_captions_and_prompts_that_are_cut_are_said(page, tmp_path):
     (tmp_path / "f").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "f" / "0.png")
     (tmp_path / "f" / "captions.csv").write_text(f"image,caption\n0.png,{'a red cat and ' * 40}\n")
-    run, space = page(f"dataset = 'folder:{tmp_path / 'f'}'", "perceptionclip")
+    run, space = page(f"dataset = 'folder:{tmp_path / 'f'}'", "test")
 
     class Model:
         name, fingerprint, notes, context_length = "m", "ab", [], 8
@@ -124,7 +130,7 @@ def test_no_page_has_a_parameter_of_these_names():
 def test_pages_load_by_the_variables_that_the_settings_rewrite():
     for entry in load_registry().finished():
         code = "\n".join(cell.source for cell in notebooks.read(entry.notebook_path).cells if cell.cell_type == "code")
-        assert entry.slug == "trident" or not {"run.dataset", "run.model"} & set(re.findall(r"run\.\w+", code)), entry.slug
+        assert entry.own_pictures == "masks" or not {"run.dataset", "run.model"} & set(re.findall(r"run\.\w+", code)), entry.slug
 
 
 def test_the_command_line_takes_them_on_every_page():
