@@ -1,0 +1,242 @@
+"""CounterAnimal: things tied to places in training, the same scenes before every place, and photographs whose place is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from clipkit.datasets import Dataset, load_dataset
+from clipkit.dealing import dealt
+from clipkit.errors import ClipkitError
+from clipkit.features import extract
+from clipkit.features.text import pool_features
+from clipkit.metrics import percent
+from clipkit.pretrain import info_nce
+from clipkit.pretrain.tiny_clip import small_clip
+from clipkit.robust import accuracy_by_place, discover_spurious_groups, group_drop, in_groups
+from clipkit.train import shuffled, train
+from clipkit.world import BACKGROUNDS, CATEGORIES, WorldSpec, render
+from clipkit.world.counterfactuals import at_home, balanced
+from clipkit.world.words import PLACES, article
+
+NAMES = ("cat", "dog", "bird", "fish", "turtle", "butterfly", "car", "bus", "bicycle", "airplane", "boat", "rocket")
+BATCH, PLAIN = 128, "a photo of a {}"
+OBJECTIVES = ("captions", "captions with places", "labels")
+
+
+@dataclass(frozen=True)
+class Homes:
+    """A world in which each of NAMES has a home, drawn by the seed so that every place is a home of one or two."""
+
+    seed: int
+
+    @property
+    def home(self) -> np.ndarray:
+        """(C,) place of each name."""
+        return np.random.default_rng([self.seed, 21]).permutation(np.arange(len(NAMES)) % len(BACKGROUNDS))
+
+    def sample(self, n: int, binding: float, stream: int):
+        """n scenes of one large, plain, upright thing, each name equally often, at home with probability `binding`, else anywhere else.
+
+        Returns: Scenes, labels (n,), places (n,). Raises ClipkitError: no probability.
+        """
+        if not 0 <= binding <= 1:
+            raise ClipkitError(f"binding is a probability, from 0 to 1; got {binding}")
+        seed = int(np.random.SeedSequence([self.seed, stream]).generate_state(1)[0])
+        spec = WorldSpec(max_objects=1, categories=NAMES, sizes=("large",), textured=0.0, rotate=False)
+        scenes, rng = balanced(n, seed, spec), np.random.default_rng(seed)
+        labels = np.array([NAMES.index(CATEGORIES[c]) for c in scenes.category[:, 0]])
+        away = self.home[labels] + rng.integers(1, len(BACKGROUNDS), n)
+        places = np.where(rng.random(n) < binding, self.home[labels], away % len(BACKGROUNDS))
+        return scenes.replace(background=places), labels, places
+
+    def rerendered(self, each: int, stream: int):
+        """`each` scenes a name, every one before all P places: (Scenes, labels, places, scene number), P · C · each rows."""
+        scenes, labels, _ = self.sample(each * len(NAMES), 1.0, stream)
+        scene, places = (grid.ravel() for grid in np.indices((len(labels), len(BACKGROUNDS))))
+        return scenes[scene].replace(background=places), labels[scene], places, scene
+
+
+@lru_cache(maxsize=3)
+def _pixels(seed: int, n: int, binding: float | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Pixels, labels, places of n scenes to learn from, or, with None for the binding, of n test scenes a name before every place."""
+    world = Homes(seed)
+    scenes, labels, places, *_ = world.rerendered(n, 1) if binding is None else world.sample(n, binding, 0)
+    return small_clip(seed).preprocess_batch(render(scenes).images), torch.as_tensor(labels), torch.as_tensor(places)
+
+
+def prompts(places: bool) -> list[str]:
+    """What a caption says of a picture: each name, or each name at each place in turn."""
+    said = [f"a photo of {article(name)} {name}" for name in NAMES]
+    return [f"{text} {PLACES[place]}" for text in said for place in BACKGROUNDS] if places else said
+
+
+def learnt_answers(objective: str, binding: float, n: int, steps: int, each: int, lr: float, seed: int, device: str) -> dict[str, Tensor]:
+    """Train a small tower on n scenes of `Homes(seed)` and let it name those of `rerendered(each, 1)`: way of asking -> (N,) guesses.
+
+    All objectives have the same start, pictures and order. "labels": cross-entropy on a linear head. "captions": CLIP's loss, the
+    caption names the thing, or thing and place; these have a way "pooled" too, by each name's mean prompt over all places.
+    Raises ClipkitError: an unknown objective, fewer scenes than a batch.
+    """
+    if objective not in OBJECTIVES or n < BATCH:
+        raise ClipkitError(f"objectives are {', '.join(OBJECTIVES)}, and {BATCH} scenes a batch; got {objective!r} and {n}")
+    pixels, labels, places = (t.to(device) for t in _pixels(seed, n, binding))
+    rows = shuffled(n, BATCH, torch.Generator().manual_seed(seed), rest="drop")
+    clip, new = small_clip(seed, device=device), _pixels(seed, each, None)[0].to(device)
+    if objective == "labels":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            tower = nn.Sequential(clip.module.visual, nn.Linear(clip.embed_dim, len(NAMES))).to(device)
+        train(tower, rows, lambda net, r: F.cross_entropy(net(pixels[r]), labels[r]), steps, lr=lr)
+        with torch.no_grad():
+            return {"plain": tower(new).argmax(1).cpu()}
+    told = labels * len(BACKGROUNDS) + places if objective == OBJECTIVES[1] else labels
+    tokens = clip.tokenize(prompts(objective == OBJECTIVES[1])).to(device)
+
+    def loss(_module, r: Tensor) -> Tensor:
+        return info_nce(clip.encode_image(pixels[r]), clip.encode_text(tokens)[told[r]], clip.logit_scale)
+
+    train(clip.module, rows, loss, steps, lr=lr)
+    with torch.no_grad():
+        x = clip.freeze().encode_image(new).cpu()
+    ways = {"plain": clip.text_features(prompts(False))}
+    if objective == OBJECTIVES[1]:
+        ways["pooled"] = clip.text_features(prompts(True)).view(len(NAMES), len(BACKGROUNDS), -1).mean(1)
+    return {way: (x @ F.normalize(w, dim=1).T).argmax(1) for way, w in ways.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """N test pictures: labels, places (N,); (N,) bool which may choose groups, and which this seed measures; `usual`: groups as known."""
+
+    labels: np.ndarray
+    places: np.ndarray
+    choosing: np.ndarray
+    own: np.ndarray
+    names: Sequence[str]
+    place_names: Sequence[str]
+    usual: Mapping[int, tuple[int, int | None]]
+    min_n: int = 1
+
+    def groups(self, right: np.ndarray | None, shuffled_by: int | None = None):
+        """Of each class: by a model's failures (right (N,) bool), with places dealt out by a seed if that is given; None: as known."""
+        if right is None:
+            return self.usual
+        places = self.places if shuffled_by is None else self.shuffled_places(shuffled_by)
+        return discover_spurious_groups(right, self.labels, places, min_n=self.min_n, split=self.choosing)
+
+    def shuffled_places(self, seed: int) -> np.ndarray:
+        """(N,) the places, dealt out anew among the pictures of a class in each half: they mean nothing, and cells keep their size."""
+        rng, places = np.random.default_rng([seed, 22]), self.places.copy()
+        for c in np.unique(self.labels):
+            for half in (self.choosing, ~self.choosing):
+                rows = np.flatnonzero((self.labels == c) & half)
+                places[rows] = places[rng.permutation(rows)]
+        return places
+
+    def drop(self, right: np.ndarray, groups, held_out: bool = True, shuffled_by: int | None = None) -> float:
+        """Points from common to counter group on the pictures that did not choose (or did); 0 where no class has both groups."""
+        rows = self.own & (self.choosing != held_out)
+        places = self.places if shuffled_by is None else self.shuffled_places(shuffled_by)
+        group = in_groups(self.labels, places, groups)
+        there = [c for c in groups if all((group[rows & (self.labels == c)] == side).any() for side in (0, 1))]
+        rows &= np.isin(self.labels, there)
+        return group_drop(right[rows], self.labels[rows], group[rows], draws=2).drop if there else 0.0
+
+    def accuracy(self, right: np.ndarray) -> dict[str, float]:
+        """Percent right of the pictures this seed measures: all, at the usual place, elsewhere."""
+        group = in_groups(self.labels, self.places, self.usual)
+        return {name: percent(right[self.own & (group != other)]) for name, other in (("all", 2), ("home", 1), ("away", 0))}
+
+    def by_place_alone(self) -> np.ndarray:
+        """(N,) bool: right when each picture gets the commonest class of its place, counted on the pictures that choose."""
+        counts = accuracy_by_place(self.choosing, self.labels, self.places)
+        return (np.nan_to_num(counts[0] * counts[1]).argmax(0)[self.places]) == self.labels
+
+
+def world_pictures(seed: int, each: int, shipped: bool = False) -> Pictures:
+    """`each` re-rendered scenes a name, half of which may choose; homes of the seed, or those a shipped model was trained with."""
+    world = Homes(seed)
+    scenes, labels, places, scene = world.rerendered(each, stream=1)
+    home = at_home(scenes).background if shipped else world.home[labels]
+    usual = {int(c): (int(home[labels == c][0]), None) for c in range(len(NAMES))}
+    half = scene < (each + 1) // 2 * len(NAMES)
+    return Pictures(labels, places, half, np.ones(len(labels), bool), NAMES, BACKGROUNDS, usual)
+
+
+THINGS = {"dog": "dogs?|puppy|puppies", "man": "man|men|guy", "woman": "woman|women|lady", "boy": "boys?", "girl": "girls?"}
+WHERE = {
+    **{"water": r"water|pool|ocean|lake|river|sea|waves?|surf\w*|stream|pond", "grass": r"grass\w*|fields?|lawn|meadow|yard|park"},
+    **{"snow": r"snow\w*|ice|icy", "sand": "sand|sandy|beach|desert", "rocks": r"rocks?|rocky|mountains?|cliff|hill\w*"},
+    **{"street": "street|road|sidewalk|city|pavement|crosswalk|track|path", "forest": "forest|woods|wooded|trees?|leaves"},
+    "indoors": r"room|couch|sofa|bed|floor|indoors?|kitchen|table|inside|chair|carpet|stage|gym\w*",
+}
+
+
+def vote(captions: Sequence[str], words: Mapping[str, str], least: int) -> int:
+    """Number of the one thing that most captions name, −1 unless at least `least` do and no other is named by half as many.
+
+    >>> vote(["a dog runs", "two dogs", "a man and his dog"], THINGS, 3)
+    0
+    """
+    found = np.array([sum(bool(re.search(rf"\b({w})\b", text.lower())) for text in captions) for w in words.values()])
+    best, second = np.sort(found)[::-1][:2]
+    return int(found.argmax()) if best >= least and 2 * second < best else -1
+
+
+def marked_photographs(dataset: str, others: Sequence[str], seed: int, min_n: int) -> tuple[list[Dataset], np.ndarray, Pictures]:
+    """Photographs whose class and place are known: data sets, the rows (N,) of all their pictures that are, and what is known.
+
+    With `others` each folder is a place (or a style), the first the usual one; else the place is what the captions say, and so is
+    the class where there are no labels, and a class is usual where it is most often. Half of each cell chooses groups, for all
+    seeds; the other half is dealt out among them, and so is the first to measure on.
+    Raises ClipkitError: neither other folders nor captions, folders that do not fit, fewer than two classes or places.
+    """
+    folders = [_every(name) for name in (dataset, *others)]
+    data, classes = [part for parts in folders for part in parts], list(folders[0][0].classnames or THINGS)
+    if others:
+        if any(part.labels is None or list(part.classnames) != classes for part in data):
+            raise ClipkitError("folders that stand for places need class folders of the same names, in each of them")
+        place_names = [Path(name.partition(":")[2]).name for name in (dataset, *others)]
+        places = np.concatenate([np.full(sum(map(len, parts)), number) for number, parts in enumerate(folders)])
+    else:
+        if any(part.captions is None for part in data):
+            raise ClipkitError(f"{dataset} has no captions to read places from; give folders of other places, others=folder:A,folder:B")
+        place_names, places = list(WHERE), np.array([vote(said, WHERE, 2) for part in data for said in part.captions])
+    if data[0].labels is None:
+        labels = np.array([vote(said, THINGS, 3) for part in data for said in part.captions])
+    else:
+        labels = np.concatenate([part.labels for part in data])
+    known = np.flatnonzero((labels >= 0) & (places >= 0))
+    labels, places = labels[known], places[known]
+    if len(np.unique(labels)) < 2 or len(np.unique(places)) < 2:
+        raise ClipkitError(f"{dataset}: fewer than two classes or two places are known; give more pictures or other folders")
+    cell, turn, own = labels * len(place_names) + places, np.zeros(len(known), int), np.zeros(len(known), bool)
+    for rows in (np.flatnonzero(cell == one) for one in np.unique(cell)):
+        turn[rows] = np.random.default_rng(0).permutation(len(rows))
+    for rows in (np.flatnonzero(turn % 2 == half) for half in (0, 1)):
+        own[rows[dealt(cell[rows], seed)]] = True
+    usual = {c: (0 if others else int(np.bincount(places[labels == c]).argmax()), None) for c in np.unique(labels).tolist()}
+    return data, known, Pictures(labels, places, turn % 2 == 0, own, classes, place_names, usual, min_n)
+
+
+def named_by(model, data: Sequence[Dataset], names: Sequence[str]) -> Tensor:
+    """(N,) the name that a model's zero-shot classifier with the prompt `PLAIN` gives each picture of all data sets."""
+    weights = pool_features(model, names, [PLAIN])[0]
+    return torch.cat([(extract(model, part).image @ weights.T).argmax(1) for part in data])
+
+
+def _every(name: str) -> list[Dataset]:
+    test = load_dataset(name, "test")
+    with suppress(ClipkitError):  # no such split
+        return [load_dataset(name, "train"), test]
+    return [test]
