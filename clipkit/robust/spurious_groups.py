@@ -30,7 +30,7 @@ def accuracy_by_place(correct, labels, places) -> tuple[np.ndarray, np.ndarray]:
     >>> accuracy_by_place([1, 0, 1], [0, 0, 1], [0, 0, 1])[0].tolist()
     [[50.0, nan], [nan, 100.0]]
 
-    Args: correct (N,) bool; labels, places (N,) integers from 0. Raises: ClipkitError for shapes or numbers that do not fit.
+    correct (N,) bool, labels and places (N,) integers from 0. Raises: ClipkitError for shapes or numbers that do not fit.
     """
     correct, labels, places = _rows(correct, labels, places)
     shape = labels.max() + 1, places.max() + 1

@@ -15,10 +15,9 @@ from clipkit import checks
 
 
 def linear_clip_direction(p, mu, s_inv, s_spu) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (w_inv, w_spu) of the two cues in the zero-shot decision of the linear CLIP, sign(w · z): Cov(z) (1, (2p − 1) μ).
+    """Weights (w_inv, w_spu) of the cues in the linear CLIP's decision sign(w · z): Cov(z) (1, (2p − 1) μ). Arguments broadcast.
 
-    The loss of the paper is −⟨W_Iᵀ W_T, Ĉ⟩ + (ρ/2) ‖W_Iᵀ W_T‖², with Ĉ the cross-covariance of pictures and texts, so it has its
-    least value at W_Iᵀ W_T = Ĉ / ρ; the prompt of class y is the mean of its texts. Arguments broadcast.
+    The paper's loss, −⟨W_Iᵀ W_T, Ĉ⟩ + (ρ/2) ‖W_Iᵀ W_T‖² with Ĉ the covariance of pictures and texts, is least at W_Iᵀ W_T = Ĉ / ρ.
     """
     p, mu, s_inv, s_spu = np.broadcast_arrays(*(np.asarray(v, float) for v in (p, mu, s_inv, s_spu)))
     tie = (2 * p - 1) * mu  # E[z_spu | y = 1], and Cov(z_inv, z_spu)

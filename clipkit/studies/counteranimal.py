@@ -20,16 +20,16 @@ from clipkit.errors import ClipkitError
 from clipkit.features import extract
 from clipkit.features.text import pool_features
 from clipkit.metrics import percent
+from clipkit.models.pixels import normalise
 from clipkit.pretrain import info_nce
-from clipkit.pretrain.tiny_clip import small_clip
+from clipkit.pretrain.tiny_clip import EMBED_DIM, small_tower
 from clipkit.robust import accuracy_by_place, discover_spurious_groups, group_drop, in_groups
 from clipkit.train import shuffled, train
 from clipkit.world import BACKGROUNDS, CATEGORIES, WorldSpec, render
 from clipkit.world.counterfactuals import at_home, balanced
-from clipkit.world.words import PLACES, article
 
 NAMES = ("cat", "dog", "bird", "fish", "turtle", "butterfly", "car", "bus", "bicycle", "airplane", "boat", "rocket")
-BATCH, PLAIN = 128, "a photo of a {}"
+BATCH, WIDTH, PLAIN = 64, 12, "a photo of a {}"
 OBJECTIVES = ("captions", "captions with places", "labels")
 
 
@@ -40,15 +40,12 @@ class Homes:
     seed: int
 
     @property
-    def home(self) -> np.ndarray:
-        """(C,) place of each name."""
+    def home(self) -> np.ndarray:  # (C,) place of each name
         return np.random.default_rng([self.seed, 21]).permutation(np.arange(len(NAMES)) % len(BACKGROUNDS))
 
     def sample(self, n: int, binding: float, stream: int):
-        """n scenes of one large, plain, upright thing, each name equally often, at home with probability `binding`, else anywhere else.
-
-        Returns: Scenes, labels (n,), places (n,). Raises ClipkitError: no probability.
-        """
+        """n scenes of one large, plain, upright thing, each name equally often, at home with probability `binding`, else elsewhere:
+        Scenes, labels (n,), places (n,). Raises ClipkitError for a binding that is no probability."""
         if not 0 <= binding <= 1:
             raise ClipkitError(f"binding is a probability, from 0 to 1; got {binding}")
         seed = int(np.random.SeedSequence([self.seed, stream]).generate_state(1)[0])
@@ -71,47 +68,50 @@ def _pixels(seed: int, n: int, binding: float | None) -> tuple[Tensor, Tensor, T
     """Pixels, labels, places of n scenes to learn from, or, with None for the binding, of n test scenes a name before every place."""
     world = Homes(seed)
     scenes, labels, places, *_ = world.rerendered(n, 1) if binding is None else world.sample(n, binding, 0)
-    return small_clip(seed).preprocess_batch(render(scenes).images), torch.as_tensor(labels), torch.as_tensor(places)
+    return normalise(render(scenes).images, (0.5,) * 3, (0.25,) * 3), torch.as_tensor(labels), torch.as_tensor(places)
 
 
-def prompts(places: bool) -> list[str]:
-    """What a caption says of a picture: each name, or each name at each place in turn."""
-    said = [f"a photo of {article(name)} {name}" for name in NAMES]
-    return [f"{text} {PLACES[place]}" for text in said for place in BACKGROUNDS] if places else said
+class Twins(nn.Module):
+    """A small tower for pictures, and texts as bags of words: "cat, snow" is the sum of two learnt vectors, "cat" one of them."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.visual, self.words = small_tower(WIDTH), nn.Embedding(len(NAMES) + len(BACKGROUNDS), EMBED_DIM)
+            self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    def texts(self, labels: Tensor, places: Tensor | None = None) -> Tensor:
+        """Unit features (B, D) of names (B,), with the places (B,) said or not."""
+        said = self.words(labels) if places is None else self.words(labels) + self.words(len(NAMES) + places)
+        return F.normalize(said, dim=-1)
 
 
 def learnt_answers(objective: str, binding: float, n: int, steps: int, each: int, lr: float, seed: int, device: str) -> dict[str, Tensor]:
-    """Train a small tower on n scenes of `Homes(seed)` and let it name those of `rerendered(each, 1)`: way of asking -> (N,) guesses.
+    """Train `Twins(seed)` on n scenes of `Homes(seed)` and let them name those of `rerendered(each, 1)`: way of asking -> (N,) guesses.
 
-    All objectives have the same start, pictures and order. "labels": cross-entropy on a linear head. "captions": CLIP's loss, the
-    caption names the thing, or thing and place; these have a way "pooled" too, by each name's mean prompt over all places.
+    All objectives have the same start, pictures and order, and "labels" the same logits: cross-entropy over the names' vectors.
+    "captions": CLIP's loss, the caption names the thing, or thing and place, and then a way "pooled" asks by texts of all places.
     Raises ClipkitError: an unknown objective, fewer scenes than a batch.
     """
     if objective not in OBJECTIVES or n < BATCH:
         raise ClipkitError(f"objectives are {', '.join(OBJECTIVES)}, and {BATCH} scenes a batch; got {objective!r} and {n}")
     pixels, labels, places = (t.to(device) for t in _pixels(seed, n, binding))
-    rows = shuffled(n, BATCH, torch.Generator().manual_seed(seed), rest="drop")
-    clip, new = small_clip(seed, device=device), _pixels(seed, each, None)[0].to(device)
-    if objective == "labels":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            tower = nn.Sequential(clip.module.visual, nn.Linear(clip.embed_dim, len(NAMES))).to(device)
-        train(tower, rows, lambda net, r: F.cross_entropy(net(pixels[r]), labels[r]), steps, lr=lr)
-        with torch.no_grad():
-            return {"plain": tower(new).argmax(1).cpu()}
-    told = labels * len(BACKGROUNDS) + places if objective == OBJECTIVES[1] else labels
-    tokens = clip.tokenize(prompts(objective == OBJECTIVES[1])).to(device)
+    names, all_places = (torch.arange(len(k), device=device) for k in (NAMES, BACKGROUNDS))
 
-    def loss(_module, r: Tensor) -> Tensor:
-        return info_nce(clip.encode_image(pixels[r]), clip.encode_text(tokens)[told[r]], clip.logit_scale)
+    def loss(net: Twins, rows: Tensor) -> Tensor:
+        x, scale = F.normalize(net.visual(pixels[rows]), dim=1), net.log_scale.exp()
+        if objective == "labels":
+            return F.cross_entropy(scale * x @ net.texts(names).T, labels[rows])
+        return info_nce(x, net.texts(labels[rows], places[rows] if objective == OBJECTIVES[1] else None), scale)
 
-    train(clip.module, rows, loss, steps, lr=lr)
+    twins = Twins(seed).to(device)
+    train(twins, shuffled(n, BATCH, torch.Generator().manual_seed(seed), rest="drop"), loss, steps, lr=lr)
     with torch.no_grad():
-        x = clip.freeze().encode_image(new).cpu()
-    ways = {"plain": clip.text_features(prompts(False))}
-    if objective == OBJECTIVES[1]:
-        ways["pooled"] = clip.text_features(prompts(True)).view(len(NAMES), len(BACKGROUNDS), -1).mean(1)
-    return {way: (x @ F.normalize(w, dim=1).T).argmax(1) for way, w in ways.items()}
+        x, ways = twins.visual(_pixels(seed, each, None)[0].to(device)), {"plain": twins.texts(names)}
+        if objective == OBJECTIVES[1]:
+            ways["pooled"] = F.normalize(twins.texts(names[:, None], all_places[None]).mean(1), dim=1)
+        return {way: (x @ texts.T).argmax(1).cpu() for way, texts in ways.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +137,9 @@ class Pictures:
     def shuffled_places(self, seed: int) -> np.ndarray:
         """(N,) the places, dealt out anew among the pictures of a class in each half: they mean nothing, and cells keep their size."""
         rng, places = np.random.default_rng([seed, 22]), self.places.copy()
-        for c in np.unique(self.labels):
-            for half in (self.choosing, ~self.choosing):
-                rows = np.flatnonzero((self.labels == c) & half)
-                places[rows] = places[rng.permutation(rows)]
+        part = 2 * self.labels + self.choosing
+        for rows in (np.flatnonzero(part == one) for one in np.unique(part)):
+            places[rows] = places[rng.permutation(rows)]
         return places
 
     def drop(self, right: np.ndarray, groups, held_out: bool = True, shuffled_by: int | None = None) -> float:
@@ -155,7 +154,7 @@ class Pictures:
     def accuracy(self, right: np.ndarray) -> dict[str, float]:
         """Percent right of the pictures this seed measures: all, at the usual place, elsewhere."""
         group = in_groups(self.labels, self.places, self.usual)
-        return {name: percent(right[self.own & (group != other)]) for name, other in (("all", 2), ("home", 1), ("away", 0))}
+        return {part: percent(right[self.own & (group != other)]) for part, other in (("all", 2), ("home", 1), ("away", 0))}
 
     def by_place_alone(self) -> np.ndarray:
         """(N,) bool: right when each picture gets the commonest class of its place, counted on the pictures that choose."""
@@ -183,11 +182,7 @@ WHERE = {
 
 
 def vote(captions: Sequence[str], words: Mapping[str, str], least: int) -> int:
-    """Number of the one thing that most captions name, −1 unless at least `least` do and no other is named by half as many.
-
-    >>> vote(["a dog runs", "two dogs", "a man and his dog"], THINGS, 3)
-    0
-    """
+    """Number of the one thing that most captions name, −1 unless at least `least` do and no other is named by half as many."""
     found = np.array([sum(bool(re.search(rf"\b({w})\b", text.lower())) for text in captions) for w in words.values()])
     best, second = np.sort(found)[::-1][:2]
     return int(found.argmax()) if best >= least and 2 * second < best else -1
@@ -196,9 +191,8 @@ def vote(captions: Sequence[str], words: Mapping[str, str], least: int) -> int:
 def marked_photographs(dataset: str, others: Sequence[str], seed: int, min_n: int) -> tuple[list[Dataset], np.ndarray, Pictures]:
     """Photographs whose class and place are known: data sets, the rows (N,) of all their pictures that are, and what is known.
 
-    With `others` each folder is a place (or a style), the first the usual one; else the place is what the captions say, and so is
-    the class where there are no labels, and a class is usual where it is most often. Half of each cell chooses groups, for all
-    seeds; the other half is dealt out among them, and so is the first to measure on.
+    With `others` each folder is a place (or a style), the first the usual one; else captions tell the place, and the class where there
+    are no labels, and a class is usual where it is most often. Half of each cell chooses for all seeds; both halves are dealt out.
     Raises ClipkitError: neither other folders nor captions, folders that do not fit, fewer than two classes or places.
     """
     folders = [_every(name) for name in (dataset, *others)]

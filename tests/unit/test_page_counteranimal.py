@@ -6,23 +6,28 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import cross_entropy, normalize
 
 from clipkit import load_model
 from clipkit.errors import ClipkitError
+from clipkit.studies import counteranimal as study
 from clipkit.studies.counteranimal import (
+    BATCH,
     NAMES,
     OBJECTIVES,
     THINGS,
     WHERE,
     Homes,
     Pictures,
+    Twins,
+    _pixels,
     learnt_answers,
     marked_photographs,
     named_by,
-    prompts,
     vote,
     world_pictures,
 )
+from clipkit.train import shuffled
 from clipkit.world import BACKGROUNDS, CATEGORIES
 from clipkit.world.counterfactuals import at_home
 
@@ -58,12 +63,38 @@ def test_the_same_scene_before_all_places():
         assert (labels[rows] == labels[rows[0]]).all()
 
 
-def test_prompts_are_told_name_by_name():
-    assert len(prompts(False)) == len(NAMES) and "a photo of an airplane" in prompts(False)
-    both = prompts(True)
-    assert len(both) == len(NAMES) * len(BACKGROUNDS)
-    assert both[BACKGROUNDS.index("snow")] == "a photo of a cat in the snow"
-    assert all(text.startswith(prompts(False)[3]) for text in both[3 * len(BACKGROUNDS) : 4 * len(BACKGROUNDS)])
+def test_twins_start_alike_and_say_names_and_places():
+    one, two = Twins(3), Twins(3)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.words.weight, Twins(4).words.weight)
+    names, places = torch.tensor([0, 5]), torch.tensor([2, 2])
+    w = one.words.weight
+    torch.testing.assert_close(one.texts(names), normalize(w[names], dim=1))
+    torch.testing.assert_close(one.texts(names, places), normalize(w[names] + w[len(NAMES) + 2], dim=1))
+
+
+def test_the_objectives_are_those_that_are_said():
+    pixels, labels, places = _pixels(0, BATCH, 0.9)
+    rows = next(shuffled(BATCH, BATCH, torch.Generator().manual_seed(0)))
+    losses = {}
+    for objective in OBJECTIVES:
+        net = Twins(0)
+        x = net.log_scale.exp() * normalize(net.visual(pixels[rows]), dim=1)
+        if objective == "labels":
+            value = cross_entropy(x @ net.texts(torch.arange(len(NAMES))).T, labels[rows])
+        else:
+            logits = x @ net.texts(labels[rows], places[rows] if "places" in objective else None).T
+            value = (cross_entropy(logits, torch.arange(BATCH)) + cross_entropy(logits.T, torch.arange(BATCH))) / 2
+        losses[objective] = value.item()
+        told = []
+        train_as = study.train
+        try:
+            study.train = lambda net, batches, loss, steps, lr, told=told: told.append(loss(net, next(iter(batches))).item())
+            learnt_answers(objective, 0.9, BATCH, 1, 1, 1e-3, 0, "cpu")
+        finally:
+            study.train = train_as
+        assert told == [pytest.approx(losses[objective], rel=1e-5)]
+    assert len(set(losses.values())) == 3
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -79,7 +110,7 @@ def test_training_learns_the_names():
     seen = world_pictures(0, 2)
     for objective in ("captions", "labels"):
         guess = learnt_answers(objective, 0.125, 512, 60, 2, 2e-3, 0, "cpu")["plain"].numpy()
-        assert seen.accuracy(guess == seen.labels)["all"] > 25  # chance is 8
+        assert seen.accuracy(guess == seen.labels)["all"] > 20  # chance is 8
 
 
 def test_halves_and_homes_of_the_world():
@@ -180,6 +211,6 @@ def test_what_cannot_be_is_said(tmp_path):
         marked_photographs(f"folder:{tmp_path}", (), 0, 1)
     with pytest.raises(ClipkitError, match="probability"):
         Homes(0).sample(10, 1.5, stream=0)
-    for objective, n in (("guesses", 128), ("labels", 100)):
+    for objective, n in (("guesses", 128), ("labels", 40)):
         with pytest.raises(ClipkitError, match="objectives"):
             learnt_answers(objective, 0.9, n, 1, 1, 1e-3, 0, "cpu")
