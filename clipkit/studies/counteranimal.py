@@ -188,8 +188,8 @@ def vote(captions: Sequence[str], words: Mapping[str, str], least: int) -> int:
     return int(found.argmax()) if best >= least and 2 * second < best else -1
 
 
-def marked_photographs(dataset: str, others: Sequence[str], seed: int, min_n: int) -> tuple[list[Dataset], np.ndarray, Pictures]:
-    """Photographs whose class and place are known: data sets, the rows (N,) of all their pictures that are, and what is known.
+def marked_photographs(dataset: str, others: Sequence[str], seed: int, min_n: int) -> tuple[list[Dataset], Pictures]:
+    """Photographs whose class and place are known, in several data sets, and what is known of them.
 
     With `others` each folder is a place (or a style), the first the usual one; else captions tell the place, and the class where there
     are no labels, and a class is usual where it is most often. Half of each cell chooses for all seeds; both halves are dealt out.
@@ -211,7 +211,8 @@ def marked_photographs(dataset: str, others: Sequence[str], seed: int, min_n: in
     else:
         labels = np.concatenate([part.labels for part in data])
     known = np.flatnonzero((labels >= 0) & (places >= 0))
-    labels, places = labels[known], places[known]
+    starts, labels, places = np.cumsum([0, *map(len, data)]), labels[known], places[known]
+    data = [part.subset(known[(known >= a) & (known < b)] - a) for part, a, b in zip(data, starts, starts[1:], strict=False)]
     if len(np.unique(labels)) < 2 or len(np.unique(places)) < 2:
         raise ClipkitError(f"{dataset}: fewer than two classes or two places are known; give more pictures or other folders")
     cell, turn, own = labels * len(place_names) + places, np.zeros(len(known), int), np.zeros(len(known), bool)
@@ -220,13 +221,13 @@ def marked_photographs(dataset: str, others: Sequence[str], seed: int, min_n: in
     for rows in (np.flatnonzero(turn % 2 == half) for half in (0, 1)):
         own[rows[dealt(cell[rows], seed)]] = True
     usual = {c: (0 if others else int(np.bincount(places[labels == c]).argmax()), None) for c in np.unique(labels).tolist()}
-    return data, known, Pictures(labels, places, turn % 2 == 0, own, classes, place_names, usual, min_n)
+    return data, Pictures(labels, places, turn % 2 == 0, own, classes, place_names, usual, min_n)
 
 
 def named_by(model, data: Sequence[Dataset], names: Sequence[str]) -> Tensor:
     """(N,) the name that a model's zero-shot classifier with the prompt `PLAIN` gives each picture of all data sets."""
     weights = pool_features(model, names, [PLAIN])[0]
-    return torch.cat([(extract(model, part).image @ weights.T).argmax(1) for part in data])
+    return torch.cat([(extract(model, part, batch=16).image @ weights.T).argmax(1) for part in data if len(part)])
 
 
 def _every(name: str) -> list[Dataset]:

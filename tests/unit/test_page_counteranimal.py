@@ -175,9 +175,11 @@ def test_folders_that_stand_for_places(tmp_path, monkeypatch):
         picture(tmp_path / f"p{place}" / ("train", "test")[split] / ("cat", "dog")[name] / f"{i}.png", rng)
     monkeypatch.setattr("clipkit.dealing._seeds", [0, 1])
     names = [f"folder:{tmp_path / place}" for place in ("p0", "p1")]
-    data, known, first = marked_photographs(names[0], names[1:], 0, 1)
-    _, _, second = marked_photographs(names[0], names[1:], 1, 1)
-    assert len(known) == 32 and first.place_names == ["p0", "p1"] and first.usual == {0: (0, None), 1: (0, None)}
+    data, first = marked_photographs(names[0], names[1:], 0, 1)
+    _, second = marked_photographs(names[0], names[1:], 1, 1)
+    assert (
+        len(first.labels) == sum(map(len, data)) == 32 and first.place_names == ["p0", "p1"] and first.usual == {0: (0, None), 1: (0, None)}
+    )
     assert not (first.own & second.own).any() and (first.own | second.own).all()
     assert (first.choosing == second.choosing).all() and first.choosing.mean() == 0.5
     assert named_by(load_model("nano"), data, first.names).shape == (32,)
@@ -196,8 +198,10 @@ def test_captioned_photographs(tmp_path):
             rows += [(file, text)] * 3
     with (tmp_path / "captions.csv").open("w", newline="") as table:
         csv.writer(table).writerows([("image", "caption"), *rows])
-    data, known, found = marked_photographs(f"folder:{tmp_path}", (), 9, 1)
-    assert len(known) == 11 and sum(map(len, data)) == 13
+    data, found = marked_photographs(f"folder:{tmp_path}", (), 9, 1)
+    assert len(found.labels) == sum(map(len, data)) == 11
+    named = [list(THINGS).index(said[0].split()[1]) for part in data for said in part.captions]
+    assert found.labels.tolist() == named
     dog, man, snow, water = (list(kinds).index(w) for kinds, w in ((THINGS, "dog"), (THINGS, "man"), (WHERE, "snow"), (WHERE, "water")))
     assert found.usual == {dog: (snow, None), man: (water, None)}
     assert ((found.labels == man) & (found.places == water)).sum() == 4
