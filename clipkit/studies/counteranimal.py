@@ -44,8 +44,7 @@ class Homes:
         return np.random.default_rng([self.seed, 21]).permutation(np.arange(len(NAMES)) % len(BACKGROUNDS))
 
     def sample(self, n: int, binding: float, stream: int):
-        """n scenes of one large, plain, upright thing, each name equally often, at home with probability `binding`, else elsewhere:
-        Scenes, labels (n,), places (n,). Raises ClipkitError for a binding that is no probability."""
+        """n scenes of one large thing, at home with probability `binding`, else elsewhere: Scenes, labels, places. Raises ClipkitError."""
         if not 0 <= binding <= 1:
             raise ClipkitError(f"binding is a probability, from 0 to 1; got {binding}")
         seed = int(np.random.SeedSequence([self.seed, stream]).generate_state(1)[0])
@@ -230,6 +229,7 @@ def named_by(model, data: Sequence[Dataset], names: Sequence[str]) -> Tensor:
     return torch.cat([(extract(model, part, batch=16).image @ weights.T).argmax(1) for part in data if len(part)])
 
 
+@lru_cache(maxsize=8)  # reading thousands of files to see whether they are pictures takes a while
 def _every(name: str) -> list[Dataset]:
     test = load_dataset(name, "test")
     with suppress(ClipkitError):  # no such split

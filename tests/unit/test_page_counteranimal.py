@@ -184,6 +184,7 @@ def test_folders_that_stand_for_places(tmp_path, monkeypatch):
     assert (first.choosing == second.choosing).all() and first.choosing.mean() == 0.5
     assert named_by(load_model("nano"), data, first.names).shape == (32,)
     (tmp_path / "p1" / "test" / "dog").rename(tmp_path / "p1" / "test" / "cow")
+    study._every.cache_clear()
     with pytest.raises(ClipkitError, match="same names"):
         marked_photographs(names[0], names[1:], 0, 1)
 
