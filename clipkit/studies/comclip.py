@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +20,6 @@ KINDS = ("subject", "object", "attribute", "exchanged", "relation")
 ATTRIBUTES = (*COLOURS, *SIZES, *TEXTURES, "young", "old", "little", "big", "wooden", "tall", "empty", "grey")
 FOILS = 4  # wrong sentences, and wrong pictures, for each thing that a caption names
 CLEAR = 0.2  # how far apart two things stand, centre to centre, as a share of the picture
-LAMBDAS = tuple(k / 10 for k in range(11))  # shares of CLIP's score in a mixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +59,6 @@ class Pairs:
         return 100 * ((good > bad).double() + 0.5 * (good == bad)).mean().item() if rows.any() else None
 
 
-# The world.
-
-
 def two_things(n: int, seed: int) -> Scenes:
     """n scenes of two things of different category and colour that stand clearly apart."""
     scenes = sample_scenes(WorldSpec(min_objects=2, max_objects=2), 4 * n + 64, seed)
@@ -70,9 +67,9 @@ def two_things(n: int, seed: int) -> Scenes:
     return scenes[np.flatnonzero(differ & apart)[:n]]
 
 
-def relations_in(scenes: Scenes) -> np.ndarray:
-    """(n,) how the first thing stands to the second, along the axis on which they are further apart."""
-    dx, dy = (at[:, 1] - at[:, 0] for at in (scenes.x, scenes.y))
+def relations_in(scenes: Scenes, of: int = 0) -> np.ndarray:
+    """(n,) how the first thing (of=1: the second) stands to the other, along the axis on which they are further apart."""
+    dx, dy = (at[:, 1 - of] - at[:, of] for at in (scenes.x, scenes.y))
     return np.where(abs(dx) >= abs(dy), np.where(dx > 0, "left of", "right of"), np.where(dy > 0, "above", "below"))
 
 
@@ -80,7 +77,7 @@ def sentences(scenes: Scenes, first: int = 0) -> list[str]:
     """ "a red cat to the left of a blue dog"; with first=1 the same, but with the things exchanged in the sentence."""
     colours, n = tuple(COLOURS), len(scenes)
     said = [[noun_phrase(1, CATEGORIES[scenes.category[i, k]], colours[scenes.colour[i, k]]) for i in range(n)] for k in (0, 1)]
-    return [f"{a} {RELATION_WORDS[r]} {b}" for a, r, b in zip(said[first], relations_in(scenes), said[1 - first], strict=True)]
+    return [f"{a} {RELATION_WORDS[r]} {b}" for a, r, b in zip(said[first], relations_in(scenes, first), said[1 - first], strict=True)]
 
 
 def changed(scenes: Scenes, kind: str, rng: np.random.Generator) -> Scenes:
@@ -128,16 +125,13 @@ def world_trials(n: int, seed: int, size: int) -> Pairs:
     return world_pairs(Scenes.concatenate([first, *second]), size, texts).tried(found)
 
 
-# Photographs with captions and boxes.
-
-
 def photo_trials(photographs: BoxedPhotographs, hand: Sequence[int], size: int, seed: int) -> Pairs:
     """Captions of the photographs in `hand` that name a thing with a box, against wrong sentences and other photographs of the hand;
-    all photographs are squeezed into squares, so that no thing is cut off.
+    all are squeezed into squares, so that no thing is cut off.
 
-    "subject", "object", told from other sentences: the noun makes way for one that a caption of the hand uses for a class that
-    this photograph neither shows nor has named; told from other photographs: one without such a thing, but, where there is one,
-    with the caption's other thing. "relation": the two nouns exchanged in the sentence.
+    "subject", "object", told from other sentences: in the noun's place stands one that a caption of the hand uses for a class that
+    this photograph neither shows nor has named, one or many alike; told from other photographs: one without such a thing that has,
+    where there is one, the caption's other thing. "relation": the two nouns exchanged in the sentence.
     """
     images, boxes, rng = [], [], np.random.default_rng(seed)
     for i, box in enumerate(photographs.boxes):
@@ -152,7 +146,8 @@ def photo_trials(photographs: BoxedPhotographs, hand: Sequence[int], size: int, 
     for i, (text, triple) in ((i, one) for i, own in said.items() for one in own):
         right, foils, two = texts.setdefault(text, len(texts)), [], {triple.subject, triple.object}
         for kind, (a, b), category in zip(KINDS, triple.at, triple[:2], strict=False):
-            absent, lack = [word for word, c in words if c not in shown[i]], [q for q in said if category not in shown[q]]
+            many, lack = text[a:b].endswith("s"), [q for q in said if category not in shown[q]]
+            absent = [word for word, c in words if c not in shown[i] and word.endswith("s") == many]
             if category in categories[i] and absent and lack:
                 foils += [(kind, text[:a] + str(word) + text[b:]) for word in rng.choice(absent, FOILS)]
                 near = [q for q in lack if two & shown[q]] or lack
@@ -187,12 +182,11 @@ class Eye:
 
     def __init__(self, model, pairs: Pairs):
         self.model, self.of, self.known = model, pairs, {}
-        texts = pairs.pairs[:, 1]
-        self.rows, self.texts = pairs.pairs.tolist(), model.text_features(pairs.texts)[texts]
+        self.rows, texts = pairs.pairs.tolist(), pairs.pairs[:, 1]
         keys = {key: k for k, key in enumerate({"": 0} | {key: 0 for triple in pairs.triples for key in triple.keys})}  # "" is the first
         where = torch.tensor([[keys[key] for key in triple.keys] for triple in pairs.triples])[texts]
         self.keys, self.present = model.text_features([key or "." for key in keys])[where], where > 0
-        self.pictures = self.encode([(i, ()) for i, _ in self.rows], "")
+        self.texts, self.pictures = model.text_features(pairs.texts)[texts], self.encode([(i, ()) for i, _ in self.rows], "")
 
     def encode(self, wanted: Sequence[tuple[int, tuple]], filler: str) -> Tensor:
         """Features (len, D) of what is in the boxes, by number, of a picture; of all of it without boxes. Each is encoded once."""
@@ -202,8 +196,14 @@ class Eye:
             for i, rows, _ in (part := new[start : start + 512]):
                 image = self.of.images[i]
                 cuts.append(cut_out(image, box_mask(self.of.boxes[i][[*rows]], *image.shape[1:]), filler) if rows else image)
-            self.known.update(zip(part, self.model.image_features(torch.stack(cuts).permute(0, 2, 3, 1).numpy()), strict=True))
+            self.known.update(zip(part, self.model.image_features(torch.stack(cuts).permute(0, 2, 3, 1).numpy(), 64), strict=True))
         return torch.stack([self.known[i, rows, filler if rows else ""] for i, rows in wanted])
+
+    def over(self, pairs: Pairs) -> Eye:
+        """The same, over other boxes."""
+        other = copy(self)
+        other.of, other.known = pairs, {key: feature for key, feature in self.known.items() if not key[1]}
+        return other
 
     def named(self, missed: float = 0.0, seed: int = 0) -> list[tuple]:
         """For each pair the boxes of subject, object and predicate, by number, () for the whole picture; a share of all is missed."""
@@ -216,11 +216,12 @@ class Eye:
 
     def liked(self, filler: str) -> list[tuple]:
         """The same for boxes without names: each thing takes the box that the model finds most like its words."""
-        found = []
+        boxes, found = [range(len(own)) for own in self.of.boxes], []
+        self.encode([(i, (m,)) for i in {i: () for i, _ in self.rows} for m in boxes[i]] + [(self.rows[0][0], ())], filler)  # all at once
         for (i, _), keys in zip(self.rows, self.keys, strict=True):
-            own = self.encode([(i, (m,)) for m in range(len(self.of.boxes[i]))] or [(i, ())], filler)
-            a, b = (keys[:2] @ own.T).argmax(1).tolist()
-            found.append(((a,), (b,), tuple(sorted({a, b}))) if len(self.of.boxes[i]) else ((), (), ()))
+            likes = keys[:2] @ self.encode([(i, (m,)) for m in boxes[i]] or [(i, ())], filler).T
+            a, b = likes.argmax(1).tolist()
+            found.append(((a,), (b,), tuple(sorted({a, b}))) if boxes[i] else ((), (), ()))
         return found
 
     def parts(self, filler: str, boxes: Sequence[tuple] | None = None) -> Tensor:
@@ -234,13 +235,12 @@ class Eye:
         corners = torch.tensor([[0, 0, 0.75, 0.75], [0.25, 0.25, 1, 1]]) * side
         own = sorted({i for i, _ in self.rows})
         cuts = [images[i].flip(2) for i in own] + [cut_out(images[i], box_mask(c[None], side, side), "crop") for c in corners for i in own]
-        seen = self.model.image_features(torch.stack(cuts).permute(0, 2, 3, 1).numpy()).view(3, len(own), -1)
+        seen = self.model.image_features(torch.stack(cuts).permute(0, 2, 3, 1).numpy(), 64).view(3, len(own), -1)
         return seen[:, [own.index(i) for i, _ in self.rows]].movedim(0, 1)
 
 
 def shortlist(model, truth: Pairs, n: int = 10) -> tuple[Eye, Tensor]:
-    """For the sentence of each of Q pairs the n pictures that the model finds most like it, best first, as Q n pairs; (Q, n) bool,
-    which is the right one."""
+    """For each of Q sentences the n pictures that the model finds most like it, best first, as Q n pairs; (Q, n) bool, which is right."""
     eye = Eye(model, truth)
     every = eye.encode([(i, ()) for i in range(len(truth.images))], "")
     top = (eye.texts @ every.T).topk(min(n, len(every))).indices

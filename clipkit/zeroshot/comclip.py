@@ -47,33 +47,21 @@ def parse_triple(sentence: str, nouns: Mapping[str, str], attributes: Collection
     >>> parse_triple("A red cat to the left of a dog.", {"cat": "cat", "dog": "dog"}, ("red",)).keys
     ('red cat', 'dog', 'to the left of')
     """
-    low = sentence.lower()
-    pattern = "|".join(map(re.escape, sorted(nouns, key=len, reverse=True)))
-    found: list[re.Match] = []
-    for match in re.finditer(rf"(?<![\w-])(?:{pattern})(?![\w-])", low) if nouns else ():
-        if len(found) < 2 and nouns[match.group()] not in [nouns[other.group()] for other in found]:
-            found.append(match)
+    low, any_of = sentence.lower(), lambda words: "|".join(map(re.escape, sorted(words, key=len, reverse=True))) or "(?!)"
+    found: dict[str, re.Match] = {}
+    for match in re.finditer(rf"(?<![\w-])((?:(?:{any_of(attributes)}) )*)({any_of(nouns)})(?![\w-])", low):
+        found.setdefault(nouns[match[2]], match)
     if not found:
         return None
-    starts = []
-    for match in found:
-        start = match.start()
-        while (before := re.search(r"([\w-]+) $", low[:start])) and before.group(1) in attributes:
-            start = before.start()
-        starts.append(start)
-    keys = [low[start : match.end()] for start, match in zip(starts, found, strict=True)]
-    between = low[found[0].end() : starts[1]] if len(found) == 2 else ""
+    classes, matches = [*list(found)[:2], ""], list(found.values())[:2]
+    keys, between = [*(match[0] for match in matches), ""], low[matches[0].end() : matches[-1].start()]
     between = re.sub(rf"^(?:\W|(?:{_ARTICLES}) )+|(?:\W|\b(?:{_ARTICLES})(?= *$))+$", "", between)
-    classes = [nouns[match.group()] for match in found]
-    keys = (keys[0], keys[1] if len(keys) > 1 else "", "" if between in _NO_RELATION else between)
-    return Triple(classes[0], classes[1] if len(classes) > 1 else "", keys, tuple(match.span() for match in found))
+    predicate = "" if between in _NO_RELATION else between
+    return Triple(classes[0], classes[1], (keys[0], keys[1], predicate), tuple(match.span(2) for match in matches))
 
 
 def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
-    """(height, width) bool: inside any of the boxes (M, 4), x0 y0 x1 y1 in pixels; everything where there is no box, as in the paper.
-
-    Raises: ClipkitError for another shape.
-    """
+    """(height, width) bool: in any of the boxes (M, 4), x0 y0 x1 y1 in pixels; all where there is none, as in the paper."""
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ClipkitError(f"boxes are (M, 4), x0 y0 x1 y1 in pixels, got {tuple(boxes.shape)}")
     if not len(boxes):
@@ -96,16 +84,14 @@ def cut_out(image: Tensor, mask: Tensor, filler: str = "black") -> Tensor:
         raise ClipkitError(f"want a picture (3, H, W) and a mask (H, W), got {tuple(image.shape)} and {tuple(mask.shape)}")
     if mask.all() or not mask.any():
         return image
-    if filler == "black":
-        return image * mask
     pixels, (height, width) = image.float(), mask.shape
     if filler == "crop":
         (y0, y1), (x0, x1) = ((int(line[0]), int(line[-1]) + 1) for line in (mask.any(d).nonzero().flatten() for d in (1, 0)))
         my, mx = round(MARGIN * (y1 - y0)), round(MARGIN * (x1 - x0))
         part = pixels[:, max(y0 - my, 0) : y1 + my, max(x0 - mx, 0) : x1 + mx]
         out = F.interpolate(part[None], (height, width), mode="bilinear", antialias=True)[0]
-    elif filler == "mean":
-        out = torch.where(mask, pixels, pixels.mean((1, 2), keepdim=True))
+    elif filler in ("black", "mean"):
+        out = torch.where(mask, pixels, pixels.mean((1, 2), keepdim=True) if filler == "mean" else 0)
     else:
         r = max(1, min(height, width) // 8)
         soft = F.avg_pool2d(F.pad(pixels[None], (r,) * 4, mode="replicate"), 2 * r + 1, 1)[0]
@@ -116,18 +102,15 @@ def cut_out(image: Tensor, mask: Tensor, filler: str = "black") -> Tensor:
 def part_weights(similar: Tensor, present: Tensor | None = None, how: str = "ratio", temperature: float = 0.01) -> Tensor:
     """Weights (P, K) of the parts, each row of sum one, from similarities s (P, K) of parts with their words.
 
-    Args: present: (P, K) bool, which parts there are; all by default. how: "ratio", s / sum s, as in the paper; "softmax" of s /
-        temperature; "uniform".
+    Args: present: (P, K) bool, which parts there are. how: "ratio", s / sum s, as in the paper; "softmax" of s / temperature; "uniform".
 
     "ratio" takes a similarity below 0 for 0, and a row without any above 0 gets uniform weights: the released code divides as it
-    is, so that a negative sum turns the sign of every weight. Raises: ClipkitError for an unknown way, a row without a part.
-    Source: arXiv:2211.13854, section 3.
+    is, so that a negative sum turns every weight's sign. Raises: ClipkitError for an unknown way, a row without a part.
     """
     checks.one_of("way to weigh", how, WEIGHTS)
     present = torch.ones_like(similar, dtype=torch.bool) if present is None else present
     if similar.ndim != 2 or present.shape != similar.shape or not present.any(1).all():
-        shapes = f"{tuple(similar.shape)} and {tuple(present.shape)}"
-        raise ClipkitError(f"want similarities (P, K) with a part in every row, got {shapes}")
+        raise ClipkitError(f"want similarities (P, K) and present (P, K) with a part in every row, got {tuple(similar.shape)}")
     if how == "softmax":
         return (similar / temperature).masked_fill(~present, -torch.inf).softmax(1)
     held = similar.clamp(min=0) * present
@@ -153,11 +136,10 @@ def comclip_score(
     """Cosine (P,) of each sentence with its picture and the weighted parts of it.
 
     Args: texts, pictures: features (P, D). parts: of the cut-out pictures, keys: of the words they stand for, both (P, K, D).
-        present: (P, K) bool, which parts there are. weights: see `part_weights`. normalise: to unit length first, as the paper's code
-        for Winoground does; its code for ComVG and Flickr30k does not, and there long vectors count for more.
+        present, weights: see `part_weights`. normalise: to unit length first, as the paper's code for Winoground does; its code for
+        ComVG and Flickr30k does not, and there long vectors count for more.
 
-    Raises: ClipkitError for shapes that do not fit, NaN.
-    Source: arXiv:2211.13854, section 3.
+    Raises: ClipkitError for shapes that do not fit, NaN. Source: arXiv:2211.13854, section 3.
     """
     if parts.ndim != 3 or keys.shape != parts.shape or not texts.shape == pictures.shape == (len(parts), parts.shape[2]):
         shapes = ", ".join(str(tuple(x.shape)) for x in (texts, pictures, parts, keys))
