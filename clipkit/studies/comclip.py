@@ -19,7 +19,7 @@ from clipkit.zeroshot import Triple, box_mask, cut_out, parse_triple
 KINDS = ("subject", "object", "attribute", "exchanged", "relation")
 ATTRIBUTES = (*COLOURS, *SIZES, *TEXTURES, "young", "old", "little", "big", "wooden", "tall", "empty", "grey")
 FOILS = 4  # wrong sentences, and wrong pictures, for each thing that a caption names
-CLEAR = 0.2  # how far apart two things stand, centre to centre, as a share of the picture
+THINGS, CLEAR = 4, 0.2  # in a picture, two of them named; how far apart these stand, centre to centre, as a share of the picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +60,10 @@ class Pairs:
 
 
 def two_things(n: int, seed: int) -> Scenes:
-    """n scenes of two things of different category and colour that stand clearly apart."""
-    scenes = sample_scenes(WorldSpec(min_objects=2, max_objects=2), 4 * n + 64, seed)
+    """n scenes of THINGS things of different categories; the first two, of different colours, stand clearly apart."""
+    scenes = sample_scenes(WorldSpec(min_objects=THINGS, max_objects=THINGS), 4 * n + 64, seed)
     apart = np.maximum(*(abs(at[:, 1] - at[:, 0]) for at in (scenes.x, scenes.y))) > CLEAR
-    differ = (scenes.category[:, 0] != scenes.category[:, 1]) & (scenes.colour[:, 0] != scenes.colour[:, 1])
+    differ = (np.diff(np.sort(scenes.category[:, :THINGS])) > 0).all(1) & (scenes.colour[:, 0] != scenes.colour[:, 1])
     return scenes[np.flatnonzero(differ & apart)[:n]]
 
 
@@ -84,21 +84,18 @@ def changed(scenes: Scenes, kind: str, rng: np.random.Generator) -> Scenes:
     """The same scenes with one part exchanged: the first or second thing, one colour, the two colours, or the two places."""
     category, colour, x, y = (getattr(scenes, name).copy() for name in ("category", "colour", "x", "y"))
 
-    def put_another(values: np.ndarray, slot: np.ndarray | int, n: int) -> None:  # that neither thing has
-        low, high = np.sort(values[:, :2], axis=1).T
-        drawn = rng.integers(0, n - 2, len(values))
-        drawn += drawn >= low
-        values[np.arange(len(values)), slot] = drawn + (drawn >= high)
+    def put_another(values: np.ndarray, slot: np.ndarray | int, taken: int, n: int) -> None:  # one of n that the first ones lack
+        lots, rows = rng.random((len(values), n)), np.arange(len(values))
+        np.put_along_axis(lots, values[:, :taken], -1.0, axis=1)
+        values[rows, slot] = lots.argmax(1)
 
     if kind in ("subject", "object"):
-        put_another(category, int(kind == "object"), len(CATEGORIES))
+        put_another(category, int(kind == "object"), THINGS, len(CATEGORIES))
     elif kind == "attribute":
-        put_another(colour, rng.integers(0, 2, len(colour)), len(COLOURS))
-    elif kind == "exchanged":
-        colour[:, :2] = colour[:, 1::-1]
+        put_another(colour, rng.integers(0, 2, len(colour)), 2, len(COLOURS))
     else:
-        across = np.isin(relations_in(scenes), ("left of", "right of"))[:, None]
-        x, y = np.where(across, 1 - x, x), np.where(across, y, 1 - y)
+        for values in (colour,) if kind == "exchanged" else (x, y):
+            values[:, :2] = values[:, 1::-1]
     return scenes.replace(category=category, colour=colour, x=x, y=y)
 
 
