@@ -18,6 +18,7 @@ from clipkit.zeroshot import Triple, box_mask, cut_out, parse_triple
 
 KINDS = ("subject", "object", "attribute", "exchanged", "relation")
 ATTRIBUTES = (*COLOURS, *SIZES, *TEXTURES, "young", "old", "little", "big", "wooden", "tall", "empty", "grey")
+LEAST = 0.005  # of a photograph that a box covers
 FOILS = 4  # wrong sentences, and wrong pictures, for each thing that a caption names
 THINGS, CLEAR = 4, 0.2  # in a picture, two of them named; how far apart these stand, centre to centre, as a share of the picture
 
@@ -124,21 +125,23 @@ def world_trials(n: int, seed: int, size: int) -> Pairs:
 
 def photo_trials(photographs: BoxedPhotographs, hand: Sequence[int], size: int, seed: int) -> Pairs:
     """Captions of the photographs in `hand` that name a thing with a box, against wrong sentences and other photographs of the hand;
-    all are squeezed into squares, so that no thing is cut off.
+    all are squeezed into squares, so that no thing is cut off, and tiny boxes left out.
 
     "subject", "object", told from other sentences: in the noun's place stands one that a caption of the hand uses for a class that
     this photograph neither shows nor has named, one or many alike; told from other photographs: one without such a thing that has,
     where there is one, the caption's other thing. "relation": the two nouns exchanged in the sentence.
     """
-    images, boxes, rng = [], [], np.random.default_rng(seed)
+    images, boxes, categories, rng = [], [], [], np.random.default_rng(seed)
     for i, box in enumerate(photographs.boxes):
         image = photographs.images[i].convert("RGB")
-        boxes.append(torch.as_tensor(box * size / np.array([*image.size, *image.size], np.float32)))
+        large = np.prod(box[:, 2:] - box[:, :2], axis=1) >= LEAST * image.width * image.height
+        boxes.append(torch.as_tensor(box[large] * size / np.array([*image.size, *image.size], np.float32)))
+        categories.append([c for c, seen in zip(photographs.categories[i], large, strict=True) if seen])
         images.append(torch.from_numpy(np.array(image.resize((size, size), 3))).permute(2, 0, 1))
-    nouns, categories = photo_nouns(set().union(*photographs.categories)), photographs.categories
+    nouns = photo_nouns(set().union(*photographs.categories))
     said = {i: [(t, r) for t in photographs.captions[i] if (r := parse_triple(t, nouns, ATTRIBUTES))] for i in hand}
     words = [(t[a:b], nouns[t[a:b].lower()]) for own in said.values() for t, r in own for a, b in r.at]
-    shown = {i: {*categories[i]}.union(*({r.subject, r.object} for _, r in own)) for i, own in said.items()}
+    shown = {i: {*photographs.categories[i]}.union(*({r.subject, r.object} for _, r in own)) for i, own in said.items()}
     texts, found = {}, []
     for i, (text, triple) in ((i, one) for i, own in said.items() for one in own):
         right, foils, two = texts.setdefault(text, len(texts)), [], {triple.subject, triple.object}
