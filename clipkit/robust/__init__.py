@@ -8,10 +8,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "calibration": ["expected_calibration_error", "fit_temperature", "reliability"],
         "clipn": ["NoTextTower", "YesNo", "clipn_loss", "clipn_scores"],
         "clipn_training": ["train_no_tower"],
+        "effective_robustness": ["RobustnessFit", "fit_effective_robustness"],
         "mmd": ["squared_mmd"],
         "ood": ["neg_label", "ood_score"],
         "ood_measures": ["OODMetrics", "balanced_accuracy", "ood_metrics", "threshold_for_recall"],
         "ood_splits": ["OODSplit", "class_split", "world_split"],
+        "spurious_groups": ["GroupDrop", "accuracy_by_place", "discover_spurious_groups", "group_drop", "in_groups"],
+        "spurious_theory": ["linear_clip_direction", "linear_counter_error", "simulate_linear_clip"],
         "worst_group": ["GroupAccuracy", "group_accuracy"],
     },
 )
