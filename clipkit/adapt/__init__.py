@@ -20,7 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "prompting": ["PromptLearner"],
         "prototypes": ["NearestClassMean", "PrototypeBlend"],
         "pseudolabels": ["balanced_assignment", "balanced_confident", "confident", "pseudolabel_rounds", "schedule"],
-        "retention": ["Suite", "frontier_at", "interpolated", "retention", "retention_report"],
+        "retained": ["Suite", "frontier_at", "interpolated", "retention", "retention_report"],
         "retrieval": ["adjusted_logits", "retrieve_balanced"],
         "selection": ["ensemble_logits", "select_alpha", "selection_rows"],
         "tip_x": ["TipX"],

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit import checks
-from clipkit.adapt.retention import encoded
+from clipkit.adapt.retained import encoded
 from clipkit.errors import ClipkitError
 from clipkit.train import shuffled, train
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.adapt.continual import WholeTowers
-from clipkit.adapt.retention import encoded
+from clipkit.adapt.retained import encoded
 from clipkit.datasets import Dataset, fill_templates
 from clipkit.errors import ClipkitError
 from clipkit.features import extract

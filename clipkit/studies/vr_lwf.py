@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipkit.adapt.continual import L2SP, Budget, Lesson, Replay, continual_finetune, random_token_texts
-from clipkit.adapt.retention import Suite, interpolated, retention
+from clipkit.adapt.retained import Suite, interpolated, retention
 from clipkit.adapt.tunable import Tuned
 from clipkit.datasets import Dataset, load_dataset
 from clipkit.errors import ClipkitError
