@@ -1,8 +1,7 @@
 """Learning new classes without forgetting: a copy of a model is tuned on them and held to what the model was before.
 
 What is held: how pictures compare with replayed texts (`Replay`: random words, class names, captions, or bare directions), or
-the weights (`L2SP`). What is tuned is a module of two towers that are asked for what they need: `WholeTowers` takes pixels and
-tokens; a module that holds only the last layers takes what the frozen ones made of them.
+the weights (`L2SP`). What is tuned is a module of two towers, each of which is given what it takes: see `clipkit.adapt.tunable`.
 
 Letters in shapes: N pictures, B of a batch, C classes, V replayed texts, D joint dimensions, L tokens.
 """
@@ -23,31 +22,6 @@ from clipkit.errors import ClipkitError
 from clipkit.train import shuffled, train
 
 DIRECTIONS = ("image", "text", "both")
-
-
-class WholeTowers(nn.Module):
-    """Both towers of a DualEncoder, copied: pixels (N, 3, H, W) and tokens (N, L) to unit-norm features (N, D).
-
-    It stays in evaluation mode, so that a few pictures do not move the statistics of batch norms.
-    """
-
-    def __init__(self, model):
-        super().__init__()
-        self.face = copy.copy(model)
-        self.face.module = self.module = copy.deepcopy(model.module).requires_grad_(True)
-
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        return self.face.encode_image(pixels)
-
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        return self.face.encode_text(tokens)
-
-    @property
-    def logit_scale(self) -> Tensor:
-        return self.face.logit_scale
-
-    def train(self, mode: bool = True) -> WholeTowers:
-        return super().train(False)
 
 
 @dataclass(frozen=True, eq=False)

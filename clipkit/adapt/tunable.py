@@ -1,4 +1,4 @@
-"""What of a model is tuned when a training must take seconds: its last layers, on what the frozen ones made of the inputs.
+"""What of a model is tuned: all of it, or, where a training must take seconds, its last layers on what the frozen ones give.
 
 `tuned(model)` gives two towers for `clipkit.adapt.continual`, and the functions that turn pictures and tokens into what they take.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipkit.adapt.continual import WholeTowers
+from clipkit import checks
 from clipkit.adapt.retained import encoded
 from clipkit.datasets import Dataset, fill_templates
 from clipkit.errors import ClipkitError
@@ -25,6 +25,31 @@ from clipkit.models.lite import LiteEncoder
 WORDS_OF_LIT = (999, 30522)  # of its word pieces those below are marks and unused
 
 
+class WholeTowers(nn.Module):
+    """Both towers of a DualEncoder, copied: pixels (N, 3, H, W) and tokens (N, L) to unit-norm features (N, D).
+
+    It stays in evaluation mode, so that a few pictures do not move the statistics of batch norms.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        self.face = copy.copy(model)
+        self.face.module = self.module = copy.deepcopy(model.module).requires_grad_(True)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        return self.face.encode_image(pixels)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        return self.face.encode_text(tokens)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        return self.face.logit_scale
+
+    def train(self, mode: bool = True) -> WholeTowers:
+        return super().train(False)
+
+
 class LastLayers(nn.Module):
     """The last layer of each tower of an open_clip ViT, and what follows it, tuned; the rest has been computed.
 
@@ -33,10 +58,12 @@ class LastLayers(nn.Module):
 
     def __init__(self, module: nn.Module):
         super().__init__()
-        self.visual, self.block = copy.deepcopy(module.visual).requires_grad_(False), copy.deepcopy(module.transformer.resblocks[-1])
-        self.visual.transformer.resblocks = self.visual.transformer.resblocks[-1:].requires_grad_(True)
-        self.visual.ln_post.requires_grad_(True), self.visual.proj.requires_grad_(True)
-        self.ln_final, self.text_projection = copy.deepcopy(module.ln_final), nn.Parameter(module.text_projection.detach().clone())
+        self.visual = copy.deepcopy(module.visual).requires_grad_(False)
+        self.visual.transformer.resblocks = self.visual.transformer.resblocks[-1:]
+        self.block, self.ln_final = copy.deepcopy(module.transformer.resblocks[-1]), copy.deepcopy(module.ln_final)
+        self.text_projection = nn.Parameter(module.text_projection.detach().clone())
+        for part in (self.visual.transformer.resblocks, self.visual.ln_post, self.visual.proj, self.block, self.ln_final):
+            part.requires_grad_(True)  # the model may have been frozen
         self.register_buffer("mask", module.attn_mask.clone())
         self.register_buffer("logit_scale", module.logit_scale.detach().exp())
 
@@ -52,19 +79,18 @@ class LastLayers(nn.Module):
 
 
 class LinearHeads(nn.Module):
-    """The two heads of `lit`, tuned; pictures (N, P) and texts (N, S) are what the locked towers give, and a one for the bias.
+    """A linear map behind each tower, tuned; pictures (N, P) and texts (N, S) are features. `pictures` is (D, P), `sentences` (D, S).
 
     Columns of weights are brought to unit length and their inputs stretched to match, so that one learning rate fits them all.
     """
 
-    def __init__(self, heads: nn.Module):
+    def __init__(self, pictures: Tensor, sentences: Tensor, scale: Tensor):
         super().__init__()
-        for name, head in (("pictures", heads.pictures), ("sentences", heads.sentences)):
-            weight = torch.cat([head.weight, head.bias[:, None]], 1).detach().cpu()
+        for name, weight in (("pictures", pictures.detach().cpu()), ("sentences", sentences.detach().cpu())):
             length = weight.norm(dim=0).clamp(min=1e-9)
             self.register_buffer(f"{name}_stretch", length)
             setattr(self, name, nn.Parameter(weight / length))
-        self.register_buffer("logit_scale", heads.logit_scale.detach().cpu().exp())
+        self.register_buffer("logit_scale", scale.detach().cpu())
 
     def encode_image(self, x: Tensor) -> Tensor:
         return F.normalize(x * self.pictures_stretch @ self.pictures.T, dim=-1)
@@ -102,27 +128,45 @@ class Tuned:
         return self.texts(self.model.tokenize([row[0] for row in fill_templates(names, [template])]))
 
 
-def tuned(model, tune: str = "last") -> Tuned:
-    """The heads of `lit`, the last layers of an open_clip ViT, or with tune="all" whole towers. Raises ClipkitError for others."""
-    module = model.module
-    if isinstance(module, LitModule):
-        parts = LockedParts(module, None, model.name, model.image_size)
-        images, words = (lambda data: extract(parts, data, batch=16).image), torch.arange(*WORDS_OF_LIT)
-        texts = lambda tokens: encoded(parts.encode_text, tokens).detach().cpu()  # noqa: E731
-        return Tuned(model, "heads", LinearHeads(module.heads), images, texts, words)
+TUNES = ("heads", "last", "all")
+
+
+def tuned(model, tune: str = "heads") -> Tuned:
+    """A linear map behind each tower, which for `lit` is its own head ("heads"), the last layers of a ViT of open_clip, or all.
+
+    Raises ClipkitError: another `tune`, a model that has no such part.
+    """
+    checks.one_of("part to tune", tune, TUNES)
+    module, words = model.module, WORDS_OF_LIT if isinstance(model, LiteEncoder) else None
+    if tune == "heads":
+        face, weights = model, [torch.eye(model.embed_dim)] * 2  # at the start the map changes nothing
+        if isinstance(module, LitModule):
+            face = LockedParts(module, None, model.name, model.image_size)
+            weights = [torch.cat([h.weight, h.bias[:, None]], 1) for h in (module.heads.pictures, module.heads.sentences)]
+        heads, read = LinearHeads(*weights, model.logit_scale), torch.no_grad()(lambda tokens: encoded(face.encode_text, tokens).cpu())
+        return Tuned(model, tune, heads, lambda data: extract(face, data, batch=16).image, read, _words(model, words))
     if not towers.can_pack(module) or type(module.visual).__name__ != "VisionTransformer":
-        raise ClipkitError(f"{model.name} has no two towers whose last layer this page could tune; take nano, lit or a ViT of open_clip")
-    words = torch.arange(towers.word_embedding(module).num_embeddings)
-    pixels = lambda data: model.preprocess_batch(data.array if data.array is not None else [data.images[i] for i in range(len(data))])  # noqa: E731
+        raise ClipkitError(f"{model.name} is no ViT of open_clip, whose layers this page could tune; leave out -p tune")
+
+    def pixels(data: Dataset) -> Tensor:
+        return model.preprocess_batch(data.array if data.array is not None else [data.images[i] for i in range(len(data))])
+
     if tune == "all":
-        return Tuned(model, tune, WholeTowers(model), pixels, lambda tokens: tokens, words)
-    images = lambda data: _entering(module.visual.transformer.resblocks[-1], model.encode_image, pixels(data))  # noqa: E731
+        return Tuned(model, tune, WholeTowers(model), pixels, lambda tokens: tokens, _words(model, words))
 
     def texts(tokens: Tensor) -> Tensor:
         x, ends = _entering(module.transformer.resblocks[-1], model.encode_text, tokens), tokens.argmax(1)
         return x * (torch.arange(x.shape[1]) <= ends[:, None])[..., None]
 
-    return Tuned(model, tune, LastLayers(module), images, texts, words)
+    def images(data: Dataset) -> Tensor:
+        return _entering(module.visual.transformer.resblocks[-1], model.encode_image, pixels(data))
+
+    return Tuned(model, tune, LastLayers(module), images, texts, _words(model, words))
+
+
+def _words(model, ids: tuple[int, int] | None) -> Tensor:
+    """Ids of tokens that may be drawn: a range, or all that the model's embedding has."""
+    return torch.arange(*ids) if ids else torch.arange(towers.word_embedding(model.module).num_embeddings)
 
 
 @torch.no_grad()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,28 +17,39 @@ from clipkit.adapt.tunable import Tuned
 from clipkit.datasets import Dataset, load_dataset
 from clipkit.errors import ClipkitError
 from clipkit.features.samples import own_pictures
+from clipkit.kept import fingerprint
 from clipkit.world import CLASS_TEMPLATES, WorldSpec, caption_batch, sample_scenes
 
-NEW_STYLES = ("blueprint", "negative")  # not in the pretraining of nano, which has SEEN
+NEW_STYLE = "blueprint"  # not in the pretraining of nano, which has SEEN
 SEEN = ("flat", "shaded", "pastel", "sketch")
-LENGTH, PER_STEP, POOL = 6, 32, 256  # tokens of a random text; texts a step; texts in all
+LENGTH, PER_STEP, POOL = 6, 64, 256  # tokens of a random text; texts a step; texts in all
 PHOTO = "a photo of a {}."
 
 
 @dataclass(eq=False)
 class Material:
-    """What a seed learns and is asked: the update first, then the sessions; `fingerprint` names it for `kept`.
+    """What a seed learns and is asked: the update first, then the sessions.
 
     `kept`: what should stay: "untouched" classes, "colours", "retrieval", where there are such. `texts`: replayed, by arm.
     """
 
     towers: nn.Module
-    fingerprint: str
-    names: list[list[str]]
+    names: list[list[str]] = field(default_factory=list)
     lessons: list[Lesson] = field(default_factory=list)
     tests: list[Suite] = field(default_factory=list)
     kept: dict[str, Suite] = field(default_factory=dict)
     texts: dict[str, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all of it, for `kept`."""
+        return fingerprint([self.towers, self.names, self.lessons, self.tests, self.kept, self.texts])
+
+    def add_lesson(self, model: Tuned, learn: Dataset, ask: Dataset, template: str) -> None:
+        texts = model.prompts(learn.classnames, template)
+        self.lessons.append(Lesson(model.images(learn), torch.as_tensor(learn.labels), texts))
+        self.tests.append(Suite(model.images(ask), texts, torch.as_tensor(ask.labels)))
+        self.names.append(list(learn.classnames))
 
     def held(self, arm: str, strength: float, lesson: int = 0) -> Replay | L2SP | None:
         """What holds the student of an arm in a lesson. LwF knows the class names of this session and of those before."""
@@ -76,20 +88,20 @@ def replayed(material: Material, model: Tuned, captions: Sequence[str], names: T
 
 
 def world_material(model: Tuned, seed: int, n_class: int, n_test: int) -> Material:
-    """Four sessions of three categories, by turns in either of NEW_STYLES; the update is of the first six, in the first.
+    """Twelve categories in a style that is new: an update on all of them at once, or four sessions of three.
 
-    n_class pictures a category to learn from; n_test pictures of the other 36 in SEEN styles, as many with half a dozen captions.
+    n_class pictures a category to learn from; n_test new ones, as many of the other 36 in SEEN styles, half as many with captions.
     """
     template, rng = CLASS_TEMPLATES["category"][0], np.random.default_rng([seed, 31])
     everything = load_dataset("world", "test", n=1, captions=()).classnames
     order = [everything[i] for i in rng.permutation(len(everything))]
-    plans = [(order[:6], NEW_STYLES[0]), *((order[3 * k : 3 * k + 3], NEW_STYLES[k % 2]) for k in range(4))]
-    found = Material(model.towers, f"{model.model.fingerprint} {model.tune} world {seed} {n_class} {n_test}", [names for names, _ in plans])
-    for number, (names, style) in enumerate(plans):
-        knobs = {"styles": (style,), "categories": names, "narrow": True, "factor": "category", "captions": ()}
-        learn = load_dataset("world", "train", per_class=n_class, seed=10 * seed + number, **knobs)
-        ask = load_dataset("world", "test", n=n_test // 2, seed=10 * seed + number, **knobs)
-        add_lesson(found, model, learn, ask, template)
+    knobs = {"styles": (NEW_STYLE,), "categories": order[:12], "narrow": True, "factor": "category", "captions": ()}
+    learn = load_dataset("world", "train", per_class=n_class, seed=seed, **knobs)
+    ask = load_dataset("world", "test", n=n_test, seed=seed + 1000, **knobs)
+    found = Material(model.towers)
+    found.add_lesson(model, learn, ask, template)
+    for k in range(0, 12, 3):
+        found.add_lesson(model, only(learn, order[k : k + 3]), only(ask, order[k : k + 3]), template)
     old = load_dataset("world", "test", n=n_test, seed=seed, styles=SEEN, categories=order[12:], captions=())
     images, all_names = model.images(old), model.prompts(everything, template)
     found.kept["untouched"] = Suite(images, all_names, torch.as_tensor(old.labels))
@@ -121,11 +133,9 @@ def folder_material(
         parts[dataset] = [only(part, names[: len(names) // 2]) for part in parts[dataset]]
         rest = [only(whole, names[len(names) // 2 :], narrow=False)]
     pairs = [_pictures(captions, split, most, seed, "captions") for split, most in (("train", POOL), ("test", n))] if captions else []
-    seen = [part.fingerprint for part in [*(x for both in parts.values() for x in both), *rest, *pairs]]
-    about = f"{model.model.fingerprint} {model.tune} {seed} {' '.join(seen)}"
-    found = Material(model.towers, about, [parts[name][0].classnames for name in (dataset, dataset, *more)])
+    found = Material(model.towers)
     for name in (dataset, dataset, *more):
-        add_lesson(found, model, *parts[name], PHOTO)
+        found.add_lesson(model, *parts[name], PHOTO)
     for number, data in enumerate(rest):
         suite = Suite(model.images(data), model.prompts(data.classnames, PHOTO), torch.as_tensor(data.labels))
         found.kept[f"untouched {number}"] = suite
@@ -152,12 +162,6 @@ def only(data: Dataset, names: Sequence[str], narrow: bool = True) -> Dataset:
     return part
 
 
-def add_lesson(material: Material, model: Tuned, learn: Dataset, ask: Dataset, template: str) -> None:
-    texts = model.prompts(learn.classnames, template)
-    material.lessons.append(Lesson(model.images(learn), torch.as_tensor(learn.labels), texts))
-    material.tests.append(Suite(model.images(ask), texts, torch.as_tensor(ask.labels)))
-
-
 def pairs_suite(model: Tuned, data: Dataset) -> Suite:
     """Each picture's first caption finds its picture again."""
     return Suite(model.images(data), model.texts(model.model.tokenize([row[0] for row in data.captions])))
@@ -166,19 +170,20 @@ def pairs_suite(model: Tuned, data: Dataset) -> Suite:
 def curve(material: Material, arm: str, knobs: Sequence[float], budget: Budget, strength: float = 0.0) -> list[dict[str, float]]:
     """The points of an arm along its knob, percent right: "new", "untouched", "retrieval"; of "fine_tuning" also "colours".
 
-    Knobs are strengths λ; of "fine_tuning" steps after which it stops; of "interpolation" shares of the tuned weights, which
+    Knobs are strengths λ; of "fine_tuning" shares of the learning rate; of "interpolation" shares of the tuned weights, which
     were held by random texts with `strength` where that is above zero.
     """
     found = []
 
-    def learn(held, after_step=None):
-        return continual_finetune(material.towers, material.lessons[:1], held, budget, after_step=after_step)[0]
+    def learn(held, share=1.0):
+        return continual_finetune(material.towers, material.lessons[:1], held, replace(budget, lr=share * budget.lr))[0]
 
     def measure(student):
         found.append(material.measure(student, {"new": material.tests[0]}, colours=arm == "fine_tuning"))
 
     if arm == "fine_tuning":
-        learn(None, lambda step, student: step + 1 in knobs and measure(student))
+        for share in knobs:
+            measure(learn(None, share))
     elif arm == "interpolation":
         end = learn(material.held("vr_lwf", strength) if strength else None)
         for share in knobs:
