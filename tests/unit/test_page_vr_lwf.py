@@ -11,7 +11,7 @@ from clipkit import load_model
 from clipkit.adapt import L2SP, Budget, tuned
 from clipkit.errors import ClipkitError
 from clipkit.studies import vr_lwf as study
-from clipkit.world import CATEGORIES
+from clipkit.world import CATEGORIES, COLOURS
 
 TINY = Budget(2, 8, 1e-3)
 
@@ -33,7 +33,7 @@ def test_sessions_share_no_class_and_what_should_stay_is_touched_by_none(seen):
     touched = set.union(*sessions)
     labels = seen.kept["untouched"].labels
     assert len(touched) == 12 and not {CATEGORIES[c] for c in labels.tolist()} & touched
-    assert len(seen.kept["untouched"].texts) == 48 and len(seen.kept["colours"].texts) == 12
+    assert len(seen.kept["untouched"].texts) == 48 and len(seen.kept["colours"].texts) == len(COLOURS)
     assert len(seen.lessons[0].images) == 24 and len(seen.tests[0].texts) == 12
 
 
@@ -98,7 +98,7 @@ def folders(tmp_path):
             for label in classes:
                 for i in range(3):
                     picture(tmp_path / name / split / f"class {label}" / f"{i}.png")
-    rows = ["filename,caption,split"]
+    rows = ["image,caption,split"]
     for i in range(8):
         picture(tmp_path / "said" / f"{i}.png")
         rows.append(f"{i}.png,a thing number {i},{'train' if i % 2 else 'test'}")
