@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "affinity": ["aggregate", "filtered_affinity", "label_affinity"],
         "attention": ["MODES", "Mode", "custom_attention", "neighbourhood"],
         "background": ["choose_offset", "miou_by_offset"],
+        "blockwise": ["BlockwiseCounter", "anchor_points", "block_counts", "blurred_counts", "count_bins", "count_sentences", "dace_loss"],
         "metrics": ["IoU", "boundary_iou", "confusion", "iou_of", "mean_iou"],
         "patches": ["project", "value_maps"],
         "pipeline": ["ScenePictures", "Pipeline", "shrink"],
@@ -17,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "segmenter": ["Segmenter", "load_segmenter"],
         "smoothing": ["colour_smoothing", "smooth_labels"],
         "text": ["cosines", "group_max", "segment", "text_classifier"],
+        "transport": ["dm_count_loss", "sinkhorn", "transport_loss"],
         "trident_windows": ["Windowed", "splice", "window_maps", "windows"],
     },
 )
