@@ -6,7 +6,6 @@ Source: DM-Count, arXiv:2009.13077; Cuturi, arXiv:1306.0895.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +27,8 @@ def sinkhorn(a: Tensor, b: Tensor, cost: Tensor, reg: float = 10.0, iterations: 
         raise ClipkitError(f"weights {tuple(a.shape)} and {tuple(b.shape)} do not go with a cost of {tuple(cost.shape)}")
     checks.positive(reg=reg)
     log_k, log_a, log_b = -cost / reg, a.log(), b.clamp_min(1e-16).log()
-    u = torch.where(a > 0, -math.log(a.shape[1]), log_a)
+    there = a > 0
+    u = torch.where(there, -there.sum(1, keepdim=True).to(a).log(), log_a)
     for _ in range(iterations):
         v = log_b - (log_k + u[:, :, None]).logsumexp(1)
         u = log_a - (log_k + v[:, None, :]).logsumexp(2)
