@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -70,6 +71,30 @@ def value_maps(
         else:
             maps.append(_grid(_changed(blocks[first:], reached[first], m, bias), grid))
     return maps
+
+
+@torch.no_grad()
+def block_maps(model, images: np.ndarray, block: int, side: int = 2, batch: int = 16) -> Tensor:
+    """Frozen maps of pictures by blocks, before the last norm and projection: (N, side² W, h, w) float32, on the CPU.
+
+    Each block of `block` pixels is seen as side × side cells, one after the other. A tower whose own cells are larger gets the pictures
+    enlarged, by as much as that takes.
+
+    Args: images: (N, H, W, 3) uint8, H and W multiples of `block`. Raises ClipkitError: pictures that do not divide.
+    """
+    if images.shape[1] % block or images.shape[2] % block:
+        raise ClipkitError(f"pictures of {images.shape[1]} × {images.shape[2]} pixels do not divide into blocks of {block}")
+    mean, std = (torch.tensor(model.preprocessing[of]).view(3, 1, 1) for of in ("mean", "std"))
+    s = model.image_size
+    stride = s // value_maps(model, torch.zeros(1, 3, s, s), ["vanilla"])[0].shape[-1]
+    grow, found = max(1, stride * side // block), []
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(images[start : start + batch].transpose(0, 3, 1, 2).copy()).float() / 255
+        x = F.interpolate(x, scale_factor=grow, mode="bilinear", antialias=True) if grow > 1 else x
+        cells = value_maps(model, (x - mean) / std, ["vanilla"])[0].float().cpu()
+        cells = F.adaptive_avg_pool2d(cells, tuple(n * side // block for n in images.shape[1:3]))
+        found.append(F.pixel_unshuffle(cells, side))
+    return torch.cat(found)
 
 
 def project(model, maps: Tensor) -> Tensor:

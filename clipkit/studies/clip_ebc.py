@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from clipkit.datasets.dots import DottedPictures, dotted_photographs, dotted_scenes
 from clipkit.dealing import dealt
 from clipkit.dense import blockwise
-from clipkit.dense.patches import value_maps
-from clipkit.dense.segmenter import to_pixels
+from clipkit.dense.density import block_counts, blurred_counts
+from clipkit.dense.patches import block_maps
 from clipkit.dense.transport import dm_count_loss
 from clipkit.metrics import percent_right
 from clipkit.train import shuffled, train
@@ -38,7 +38,7 @@ class Crowd:
     def __post_init__(self):
         self.size = self.data.pictures.shape[1:3]
         self.dots = [torch.from_numpy(points) for points in self.data.dots]
-        self.counts = blockwise.block_counts(self.dots, self.size, BLOCK)  # (N, h, w) int64
+        self.counts = block_counts(self.dots, self.size, BLOCK)  # (N, h, w) int64
         self.totals = self.counts.sum((1, 2)).double().numpy()  # (N,)
 
     @cached_property
@@ -48,22 +48,8 @@ class Crowd:
 
     @cached_property
     def maps(self) -> Tensor:
-        """(N, 4 C, h, w) float32: the tower's map before its last projection, SUB × SUB cells of a block one after the other."""
-        clip, s = self.model, self.model.image_size
-        mean, std = (torch.tensor(clip.preprocessing[of]).view(3, 1, 1) for of in ("mean", "std"))
-        stride = s // _cells(clip, torch.zeros(1, 3, s, s)).shape[-1]
-        grow = max(1, stride * SUB // BLOCK)  # a coarse tower sees the pictures enlarged, so that it has SUB cells a block
-        found = []
-        for part in np.array_split(self.data.pictures, -(-len(self.dots) // 16)):
-            x = F.interpolate(to_pixels(part), scale_factor=grow, mode="bilinear", antialias=True) if grow > 1 else to_pixels(part)
-            cells = F.adaptive_avg_pool2d(_cells(clip, (x - mean) / std), tuple(n * SUB // BLOCK for n in self.size))
-            found.append(F.pixel_unshuffle(cells, SUB))
-        return torch.cat(found)
-
-
-@torch.no_grad()
-def _cells(clip, pixels: Tensor) -> Tensor:
-    return value_maps(clip, pixels, ["vanilla"])[0].float().cpu()
+        """(N, 4 C, h, w) float32, see `block_maps`."""
+        return block_maps(self.model, self.data.pictures, BLOCK, SUB)
 
 
 def load(clip, dataset: str, seed: int, sizes: Mapping[str, int], kind: str | None = None) -> dict[str, Crowd]:
@@ -133,7 +119,7 @@ def train_head(own: Crowd, test: Crowd, denser: Crowd | None, recipe: Recipe, co
     bins = blockwise.real_bins(recipe.n, recipe.step) if recipe.target == "blurred" else blockwise.count_bins(recipe.n)
     targets = own.counts.float()
     if recipe.target != "dots":
-        targets = blockwise.blurred_counts(own.dots, own.size, BLOCK, recipe.sigma)
+        targets = blurred_counts(own.dots, own.size, BLOCK, recipe.sigma)
         targets = targets if recipe.target == "blurred" else targets.round()
     near = [points * OFFICIAL_BLOCK / BLOCK for points in own.dots]
     head = Regressor(x.shape[1])
@@ -208,12 +194,6 @@ def game(density: Tensor, counts: Tensor, level: int = 2) -> float:
     return float(torch.stack(parts).sum(0).mean())
 
 
-def filled_blocks_right(probabilities: Tensor, counts: Tensor, n: int) -> float:
-    """Percent of the blocks with an object whose likeliest bin is the right one; of all blocks it would say little: most are empty."""
-    full = counts > 0
-    return percent_right(probabilities.argmax(1)[full], blockwise.bin_classes(counts, blockwise.count_bins(n))[full])
-
-
 def number_known(clip, n: int, noun: str, seed: int) -> float:
     """Does the model itself know numbers? Percent right of n pictures of one to four large things of a kind, zero-shot, among the sentences
     "one", "two", "three", "four or more"; chance is 25."""
@@ -224,3 +204,19 @@ def number_known(clip, n: int, noun: str, seed: int) -> float:
     text = clip.text_features(blockwise.count_sentences(blockwise.count_bins(4), noun)[1:])
     image = clip.image_features(render(scenes, min(256, clip.image_size)).images)
     return percent_right(image @ text.T, torch.from_numpy((scenes.category >= 0).sum(1) - 1))
+
+
+def draw_blocks(axes, picture: np.ndarray, numbers: Tensor, title: str) -> None:
+    """A picture under the grid of its blocks, each block's number (h, w) written in it where it is not 0."""
+    size = picture.shape[0] / len(numbers)
+    axes.imshow(255 - (255 - picture) // 3)
+    for edge in range(len(numbers) + 1):
+        axes.axhline(edge * size - 0.5, color="0.4", linewidth=0.6)
+    for edge in range(numbers.shape[1] + 1):
+        axes.axvline(edge * size - 0.5, color="0.4", linewidth=0.6)
+    for (row, column), number in np.ndenumerate(numbers.numpy()):
+        if number >= 0.05:
+            told = f"{number:.1f}" if numbers.is_floating_point() else str(number)
+            axes.text((column + 0.5) * size - 0.5, (row + 0.5) * size - 0.5, told, ha="center", va="center", fontsize=10)
+    axes.set_title(title, fontsize=11.5)
+    axes.axis("off")

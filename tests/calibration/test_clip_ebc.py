@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from clipkit.dense import blockwise, dm_count_loss
+from clipkit.dense import block_counts, blockwise, dm_count_loss
 from clipkit.errors import ClipkitError
 from tests.calibration.clip_ebc_official import ANCHORS, BINS, BLOCK, DOTS, FAR, SIDE, VALUES, inputs, pixel_map
 
@@ -17,7 +17,7 @@ POINTS = [torch.tensor(dots) for dots in DOTS]
 
 @pytest.fixture
 def counts():
-    return blockwise.block_counts(POINTS, (SIDE, SIDE), BLOCK)
+    return block_counts(POINTS, (SIDE, SIDE), BLOCK)
 
 
 def test_provenance_is_complete():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from clipkit.dense import blockwise, dm_count_loss, sinkhorn, transport_loss
+from clipkit.dense import block_counts, blockwise, blurred_counts, dm_count_loss, sinkhorn, transport_loss
 from clipkit.errors import ClipkitError
 
 BINS = blockwise.count_bins(3)
@@ -22,21 +22,21 @@ def dots():
 
 
 def test_every_dot_is_in_one_block(dots):
-    counts = blockwise.block_counts(dots, (32, 48), 8)
+    counts = block_counts(dots, (32, 48), 8)
     assert counts.shape == (3, 4, 6) and counts.sum((1, 2)).tolist() == [0, 1, 40]
     by_hand = torch.zeros(4, 6, dtype=torch.int64)
     for x, y in dots[2].tolist():
         by_hand[int(y // 8), int(x // 8)] += 1
     assert torch.equal(counts[2], by_hand)
-    coarse = blockwise.block_counts(dots, (32, 48), 16)
+    coarse = block_counts(dots, (32, 48), 16)
     assert torch.equal(counts.view(3, 2, 2, 3, 2).sum((2, 4)), coarse)
-    edge = blockwise.block_counts([torch.tensor([[48.0, 32.0], [0.0, 0.0], [8.0, 8.0]])], (32, 48), 8)[0]
+    edge = block_counts([torch.tensor([[48.0, 32.0], [0.0, 0.0], [8.0, 8.0]])], (32, 48), 8)[0]
     assert edge[3, 5] == edge[0, 0] == edge[1, 1] == 1
 
 
 @pytest.mark.parametrize("sigma", [1.5, 6.0])
 def test_blurred_counts_are_integrals_of_the_gaussian(dots, sigma):
-    found = blockwise.blurred_counts(dots, (32, 48), 8, sigma)
+    found = blurred_counts(dots, (32, 48), 8, sigma)
     assert torch.allclose(found.sum((1, 2)), torch.tensor([0.0, 1.0, 40.0]), atol=1e-4)
     fine = (np.arange(0, 48, 0.05) + 0.025, np.arange(0, 32, 0.05) + 0.025)  # midpoints of a fine grid
     [(x, y)] = dots[1].numpy()
@@ -47,8 +47,8 @@ def test_blurred_counts_are_integrals_of_the_gaussian(dots, sigma):
 
 def test_a_narrow_gaussian_is_a_dot():
     dots = [torch.tensor([[4.0, 4.0], [20.0, 12.0], [21.0, 11.0]])]
-    found = blockwise.blurred_counts(dots, (16, 24), 8, 0.2)
-    assert torch.allclose(found, blockwise.block_counts(dots, (16, 24), 8).float(), atol=1e-6)
+    found = blurred_counts(dots, (16, 24), 8, 0.2)
+    assert torch.allclose(found, block_counts(dots, (16, 24), 8).float(), atol=1e-6)
 
 
 def test_bins_meet_each_number_once():
@@ -61,9 +61,9 @@ def test_bins_meet_each_number_once():
     with pytest.raises(ClipkitError, match="not negative"):
         blockwise.bin_classes(torch.tensor([-1.0]), BINS)
     with pytest.raises(ClipkitError, match="do not divide"):
-        blockwise.block_counts([], (30, 32), 8)
+        block_counts([], (30, 32), 8)
     with pytest.raises(ClipkitError, match="picture 0: dots"):
-        blockwise.block_counts([torch.tensor([[33.0, 1.0]])], (32, 32), 8)
+        block_counts([torch.tensor([[33.0, 1.0]])], (32, 32), 8)
 
 
 def test_anchors_are_means_of_their_blocks():
@@ -173,7 +173,7 @@ def test_transport_pulls_mass_to_the_dots():
 
 def test_dm_count_of_the_truth_and_of_nothing():
     dots = [torch.zeros(0, 2), torch.tensor([[4.0, 4.0], [12.0, 4.0]])]
-    counts = blockwise.block_counts(dots, (16, 16), 8).float()
+    counts = block_counts(dots, (16, 16), 8).float()
     right = dm_count_loss(counts + 1e-6, counts, dots, 8, reg=1.0)
     assert dm_count_loss(2 * counts + 1e-6, counts, dots, 8, reg=1.0) > right + 0.9
     empty = torch.zeros(1, 2, 2, requires_grad=True)
