@@ -107,18 +107,19 @@ class BlockwiseCounter(nn.Module):
     """A decoder whose vectors are compared with one code a bin: logits e^τ x̂·ĝ_k, density Σ p_k a_k.
 
     Args: channels: C. anchors: (K,), see `anchor_points`. codes: (K, D), text features or any others; of any length, not zero.
-        learn: whether training may change the codes. width: of the decoder.
+        learn: whether training may change the codes. width: of the decoder. scale: e^τ at the start; codes that are much alike need more.
     """
 
-    def __init__(self, channels: int, anchors: Tensor, codes: Tensor, learn: bool = False, width: int = 32):
+    def __init__(self, channels: int, anchors: Tensor, codes: Tensor, learn: bool = False, width: int = 32, scale: float = 1 / 0.07):
         super().__init__()
         checks.features(codes, "codes", at_least=2)
+        checks.positive(scale=scale)
         if anchors.shape != (len(codes),):
             raise ClipkitError(f"{len(codes)} codes and anchors of shape {tuple(anchors.shape)}: give one of each for every bin")
         self.decoder = ResidualDecoder(channels, codes.shape[1], width)
         self.register_buffer("anchors", anchors.clone())
         self.codes = nn.Parameter(codes.detach().clone(), requires_grad=learn)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # τ: its own, not CLIP's
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))  # τ: its own, not CLIP's
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Maps (B, C, h, w) to logits (B, K, h, w) and densities (B, h, w), none above the largest anchor."""

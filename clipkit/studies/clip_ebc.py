@@ -17,6 +17,7 @@ from clipkit.dense import blockwise
 from clipkit.dense.density import block_counts, blurred_counts
 from clipkit.dense.patches import block_maps
 from clipkit.dense.transport import dm_count_loss
+from clipkit.kept import remembered
 from clipkit.metrics import percent_right
 from clipkit.train import shuffled, train
 
@@ -49,7 +50,12 @@ class Crowd:
     @cached_property
     def maps(self) -> Tensor:
         """(N, 4 C, h, w) float32, see `block_maps`."""
-        return block_maps(self.model, self.data.pictures, BLOCK, SUB)
+        return _maps(self.model, self.data.pictures)
+
+
+@remembered(3)
+def _maps(model, pictures: np.ndarray) -> Tensor:
+    return block_maps(model, pictures, BLOCK, SUB)
 
 
 def load(clip, dataset: str, seed: int, sizes: Mapping[str, int], kind: str | None = None) -> dict[str, Crowd]:
@@ -83,7 +89,7 @@ class Recipe:
 
     codes: a name of `class_codes`; None regresses. learn: whether they may change. n: the last bin. target: "dots"; "blurred", real-valued
     bins of `step`, Gaussians of `sigma` pixels; "rounded", whole bins, blurred numbers rounded. loss: "l1" or "dm", of a regression also
-    "l2"; weight: of it beside the cross-entropy. steps, lr, batch: of the training.
+    "l2"; weight: of it beside the cross-entropy. steps, lr, batch: of the training; scale: e^τ at its start.
     """
 
     codes: str | None = "text"
@@ -95,8 +101,9 @@ class Recipe:
     sigma: float = 4.0
     step: float = 0.5
     steps: int = 150
-    lr: float = 3e-3
+    lr: float = 5e-3
     batch: int = 16
+    scale: float = 50.0
 
 
 class Regressor(nn.Module):
@@ -125,7 +132,7 @@ def train_head(own: Crowd, test: Crowd, denser: Crowd | None, recipe: Recipe, co
     head = Regressor(x.shape[1])
     if recipe.codes is not None:
         anchors = blockwise.anchor_points(targets, bins)
-        head = blockwise.BlockwiseCounter(x.shape[1], anchors, codes[recipe.codes][: len(bins)], recipe.learn)
+        head = blockwise.BlockwiseCounter(x.shape[1], anchors, codes[recipe.codes][: len(bins)], recipe.learn, scale=recipe.scale)
 
     def loss(head: nn.Module, rows: Tensor) -> Tensor:
         logits, density = head(x[rows])
@@ -169,8 +176,8 @@ def whole_picture_rivals(crowds: dict[str, Crowd]) -> dict[str, dict[str, np.nda
     return found
 
 
-def foreground(pictures: np.ndarray, levels: Sequence[int] = (16, 32, 48, 64, 96)) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of pixels farther than each level from their picture's median colour, and numbers of blobs of such pixels: (N, 5) each."""
+def foreground(pictures: np.ndarray, levels: Sequence[int] = (16, 40, 80)) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of pixels farther than each level from their picture's median colour, and numbers of blobs of such pixels: (N, 3) each."""
     from scipy.ndimage import label
 
     away = np.abs(pictures.astype(np.int16) - np.median(pictures, axis=(1, 2), keepdims=True)).max(3)
@@ -184,6 +191,12 @@ def errors(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     nae = 100 * float((off[full] / truth[full]).mean()) if full.any() else 0.0
     mae = float(off.mean())
     return {"MAE": mae, "RMSE": float(np.sqrt((off**2).mean())), "NAE": nae, "log": 100 * float(np.log(max(mae, LEAST_ERROR)))}
+
+
+def add_quarters(scores, arm: str, values: np.ndarray, truth: np.ndarray) -> None:
+    """Note the mean of values (N,) over each quarter of the pictures, 1 the emptiest, 4 the fullest."""
+    for q, rows in enumerate(np.array_split(np.argsort(truth, kind="stable"), 4)):
+        scores.add(arm, values[rows].mean(), quarter=q + 1)
 
 
 def game(density: Tensor, counts: Tensor, level: int = 2) -> float:
