@@ -98,7 +98,7 @@ class Recipe:
     target: str = "dots"
     loss: str = "l1"
     weight: float = 1.0
-    sigma: float = 4.0
+    sigma: float = 2.0
     step: float = 0.5
     steps: int = 150
     lr: float = 5e-3
