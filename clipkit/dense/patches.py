@@ -76,10 +76,11 @@ def value_maps(
 
 @torch.no_grad()
 def block_maps(model, images: np.ndarray, block: int, side: int = 2, batch: int = 16) -> Tensor:
-    """Frozen maps of pictures by blocks, before the last norm and projection: (N, side² W, h, w) float32, on the CPU.
+    """Frozen joint-space maps of pictures by blocks: (N, side² D, h, w) float32, on the CPU.
 
     Each block of `block` pixels is seen as side × side cells, one after the other. A ResNet of CLIP's kind has its last halvings left
-    out until its cells are that small (`finer`); any other tower with larger cells gets the pictures enlarged.
+    out until its cells are that small (`finer`). Any other tower with larger cells gets the pictures enlarged; one whose cells are
+    larger than a block has one cell a block.
 
     Args: images: (N, H, W, 3) uint8, H and W multiples of `block`. Raises ClipkitError: pictures that do not divide.
     """
@@ -92,10 +93,13 @@ def block_maps(model, images: np.ndarray, block: int, side: int = 2, batch: int 
     fine = finer(visual, block // side) if type(visual).__name__ == "ModifiedResNet" else None
 
     def cells(x: Tensor) -> Tensor:
-        own = value_maps(model, x, ["vanilla"])[0] if fine is None else dense_map(fine, x.to(model.device, model.dtype)).movedim(-1, 1)
-        return own.float().cpu()
+        if fine is not None:
+            return dense_map(fine, x.to(model.device, model.dtype)).movedim(-1, 1).float().cpu()
+        return project(model, value_maps(model, x, ["vanilla"])[0]).float().cpu()
 
-    grow, found = max(1, s // cells(torch.zeros(1, 3, s, s)).shape[-1] * side // block), []
+    own = s // cells(torch.zeros(1, 3, s, s)).shape[-1]  # pixels of a cell
+    side = 1 if own > block else side
+    grow, found = max(1, own * side // block), []
     for start in range(0, len(images), batch):
         x = torch.from_numpy(images[start : start + batch].transpose(0, 3, 1, 2).copy()).float() / 255
         x = F.interpolate(x, scale_factor=grow, mode="bilinear", antialias=True) if grow > 1 else x
