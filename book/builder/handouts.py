@@ -120,7 +120,7 @@ def _plain(names: Sequence[str]) -> str:
 
 
 def _checks(exercise: Exercise) -> str:
-    """The assertions of a closed exercise's solution, with the names that they expect of the answer; "" where there are none."""
+    """The assertions of a closed exercise's solution, with the names they expect of the answer, functions with their arguments."""
     if not (exercise.closed and exercise.checks):
         return ""
     stored = {
@@ -128,8 +128,13 @@ def _checks(exercise: Exercise) -> str:
         for node in ast.walk(ast.parse("\n".join(exercise.code)))
         for name in ([node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else [getattr(node, "name", None)])
     }
+    signed = {
+        node.name: f"{node.name}({ast.unparse(node.args)})"
+        for node in ast.walk(ast.parse("\n".join(exercise.code)))
+        if isinstance(node, ast.FunctionDef)
+    }
     used = [node.id for check in exercise.checks for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Name)]
-    names = ", ".join(dict.fromkeys(name for name in used if name in stored))
+    names = ", ".join(dict.fromkeys(signed.get(name, name) for name in used if name in stored))
     head = f"# Exercise {exercise.number}: runs if the answer is right" + (f"; it expects {names}" if names else "")
     return "\n".join([head, *exercise.checks])
 

@@ -61,6 +61,13 @@ def test_numbers_of_the_run_are_printed():
     assert plain("It gains {glue}`gain` points, {glue}`lost`.", glued(run), {}) == "It gains 71.5 points, …."
 
 
+def test_a_check_says_the_arguments_of_the_function_it_calls():
+    entry = next(entry for entry in PAGES if entry.slug == "gda_adapter")
+    student = handout(entry, notebooks.read(entry.notebook_path), {}, {}, solutions=False)
+    check = next(c.source for c in student.cells if c.id == "check-2")
+    assert "it expects quadratic(F, y, C, test), F, y, test, w" in check
+
+
 def test_no_name_of_the_book_keeps_a_sign_of_latex():
     texts = [(ROOT / "book" / f"{name}.bib").read_text(encoding="utf-8") for name in ("references", "background")]
     assert [name for name in citations(*texts).values() if set(name) & set("{}\\\\")] == []
