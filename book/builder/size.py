@@ -25,7 +25,7 @@ BUILDER = Path(__file__).parent
 RECIPES = BUILDER / "recipes"  # makers of the shipped checkpoints
 BUDGETS = {"package": 34_000, "builder": 2_400, "makers": 2_900, "runs": 800, "page": 400, "study": 250, "technique": 250, "recipe": 150}
 BUDGETS |= {"parameters": 8, "notebook": 150, "tests": 300}
-WITH_PAPERS, LAST = 16, (62, 50_000)  # the package's budget was set with so many papers; where it ends, with all of them
+WITH_PAPERS, A_PAPER, AT_LAST = 16, 500, 50_000  # the package: papers it had at its budget, lines that one more may bring, the end
 
 
 def lines(path: Path) -> int:
@@ -45,13 +45,12 @@ def of_builder() -> dict[str, int]:
 
 
 def package_budget(papers: int) -> int:
-    """Lines that the package may have with so many finished papers: on the line from today's budget to the last.
+    """Lines that the package may have with so many finished papers: a page's own and a hundred that others share, up to the last.
 
     >>> package_budget(16), package_budget(62)
     (34000, 50000)
     """
-    count, end = LAST
-    return BUDGETS["package"] + round((end - BUDGETS["package"]) / (count - WITH_PAPERS) * max(papers - WITH_PAPERS, 0))
+    return min(BUDGETS["package"] + A_PAPER * max(papers - WITH_PAPERS, 0), AT_LAST)
 
 
 def finished_papers() -> int:
