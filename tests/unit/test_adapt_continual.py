@@ -217,7 +217,7 @@ def nano():
     return load_model("nano").freeze()
 
 
-@pytest.mark.parametrize("tune", ["last", "all"])
+@pytest.mark.parametrize("tune", ["heads", "last", "all"])
 def test_what_is_tuned_starts_as_the_model(nano, tune):
     data, part = load_dataset("world", "test", n=6, seed=1), tuned(nano, tune)
     said = [row[0] for row in data.captions]
@@ -241,5 +241,5 @@ def test_whole_towers_stay_in_evaluation_mode(nano):
 
 
 def test_models_without_two_open_towers_are_refused():
-    with pytest.raises(ClipkitError, match="last layer"):
-        tuned(load_model("nano-conv"))
+    with pytest.raises(ClipkitError, match="no ViT"):
+        tuned(load_model("nano-conv"), "last")
