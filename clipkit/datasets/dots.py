@@ -127,9 +127,9 @@ def _digest(pictures: str, dots: list[np.ndarray]) -> str:
 
 def _middles(objects: list, size: tuple[int, int], sized: bool, where: str) -> np.ndarray:
     """(M, 2) float32, at most at the picture's edge; a pixel beyond it is a rounding, more is a mistake. `sized`: the last two are w, h."""
-    rows = np.array(objects, np.float32).reshape(len(objects), -1)
-    if not len(rows):
+    if not objects:
         return np.zeros((0, 2), np.float32)
+    rows = np.array(objects, np.float32)  # (M, columns)
     middle = rows if rows.shape[1] == 2 else rows[:, :2] + rows[:, 2:] / 2 if sized else (rows[:, :2] + rows[:, 2:]) / 2
     if not np.isfinite(middle).all() or (middle < -1).any() or (middle > np.array(size) + 1).any():
         raise ClipkitError(
