@@ -29,8 +29,11 @@ def forget() -> None:
 def say_cut(model, texts: Iterable[str]) -> int:
     """Say how many different texts are longer than what a DualEncoder reads, its context length; returns how many.
 
-    A text is cut when neither another word at its end nor a letter less changes its tokens.
+    A network without a text tower reads none, so cuts none. A text is cut when neither another word at its end nor a letter
+    less changes its tokens.
     """
+    if not getattr(model, "has_text", True):
+        return 0
     long = [t for t in dict.fromkeys(map(str.strip, texts)) if len(t.encode()) > model.context_length - 3]  # a token has a byte at least
     if not long:
         return 0

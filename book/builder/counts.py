@@ -15,7 +15,7 @@ from clipkit.registry.outcomes import Row
 from clipkit.registry.records import SCALES
 from clipkit.registry.verdict import HOLDS, NO_EFFECT, NOT_RUN, NOT_TESTABLE, OUTCOMES, worst
 
-__all__ = ["by_scale", "claims", "count", "headlines", "standing", "transfer", "transfer_lines", "transfer_words", "whose"]  # in templates
+__all__ = ["by_scale", "claims", "count", "headlines", "standing", "together", "transfer", "transfer_lines", "transfer_words", "whose"]
 NO_RECORD = "no record"
 REAL = ("photographs", "real CLIP", "full")  # pictures that nobody drew for the purpose
 
@@ -28,6 +28,15 @@ def headlines(rows: Iterable[Row]) -> dict[str, int]:
             holding = {row.outcome == HOLDS for row in group if row.outcome not in (NOT_TESTABLE, NOT_RUN)}
             found["somewhere" if len(holding) == 2 else "everywhere" if True in holding else "nowhere"] += 1
     return {"tested": found.total(), **{name: found[name] for name in ("everywhere", "somewhere", "nowhere")}}
+
+
+def together(rows: Iterable[Row]) -> list[list[list[Row]]]:
+    """Rows that a badge says alike (reader's own or not, scale, outcome), the world first; within a group, those of each claim."""
+    ranks = {scale: rank for rank, scale in enumerate(SCALES)}
+    groups: dict[tuple, dict[str, list[Row]]] = {}
+    for row in sorted(rows, key=lambda row: (row.own, ranks.get(row.scale, len(ranks)), OUTCOMES.index(row.outcome))):
+        groups.setdefault((row.own, row.scale, row.outcome), {}).setdefault(row.claim.id, []).append(row)
+    return [list(group.values()) for group in groups.values()]
 
 
 @dataclass(frozen=True)

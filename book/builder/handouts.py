@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from builder.exercises import Exercise, exercises, pieces, with_solutions
-from clipkit.lab.claim_words import badge_words, effect, versus
+from clipkit.lab.claim_words import badge_words, effect, place, versus
 from clipkit.lab.notebook import GLUE_PREFIX
 from clipkit.registry.outcomes import Row
 from clipkit.registry.papers import Entry
@@ -71,8 +71,9 @@ def handout(entry: Entry, notebook, numbers: Mapping[str, str], cited: Mapping[s
         if opened and not solutions:
             answers = (f"# Exercise {opened.number}: your code", "answer"), (_checks(opened), "check")
             cells += [v4.new_code_cell(text, id=f"{kind}-{opened.number}") for text, kind in answers if text]
-    place = next((i for i, cell in enumerate(cells) if cell.source.startswith("## The claims")), len(cells))
-    cells.insert(place, v4.new_markdown_cell(_answers(rows) if solutions else _predict(entry), id="predict"))
+    ran = {id(cell) for cell in made.cells if cell.cell_type == "code"}
+    first = next((i for i, cell in enumerate(cells) if id(cell) in ran), len(cells))  # after the idea, before anything runs
+    cells.insert(first, v4.new_markdown_cell(_answers(rows) if solutions else _predict(entry), id="predict"))
     made.cells = cells
     made.metadata["title"] = f"{entry.title} ({'teacher' if solutions else 'student'})"
     return made
@@ -106,14 +107,20 @@ def citations(*files: str) -> dict[str, str]:
     found = {}
     for text in files:
         for key, entry in parse_string(text, "bibtex").entries.items():
-            names = [" ".join([*person.prelast_names, *person.last_names]) for person in entry.persons.get("author", [])]
+            names = [_plain([*person.prelast_names, *person.last_names]) for person in entry.persons.get("author", [])]
             several = f"{names[0]} and others" if len(names) > 2 or "others" in names else " and ".join(names)
             found[key] = f"{several} ({entry.fields.get('year', 'n.d.')})"
     return found
 
 
+def _plain(names: Sequence[str]) -> str:
+    from pybtex.richtext import Text
+
+    return str(Text.from_latex(" ".join(names)))
+
+
 def _checks(exercise: Exercise) -> str:
-    """The assertions of a closed exercise's solution, with the names that they expect of the answer; "" where there are none."""
+    """The assertions of a closed exercise's solution, with the names they expect of the answer, functions with their arguments."""
     if not (exercise.closed and exercise.checks):
         return ""
     stored = {
@@ -121,8 +128,13 @@ def _checks(exercise: Exercise) -> str:
         for node in ast.walk(ast.parse("\n".join(exercise.code)))
         for name in ([node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else [getattr(node, "name", None)])
     }
+    signed = {
+        node.name: f"{node.name}({ast.unparse(node.args)})"
+        for node in ast.walk(ast.parse("\n".join(exercise.code)))
+        if isinstance(node, ast.FunctionDef)
+    }
     used = [node.id for check in exercise.checks for node in ast.walk(ast.parse(check)) if isinstance(node, ast.Name)]
-    names = ", ".join(dict.fromkeys(name for name in used if name in stored))
+    names = ", ".join(dict.fromkeys(signed.get(name, name) for name in used if name in stored))
     head = f"# Exercise {exercise.number}: runs if the answer is right" + (f"; it expects {names}" if names else "")
     return "\n".join([head, *exercise.checks])
 
@@ -138,9 +150,10 @@ def _answers(rows: Sequence[Row]) -> str:
     """What the claims' table says, from the records, for who collects the guesses."""
     lines = []
     for row in rows:
-        cells = row.claim.id, badge_words(row.outcome, row.scale), effect(row) or row.note, versus(row) if effect(row) else ""
+        found = effect(row) or row.note, versus(row) if effect(row) else ""
+        cells = row.claim.id, badge_words(row.outcome, row.scale), place(row), *found
         lines.append(f"| {' | '.join(map(_cell, cells))} |")
-    head = "| claim | outcome | measured | against |\n| --- | --- | --- | --- |"
+    head = "| claim | outcome | on | measured | against |\n| --- | --- | --- | --- | --- |"
     return "\n".join(["## For the teacher: what came out", "", head, *lines])
 
 

@@ -8,8 +8,10 @@ Letters: B pictures, h × w grid of patches, W width of the tower, D joint dimen
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -70,6 +72,57 @@ def value_maps(
         else:
             maps.append(_grid(_changed(blocks[first:], reached[first], m, bias), grid))
     return maps
+
+
+@torch.no_grad()
+def block_maps(model, images: np.ndarray, block: int, side: int = 2, batch: int = 16) -> Tensor:
+    """Frozen joint-space maps of pictures by blocks: (N, side² D, h, w) float32, on the CPU.
+
+    Each block of `block` pixels is seen as side × side cells, one after the other. A ResNet of CLIP's kind has its last halvings left
+    out until its cells are that small (`finer`). Any other tower with larger cells gets the pictures enlarged; one whose cells are
+    larger than a block has one cell a block.
+
+    Args: images: (N, H, W, 3) uint8, H and W multiples of `block`. Raises ClipkitError: pictures that do not divide.
+    """
+    from clipkit.models.towers import dense_map
+
+    if images.shape[1] % block or images.shape[2] % block:
+        raise ClipkitError(f"pictures of {images.shape[1]} × {images.shape[2]} pixels do not divide into blocks of {block}")
+    mean, std = (torch.tensor(model.preprocessing[of]).view(3, 1, 1) for of in ("mean", "std"))
+    s, visual = model.image_size, model.module.visual
+    fine = finer(visual, block // side) if type(visual).__name__ == "ModifiedResNet" else None
+
+    def cells(x: Tensor) -> Tensor:
+        if fine is not None:
+            return dense_map(fine, x.to(model.device, model.dtype)).movedim(-1, 1).float().cpu()
+        return project(model, value_maps(model, x, ["vanilla"])[0]).float().cpu()
+
+    own = s // cells(torch.zeros(1, 3, s, s)).shape[-1]  # pixels of a cell
+    side = 1 if own > block else side
+    grow, found = max(1, own * side // block), []
+    for start in range(0, len(images), batch):
+        x = torch.from_numpy(images[start : start + batch].transpose(0, 3, 1, 2).copy()).float() / 255
+        x = F.interpolate(x, scale_factor=grow, mode="bilinear", antialias=True) if grow > 1 else x
+        small = F.adaptive_avg_pool2d(cells((x - mean) / std), tuple(n * side // block for n in images.shape[1:3]))
+        found.append(F.pixel_unshuffle(small, side))
+    return torch.cat(found)
+
+
+def finer(visual: nn.Module, stride: int) -> nn.Module:
+    """A copy of CLIP's ResNet whose last stages do not halve, until a cell is at most `stride` pixels (but not below 4).
+
+    Its weights are as they were; as in the released code of CLIP-EBC, which calls this reduction.
+    """
+    copied, own = copy.deepcopy(visual), 32
+    for stage in (copied.layer4, copied.layer3, copied.layer2):
+        if own <= stride:
+            break
+        for module in list(stage.modules()):
+            for name, part in list(module.named_children()):
+                if isinstance(part, nn.AvgPool2d):
+                    setattr(module, name, nn.Identity())
+        own //= 2
+    return copied
 
 
 def project(model, maps: Tensor) -> Tensor:

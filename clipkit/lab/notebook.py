@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from clipkit.errors import ClipkitError
+from clipkit.lab.tables import MINUS, number
 
 GLUE_PREFIX = "application/papermill.record/"
+MINUS_ZERO = re.compile(rf"(?<![\w.-])[-{MINUS}](?=0(?:\.0+)?(?![\d.]*\d))")
+HYPHEN = re.compile(r"(?<![\w.-])-(?=\d)")  # before a number, and neither in a name nor in a date
 _NAMED_TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "tuple": tuple, "dict": dict}
 
 
@@ -129,9 +133,18 @@ def glue(name: str, value: object, digits: int | None = None) -> None:
     """
     if isinstance(value, float) and not math.isfinite(value):
         raise ClipkitError(f"glue {name!r}: the value is {value}; the sentence that prints it needs a finite number")
-    text = str(value) if digits is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    text = _minus(str(value)) if digits is None else number(value, digits)
     if kernel() is not None:
         publish({GLUE_PREFIX + "text/plain": text}, {"scrapbook": {"name": name, "mime_prefix": GLUE_PREFIX}})
+
+
+def _minus(text: str) -> str:
+    """Numbers in a text as `number` prints them.
+
+    >>> _minus("from -0.0 to -1.5 (-3 %), nano-2, 2026-01-31")
+    'from 0.0 to −1.5 (−3 %), nano-2, 2026-01-31'
+    """
+    return HYPHEN.sub(MINUS, MINUS_ZERO.sub("", text))
 
 
 def glue_all(digits: int | None = None, /, **values: object) -> None:

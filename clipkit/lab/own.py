@@ -36,7 +36,7 @@ def loaded_by(slug: str, params: dict[str, object], takes: str = "split") -> dic
 
     data, model = str(params.get("dataset")), params.get("model")
     of_data, found = {name: params[name] for name in OF_DATA if name in params}, {}
-    if of_data and (data.partition(":")[0] in OTHERWISE or takes == "masks"):
+    if of_data and (data.partition(":")[0] in OTHERWISE or takes in ("masks", "boxes", "dots")):
         hint = "leave them out, or add -p dataset folder:PATH"
         raise ClipkitError(f"{', '.join(of_data)}: for labelled or captioned pictures of your own, not for {data} on {slug}; {hint}")
     said = {"splits", "columns", "fractions"} & set(of_data)

@@ -66,7 +66,8 @@ def contact_sheet(
     gap = 6
     scale = scale or max(1, (WIDTH // columns - gap) // w)
     letter = fontsize * 0.62 * DPI / 72  # width of a letter, pixels, a little more than the mean
-    wrapped = [textwrap.fill(str(t), max(4, int(w * scale / letter))) for t in titles] if titles is not None else [""] * n
+    kept = [""] * n if titles is None else [str(t).replace(" %", "\N{NO-BREAK SPACE}%") for t in titles]  # no line begins with a %
+    wrapped = [textwrap.fill(text, max(4, int(w * scale / letter))) for text in kept]
     line = fontsize * 1.25 * DPI / 72
     rows = math.ceil(n / columns)
     captions = [max(t.count("\n") + bool(t) for t in wrapped[r * columns : (r + 1) * columns]) for r in range(rows)]

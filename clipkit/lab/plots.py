@@ -11,6 +11,7 @@ import numpy as np
 from clipkit.errors import ClipkitError, unknown
 from clipkit.lab.figures import SIZE, figure
 from clipkit.lab.palette import ink, label, looks
+from clipkit.lab.tables import number
 from clipkit.registry.stats import t_interval
 from clipkit.registry.verdict import MIN_SEEDS, interval
 
@@ -110,8 +111,13 @@ def bars(
     order = list(arms) if arms else list(runs.mean().sort_values(ascending=False).index)
 
     def draw(axes: Axes) -> str:
+        from matplotlib.patheffects import withStroke
+
         places = np.arange(len(order))
-        widest = float(runs[order].to_numpy().max())
+        marked = live is not None and not live.equals(runs)
+        means = live.reindex(columns=order).mean() if marked else runs[order].mean()  # an arm that it lacks is NaN and not drawn
+        everything = np.concatenate([runs[order].to_numpy(dtype=float).ravel(), means.to_numpy(dtype=float)])
+        least, widest = float(np.nanmin(everything)), float(np.nanmax(everything))
         for place, (arm, look) in enumerate(zip(order, looks(order).values(), strict=True)):
             values = runs[arm].to_numpy(dtype=float)
             axes.barh(place, values.mean() - start, left=start, color=look.colour, alpha=0.45, hatch=look.hatch, edgecolor=look.colour)
@@ -119,21 +125,19 @@ def bars(
             if found := interval(values) if len(values) >= MIN_SEEDS else None:
                 axes.plot([found.low, found.high], [place, place], color="black", linewidth=1.6, solid_capstyle="butt")
                 edge = max(edge, found.high)
-            text = f"{values.mean():.{digits}f}".replace("-", "\N{MINUS SIGN}")
-            axes.annotate(text, (max(edge, start), place), (6, 0), textcoords="offset points", va="center", fontweight="bold")
+            edge = max(edge, start, float(np.nan_to_num(means[arm], nan=start)))
+            words = {"va": "center", "fontweight": "bold", "zorder": 5, "path_effects": [withStroke(linewidth=3, foreground="white")]}
+            axes.annotate(number(values.mean(), digits), (edge, place), (8, 0), textcoords="offset points", **words)
         if 1 < len(runs) <= 20:
             for _, row in runs[order].iterrows():
                 axes.plot(row.to_numpy(), places, color="black", marker="o", markersize=3.5, linewidth=0.6, alpha=0.55)
-        marked = live is not None and not live.equals(runs)
         if marked:
-            means = live.reindex(columns=order).mean()  # an arm that it lacks is NaN and not drawn
             axes.plot(means, places, linestyle="", marker="d", markersize=7, markerfacecolor="none", color="black", zorder=4)
-            widest = max(widest, float(means.max()))
         axes.set_yticks(places, [label(arm) for arm in order])
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.grid(axis="x", visible=True)
-        axes.set_xlim(min(start, float(runs[order].to_numpy().min())), widest + 0.14 * (widest - start or 1))
+        axes.set_xlim(min(start, least), widest + 0.14 * (widest - start or 1))
         axes.set(**{"xlabel": "accuracy, %", **labels})
         said = ["one seed" if len(runs) < 2 else f"dots: {len(runs)} seeds"]
         said += ["whiskers: 95 % intervals"] * (len(runs) >= MIN_SEEDS) + [THIN_BARS] * marked
@@ -166,7 +170,8 @@ def heatmap(
         raise ClipkitError("a heat map needs at least one row and one column")
     labels = {name: options.pop(name, "") for name in ("xlabel", "ylabel")}
     colours = {"cmap": "PuOr", "center": centre} if centre is not None else {"cmap": "cividis"}
-    settings = {"annot": rows * columns <= 120, "fmt": f".{digits}f", "linewidths": 0.6, "cbar_kws": {"label": bar_label}}
+    written = df.map(lambda value: number(value, digits)) if rows * columns <= 120 else False
+    settings = {"annot": written, "fmt": "", "linewidths": 0.6, "cbar_kws": {"label": bar_label}}
 
     def draw(axes: Axes) -> str:
         seaborn.heatmap(df, ax=axes, **{**settings, **colours, **options})

@@ -58,6 +58,7 @@ def new_app(text: str) -> Typer:
 
 
 BOOK = ROOT / "book"  # of a clone
+OF_A_CLONE = ("record", "sweep", "pretrain", "book", "page", "new", "check")  # what an installation is asked for, and has not
 app = new_app(
     "Run pages, read their claims, try models on your own pictures; see `clipkit COMMAND --help`.\n\n"
     "In a clone of the book also: record, sweep, pretrain and all of `python -m builder --help`."
@@ -82,7 +83,10 @@ def main(arguments: list[str] | None = None, others: Typer | None = None, name: 
     try:
         return commands(arguments, prog_name=name, standalone_mode=False) or 0
     except TyperException as error:
-        print(f"{name}: {' '.join(error.format_message().split()).rstrip('.')}; see: {name} --help", file=sys.stderr)
+        if words and words[0] in OF_A_CLONE and words[0] not in commands.commands:
+            print(f"{name}: {words[0]!r} needs a clone of the book's repository; say it there; see: {name} --help", file=sys.stderr)
+        else:
+            print(f"{name}: {' '.join(error.format_message().split()).rstrip('.')}; see: {name} --help", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -39,7 +39,8 @@ class Entry(Model):
     code: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     doi: str | None = None
     note: str | None = None
-    own_pictures: Literal["split", "test", "masks"] = "split"  # of a reader's pictures it trains on some, tests on all, wants masks
+    # of a reader's pictures it trains on some, tests on all, wants masks, captions with boxes, or a dot for each object
+    own_pictures: Literal["split", "test", "masks", "boxes", "dots"] = "split"
 
     @model_validator(mode="after")
     def _own_ids(self) -> Entry:

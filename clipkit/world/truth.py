@@ -16,6 +16,7 @@ from clipkit.world.spec import WorldSpec
 from clipkit.world.taxonomy import CATEGORIES
 
 CROWD_GRID = 8  # a crowd stands in an 8 x 8 grid, each in a cell of its own
+LATTICE, MOST_GATHERED = 32, 200  # a gathering stands on points of a 32 x 32 lattice
 HIDER = (122, 116, 110)  # colour of an occluder
 
 
@@ -129,29 +130,69 @@ def crowds(spec: WorldSpec, n: int, seed: int, count: tuple[int, int] = (12, 40)
     least, most = count
     if not 1 <= least <= most <= CROWD_GRID**2:
         raise ClipkitError(f"a crowd has 1 to {CROWD_GRID**2} objects, least first; got {count}")
-    one = single_objects(dataclasses.replace(spec, same_category=0.0), n * most, seed)
-    first = one[::most]
-    out = dict.fromkeys(f.name for f in dataclasses.fields(Scenes))
-    for name in out:
-        column = getattr(one, name)
-        out[name] = column[:, 0].reshape(n, most).copy() if column.ndim == 2 else getattr(first, name)
+    out = _many(spec, n, most, seed)
     for i in range(n):
-        rng = scene_stream(first, i, seed, "crowd")
+        rng = scene_stream(out, i, seed, "crowd")
         number = least + int(rng.random() * (most - least + 1))
         alike = rng.random() < spec.same_category
         cells = np.argsort(rng.random(CROWD_GRID**2), kind="stable")[:most]
         cell = 1 / CROWD_GRID
         scale = np.floor((0.075 + 0.04 * rng.random(most)) * 256) / 256
         slack = cell - scale
-        out["scale"][i] = scale
-        out["x"][i] = (cells % CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
-        out["y"][i] = (cells // CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
-        for name in ("category", "colour", "texture") if alike else ():
-            out[name][i] = out[name][i, 0]
-        out["depth"][i] = np.arange(most)
-        out["size"][i] = 0  # all are small
-        out["category"][i, number:] = -1
+        out.scale[i] = scale
+        out.x[i] = (cells % CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
+        out.y[i] = (cells // CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
+        _settle(out, i, number, alike)
+    return out
+
+
+def gatherings(spec: WorldSpec, n: int, seed: int, count: tuple[int, int] = (0, 80), bunching: float = 1.2) -> Scenes:
+    """Crowds that bunch up, of objects 5 to 9 pixels long at 128 px, to be rendered at that size. For `clip_ebc`.
+
+    A log-Gaussian Cox process: the logarithm of how thickly a place is settled is a sum of a dozen random waves, with standard
+    deviation `bunching` (0: evenly). Every object has a point of its own on a lattice of four pixels, so no two centres fall
+    together, though objects overlap. All numbers from the least to the most are equally frequent. Else as `crowds`.
+
+    Raises: ClipkitError when `count` is not 0 <= least <= most <= 200, most at least 1, or `bunching` is negative.
+    """
+    least, most = count
+    if not 0 <= least <= most <= MOST_GATHERED or most < 1 or bunching < 0:
+        raise ClipkitError(f"a gathering has 0 to {MOST_GATHERED} objects, least first, and bunches by 0 or more; got {count}, {bunching}")
+    out = _many(spec, n, most, seed)
+    place = (np.stack(np.divmod(np.arange(LATTICE**2), LATTICE), axis=1) + 0.5) / LATTICE  # (1024, 2)
+    for i in range(n):
+        rng = scene_stream(out, i, seed, "gathering")
+        number = least + int(rng.random() * (most - least + 1))
+        alike = rng.random() < spec.same_category
+        waves, phase = rng.normal(0, 1.2, (12, 2)), rng.random(12)
+        height = np.cos(2 * np.pi * (place @ waves.T + phase)).sum(axis=1) * bunching / np.sqrt(6)
+        # The smallest of exponential times with these rates: a draw without replacement.
+        points = np.argsort(-np.log1p(-rng.random(LATTICE**2)) * np.exp(-height), kind="stable")[:most]
+        out.scale[i] = np.floor((5 + 4 * rng.random(most)) * 2) / 256
+        for name, column in (("x", points % LATTICE), ("y", points // LATTICE)):
+            getattr(out, name)[i] = np.floor((column + rng.random(most)) / LATTICE * 1024) / 1024
+        _settle(out, i, number, alike)
+    return out
+
+
+def _many(spec: WorldSpec, n: int, most: int, seed: int) -> Scenes:
+    """n scenes with `most` slots, the objects drawn one by one; where they stand is not settled yet."""
+    one = single_objects(dataclasses.replace(spec, same_category=0.0), n * most, seed)
+    first = one[::most]
+    out = dict.fromkeys(f.name for f in dataclasses.fields(Scenes))
+    for name in out:
+        column = getattr(one, name)
+        out[name] = column[:, 0].reshape(n, most).copy() if column.ndim == 2 else getattr(first, name)
     return Scenes(**out)
+
+
+def _settle(out: Scenes, i: int, number: int, alike: bool) -> None:
+    """Scene i has its first `number` objects, all small, painted in the order of their slots, perhaps all of one kind."""
+    for name in ("category", "colour", "texture") if alike else ():
+        getattr(out, name)[i] = getattr(out, name)[i, 0]
+    out.depth[i] = np.arange(out.depth.shape[1])
+    out.size[i] = 0
+    out.category[i, number:] = -1
 
 
 def scene_stream(scenes: Scenes, i: int, seed: int, purpose: str) -> np.random.Generator:

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "classifier": ["zeroshot_logits", "zeroshot_weights"],
+        "comclip": ["Triple", "add_parts", "box_mask", "comclip_score", "cut_out", "parse_triple", "part_weights"],
         "conditioning": ["conditional_zeroshot", "infer_context", "pool_contexts"],
         "descriptions": [
             "DescriptionPool",

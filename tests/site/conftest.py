@@ -112,8 +112,12 @@ def notebooks_of(root: Path) -> list[str]:
     return [str(path.relative_to(root)) for name in names for path in sorted(root.glob(f"*/{name}.html")) if path.parent.name != "slides"]
 
 
+def guides_of(root: Path) -> list[str]:
+    """All pages that are no notebooks, without the index of the search and of terms."""
+    found = [*root.glob("*.html"), *root.glob("howto/*.html"), *root.glob("parts/*.html")]
+    return sorted(str(path.relative_to(root)) for path in found if path.name not in ("search.html", "genindex.html"))
+
+
 def pages_of(root: Path) -> list[str]:
-    """The landing page, the ledger, teaching, the how-tos, and up to three pages of notebooks."""
-    found = notebooks_of(root)
-    guides = [str(path.relative_to(root)) for path in sorted((root / "howto").glob("*.html"))]
-    return ["index.html", "ledger.html", "teaching.html", *guides, *found[:3]]
+    """Those, and up to three pages of notebooks."""
+    return [*guides_of(root), *notebooks_of(root)[:3]]

@@ -8,6 +8,7 @@ import pytest
 
 from builder import handouts
 from builder.handouts import citations, glued, handout, plain
+from clipkit.paths import ROOT
 from clipkit.press import notebooks
 from clipkit.registry.papers import load_registry
 
@@ -44,6 +45,10 @@ def test_every_page_gives_both(entry):
         assert len({c.id for c in made.cells}) == len(made.cells)
     assert "".join(code["student"]).count("your code") == 3
     assert "Solution to exercise" not in "\n".join(c.source for c in student.cells)
+    for made in (student, teacher):  # the table stands after the idea, before anything runs
+        kinds = [(c.cell_type, c.id) for c in made.cells]
+        assert "## The idea" in "".join(c.source for c in made.cells[: kinds.index(("markdown", "predict"))])
+        assert all(kind == "markdown" for kind, _ in kinds[: kinds.index(("markdown", "predict"))])
     guess = next(c.source for c in student.cells if c.source.startswith("## Before you look"))
     assert all(f"| {claim.id} |" in guess for claim in entry.claims)
 
@@ -54,6 +59,18 @@ def test_numbers_of_the_run_are_printed():
     run.cells[0].outputs = [v4.new_output("display_data", data=data, metadata={"scrapbook": {"name": "gain"}})]
     assert glued(run) == {"gain": "71.5"}
     assert plain("It gains {glue}`gain` points, {glue}`lost`.", glued(run), {}) == "It gains 71.5 points, …."
+
+
+def test_a_check_says_the_arguments_of_the_function_it_calls():
+    entry = next(entry for entry in PAGES if entry.slug == "gda_adapter")
+    student = handout(entry, notebooks.read(entry.notebook_path), {}, {}, solutions=False)
+    check = next(c.source for c in student.cells if c.id == "check-2")
+    assert "it expects quadratic(F, y, C, test), F, y, test, w" in check
+
+
+def test_no_name_of_the_book_keeps_a_sign_of_latex():
+    texts = [(ROOT / "book" / f"{name}.bib").read_text(encoding="utf-8") for name in ("references", "background")]
+    assert [name for name in citations(*texts).values() if set(name) & set("{}\\\\")] == []
 
 
 def test_names_of_a_citation():

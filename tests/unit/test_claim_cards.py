@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builder import pages
+from builder import counts, pages
 from builder.cards import header_card
 from builder.settings import Site
 from clipkit.lab import claim_words, interval_line
@@ -221,11 +221,24 @@ def test_every_badge_of_the_book_says_its_scale_in_a_few_words(marker):
         assert any(f" {word}, " in f" {badge}" for word in OUTCOMES)
 
 
-def test_the_head_of_a_page_has_a_badge_a_row_and_no_more():
-    entry = REGISTRY.entry("gda_adapter")
-    mine = [row for row in ROWS if row.entry.slug == entry.slug]
-    badges = texts(header_card(entry, mine, Site("T", "A", None, "main"), None), "ck-badge")
-    assert badges == [f"{row.claim.id} {claim_words.SYMBOL[row.outcome]} {row.outcome}, {row.scale}" for row in mine]
+@pytest.mark.parametrize("slug", [entry.slug for entry in REGISTRY.finished()])
+def test_the_head_of_a_page_has_a_badge_an_outcome_and_scale_with_the_claims_it_is_of(slug):
+    entry = REGISTRY.entry(slug)
+    mine = [row for row in ROWS if row.entry.slug == slug]
+    made = header_card(entry, mine, Site("T", "A", None, "main"), None)
+    badges = texts(made, "ck-badge")
+    assert len(badges) == len(set(badges)) and set(badges) == {claim_words.badge_words(row.outcome, row.scale) for row in mine}
+    for group in texts(made, "ck-group"):  # every row is counted once, the claims in the order of the registry
+        badge = next(one for one in badges if group.startswith(one))
+        own = [row.claim.id for row in mine if claim_words.badge_words(row.outcome, row.scale) == badge]
+        found = re.findall(r"(C\d+\w*)(?:\s×(\d+))?", group.removeprefix(badge))
+        assert found == [(name, str(own.count(name)) if own.count(name) > 1 else "") for name in dict.fromkeys(own)], group
+
+
+def test_a_readers_own_records_have_a_badge_of_their_own():
+    row = next(row for row in ROWS if row.record and row.outcome == "holds")
+    own = replace(row, record=replace(row.record, book=False))
+    assert [len(group) for group in counts.together([row, own])] == [1, 1]
 
 
 # ---- colours

@@ -144,6 +144,21 @@ def test_bars_are_sorted_and_show_each_seed():
         lab.bars(runs, ax=axes, arms=["gad"])
 
 
+def test_the_number_of_a_bar_stands_clear_of_the_marks_of_this_run():
+    axes = clipkit.lab.figures.new_figure().subplots()
+    lab.bars(pd.DataFrame({"a": [80.0, 82.0], "b": [-0.01, 0.0]}), ax=axes, start=70, live=pd.DataFrame({"a": [99.0], "b": [60.0]}))
+    assert [text.xy[0] for text in axes.texts] == [99.0, 70.0]
+    low, high = axes.get_xlim()
+    assert low <= 0 and high > 99  # every mark is on the paper
+    assert [text.get_text() for text in axes.texts] == ["81.0", "0.0"]
+
+
+def test_no_cell_of_a_heat_map_is_minus_zero():
+    axes = clipkit.lab.figures.new_figure().subplots()
+    lab.heatmap(pd.DataFrame([[-0.04, -1.25], [np.nan, 2.0]], columns=["a", "b"]), ax=axes)
+    assert [text.get_text() for text in axes.texts] == ["0.0", "\N{MINUS SIGN}1.2", "2.0"]
+
+
 def test_heatmap(shown):
     lab.heatmap(pd.DataFrame([[1.0, np.nan], [3.0, 4.0]], columns=["a", "b"]), alt="four cells", title="Cells", centre=2.0)
     assert shown[0][1] == "four cells"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+
 import pytest
 
 from clipkit.errors import ClipkitError
@@ -16,5 +18,8 @@ def test_names_and_digits(monkeypatch):
     assert kept == {"test-gain": "\N{MINUS SIGN}2.3", "best-task": "sketch", "n": "3.0"}
     glue_all(n=3)
     assert kept["n"] == "3"
+    glue_all(1, none=-0.04, said="from -0.0 to -1.5 points")
+    assert kept["none"] == "0.0" and kept["said"] == "from 0.0 to \N{MINUS SIGN}1.5 points"
+    assert doctest.testmod(notebook).failed == 0
     with pytest.raises(ClipkitError, match="finite"):
         glue_all(1, gain=float("nan"))

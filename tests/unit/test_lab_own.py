@@ -99,9 +99,10 @@ def test_what_cannot_be_is_one_sentence(page, given, message):
         page(given)
 
 
-def test_a_page_that_wants_masks_takes_no_settings_of_classes(page, flowers):
+@pytest.mark.parametrize("takes", ["masks", "boxes"])
+def test_a_page_that_wants_masks_or_boxes_takes_no_settings_of_classes(page, flowers, takes):
     with pytest.raises(ClipkitError, match="names: for labelled or captioned pictures of your own"):
-        page(f"dataset = {flowers!r}\nnames = 'n.txt'", "masks")
+        page(f"dataset = {flowers!r}\nnames = 'n.txt'", takes)
 
 
 def test_captions_and_prompts_that_are_cut_are_said(page, tmp_path):

@@ -83,7 +83,7 @@ def test_the_builder_s_commands_are_there_in_a_clone_only(desk, monkeypatch, cap
     monkeypatch.setattr("clipkit.press.cli.BOOK", desk)
     with pytest.raises(SystemExit, match="2"):
         main(["record", "tiny_paper"])
-    assert "No such command 'record'" in capsys.readouterr().err
+    assert "'record' needs a clone of the book's repository" in capsys.readouterr().err
 
 
 def test_parameters_are_typed_pairs_and_the_last_one_wins(desk, monkeypatch):

@@ -178,3 +178,4 @@ def test_texts_that_are_cut_are_counted():
     assert say_cut(Words(), ["a cat"]) == 0 and notices() == []
     nano = load_model("nano")
     assert say_cut(nano, ["a red cat"]) == 0 and say_cut(nano, ["a red cat and " * 40]) == 1
+    assert say_cut(load_model("nano-dino"), ["a red cat and " * 40]) == 0  # it has no text tower, so it cuts nothing

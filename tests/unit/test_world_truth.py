@@ -10,7 +10,7 @@ from clipkit.world import CATEGORIES, SUPERCLASS_OF, WorldSpec, render, sample_s
 from clipkit.world.conflict import cue_conflicts
 from clipkit.world.defects import DEFECTS, plant_defects
 from clipkit.world.scene import Object, Scene, Scenes
-from clipkit.world.truth import counts, crowds, depth_map, object_crops, occlude, without
+from clipkit.world.truth import counts, crowds, depth_map, gatherings, object_crops, occlude, without
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,32 @@ def test_crowds_are_countable():
     for bad in ((0, 5), (5, 3), (10, 65)):
         with pytest.raises(ClipkitError, match="crowd"):
             crowds(spec, 1, 0, count=bad)
+
+
+def test_gatherings_bunch_up():
+    spec = WorldSpec(same_category=0.5)
+    many, even = (gatherings(spec, 40, 3, (60, 80), bunching) for bunching in (1.2, 0.0))
+    assert 60 <= many.count.min() < many.count.max() <= 80 and (many.x >= 0).all() and (many.x < 1).all()
+    alike = [len({(o.category, o.colour, o.texture) for o in scene.objects}) == 1 for scene in many]
+    assert 8 < sum(alike) < 32
+    for scenes in (many, even):  # no two centres on one point of the lattice
+        cells = [{(int(o.x * 32), int(o.y * 32)) for o in scene.objects} for scene in scenes]
+        assert [len(c) for c in cells] == scenes.count.tolist()
+        assert set(np.unique(np.round(scenes.scale * 256))) <= set(range(10, 19))
+
+    def crowding(scenes):  # variance of a block's number over its mean: 1 for points thrown at random
+        blocks = np.zeros((len(scenes), 8, 8))
+        for i, scene in enumerate(scenes):
+            for o in scene.objects:
+                blocks[i, int(o.y * 8), int(o.x * 8)] += 1
+        return blocks.var((1, 2)).mean() / blocks.mean()
+
+    assert crowding(even) < 1.1 < 1.8 < crowding(many)
+    assert gatherings(spec, 2, 3, (60, 80)).x.tolist() == many.x[:2].tolist()
+    assert gatherings(spec, 3, 1, (0, 1)).count.max() <= 1
+    for bad in ((-1, 5), (5, 3), (0, 0), (0, 201)):
+        with pytest.raises(ClipkitError, match="gathering"):
+            gatherings(spec, 1, 0, bad)
 
 
 @pytest.mark.parametrize("kind", DEFECTS)
