@@ -54,7 +54,7 @@ SERIOUS = """async () => (await axe.run(document, {resultTypes: ["violations"], 
 # What another page has here, or a reader opens: a link on every tinted ground, all folds.
 LINKS_AND_FOLDS = """() => {
     document.querySelectorAll(".bd-article :is(.admonition, .ck-card, .ck-claim) p").forEach(text => {
-        text.insertAdjacentHTML("beforeend", ' <a href="#top">a link</a>');
+        if (!text.closest("summary")) text.insertAdjacentHTML("beforeend", ' <a href="#top">a link</a>');
     });
     document.querySelectorAll("details").forEach(fold => fold.open = true);
 }"""
