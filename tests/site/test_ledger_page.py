@@ -58,8 +58,8 @@ def test_the_ledger_is_light_and_short_however_many_rows_there_are(visit):
     assert visit("ledger.html").locator("button.ck-whole:visible").count() == 0  # on a desk all is shown
 
 
-def test_a_badge_leads_to_its_claim(visit, book):
+def test_a_claim_beside_its_badge_leads_to_its_row(visit, book):
     page = visit(pages_of(book)[-1])
-    page.locator(".ck-card .ck-badge").first.click()
+    page.locator(".ck-card .ck-group a").first.click()
     page.wait_for_url("**/ledger.html#*")
     assert page.locator("tr:target").count() == 1
