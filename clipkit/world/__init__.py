@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "SUPERCLASS_OF",
             "TEXTURES",
         ],
-        "truth": ["counts", "crowds", "depth_map", "gatherings", "object_crops", "occlude", "without"],
+        "truth": ["counts", "depth_map", "gatherings", "occlude", "without"],
         "video": ["Clip", "VideoSpec", "sample_clips", "tone_track"],
     },
 )

@@ -27,7 +27,7 @@ PAIR_KINDS: tuple[str, ...] = ONE_WORD + SWAPS
 
 
 def minimal_pairs(scenes, kind: str, seed: int = 0) -> list[tuple[str, str] | None]:
-    """(true, false) captions of each of `scenes` (Scenes or one Scene); None where the kind is impossible. For `comclip`.
+    """(true, false) captions of each of `scenes` (Scenes or one Scene); None where the kind is impossible. For `concept_association_bias`.
 
     Args:
         kind: one of PAIR_KINDS. A single word ("category", "colour", …): the detailed caption of the same seed, one

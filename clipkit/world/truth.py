@@ -6,16 +6,14 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from clipkit.errors import ClipkitError
-from clipkit.world.rendering import Rendered, render
+from clipkit.world.rendering import render
 from clipkit.world.sample import single_objects
 from clipkit.world.scene import Scenes
 from clipkit.world.spec import WorldSpec
 from clipkit.world.taxonomy import CATEGORIES
 
-CROWD_GRID = 8  # a crowd stands in an 8 x 8 grid, each in a cell of its own
 LATTICE, MOST_GATHERED = 32, 200  # a gathering stands on points of a 32 x 32 lattice
 HIDER = (122, 116, 110)  # colour of an occluder
 
@@ -95,63 +93,15 @@ def occlude(scenes: Scenes, share: float = 0.5, slot: int = 0, size: int | None 
     return Occluded(images, target & ~hidden, hidden, parts)
 
 
-def object_crops(drawn: Rendered, size: int = 32, context: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
-    """Square cut-outs round every visible object, resized. For `comclip`.
-
-    Args:
-        drawn: what `render(scenes, masks=True)` gave. context: margin on each side, as a share of the box.
-
-    Returns: pictures (M, size, size, 3) uint8, and (M, 2) int64: scene and slot of each.
-    """
-    if drawn.boxes is None:
-        raise ClipkitError("object_crops needs boxes; use render(scenes, masks=True)")
-    index = np.argwhere(np.isfinite(drawn.boxes[:, :, 0]))
-    crops = np.empty((len(index), size, size, 3), np.uint8)
-    for m, (i, k) in enumerate(index):
-        x0, y0, x1, y1 = (int(v) for v in drawn.boxes[i, k])
-        side = round(max(x1 - x0, y1 - y0) * (1 + 2 * context))
-        left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
-        edge = drawn.images.shape[1] - 1
-        rows, columns = (np.clip(np.arange(a, a + side), 0, edge) for a in (top, left))
-        crop = np.ascontiguousarray(drawn.images[i][rows[:, None], columns])
-        crops[m] = np.asarray(Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC))
-    return crops, index
-
-
 # -- crowds -------------------------------------------------------------------------------------
-def crowds(spec: WorldSpec, n: int, seed: int, count: tuple[int, int] = (12, 40)) -> Scenes:
-    """Scenes of many small objects, to be rendered at 128 px; they have as many slots as the largest count. For `clip_ebc`.
-
-    Objects are drawn from `spec` one by one (its biases and held-out pairs hold), backgrounds and styles from the
-    first; with `spec.same_category` all of a crowd look alike. Each object has a cell of its own, so none is hidden.
-
-    Raises: ClipkitError when `count` is not 1 <= least <= most <= 64.
-    """
-    least, most = count
-    if not 1 <= least <= most <= CROWD_GRID**2:
-        raise ClipkitError(f"a crowd has 1 to {CROWD_GRID**2} objects, least first; got {count}")
-    out = _many(spec, n, most, seed)
-    for i in range(n):
-        rng = scene_stream(out, i, seed, "crowd")
-        number = least + int(rng.random() * (most - least + 1))
-        alike = rng.random() < spec.same_category
-        cells = np.argsort(rng.random(CROWD_GRID**2), kind="stable")[:most]
-        cell = 1 / CROWD_GRID
-        scale = np.floor((0.075 + 0.04 * rng.random(most)) * 256) / 256
-        slack = cell - scale
-        out.scale[i] = scale
-        out.x[i] = (cells % CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
-        out.y[i] = (cells // CROWD_GRID + 0.5) * cell + slack * (rng.random(most) - 0.5)
-        _settle(out, i, number, alike)
-    return out
-
-
 def gatherings(spec: WorldSpec, n: int, seed: int, count: tuple[int, int] = (0, 80), bunching: float = 1.2) -> Scenes:
     """Crowds that bunch up, of objects 5 to 9 pixels long at 128 px, to be rendered at that size. For `clip_ebc`.
 
     A log-Gaussian Cox process: the logarithm of how thickly a place is settled is a sum of a dozen random waves, with standard
     deviation `bunching` (0: evenly). Every object has a point of its own on a lattice of four pixels, so no two centres fall
-    together, though objects overlap. All numbers from the least to the most are equally frequent. Else as `crowds`.
+    together, though objects overlap. All numbers from the least to the most are equally frequent, and a scene has as many slots as the
+    most. Objects are drawn from `spec` one by one (its biases and held-out pairs hold), backgrounds and styles from the first; with
+    `spec.same_category` all of a crowd look alike.
 
     Raises: ClipkitError when `count` is not 0 <= least <= most <= 200, most at least 1, or `bunching` is negative.
     """
