@@ -55,7 +55,7 @@ class Material:
         """What holds the student of an arm in a lesson. LwF knows the class names of this session and of those before."""
         if arm == "l2_sp":
             return L2SP(strength)
-        if arm in ("fine_tuning", "interpolation"):
+        if arm.startswith(("fine_tuning", "interpolation")):
             return None
         if arm == "lwf":
             known = [x.texts for x in self.lessons[1 : lesson + 1] or self.lessons[:1]]
@@ -170,8 +170,8 @@ def pairs_suite(model: Tuned, data: Dataset) -> Suite:
 def curve(material: Material, arm: str, knobs: Sequence[float], budget: Budget, strength: float = 0.0) -> list[dict[str, float]]:
     """The points of an arm along its knob, percent right: "new", "untouched", "retrieval"; of "fine_tuning" also "colours".
 
-    Knobs are strengths λ; of "fine_tuning" shares of the learning rate; of "interpolation" shares of the tuned weights, which
-    were held by random texts with `strength` where that is above zero.
+    Knobs are strengths λ; of "fine_tuning" shares of the learning rate; of "interpolation" shares of the tuned weights, and of
+    "vr_lwf_interpolated" of weights that random texts held with `strength`.
     """
     found = []
 
@@ -184,8 +184,8 @@ def curve(material: Material, arm: str, knobs: Sequence[float], budget: Budget, 
     if arm == "fine_tuning":
         for share in knobs:
             measure(learn(None, share))
-    elif arm == "interpolation":
-        end = learn(material.held("vr_lwf", strength) if strength else None)
+    elif arm in ("interpolation", "vr_lwf_interpolated"):
+        end = learn(None if arm == "interpolation" else material.held("vr_lwf", strength))
         for share in knobs:
             measure(interpolated(material.towers, end, share))
     else:
