@@ -22,6 +22,7 @@ SECTIONS = (
 )
 MOST_CELLS = 16  # code cells; about 12 is better
 CITATION = re.compile(r"\{(?:foot)?cite(?::[a-z]+)?\}`([^`]+)`")
+CODE_OR_ROLE = re.compile(r"(\{[a-z:_]+\})?(?<!`)(`+)(?!`)(.+?)(?<!`)\2(?!`)", re.S)  # with its role, where it has one
 PLACE = re.compile(r"""(?<![\w.:/])(?:/(?:home|root|work|tmp|mnt|data|Users)/|[A-Z]:\\\\)""")
 
 
@@ -50,6 +51,7 @@ def faults(entry: Entry, notebook, bibliography_keys: set[str]) -> list[str]:
     found += _outputs(notebook)
     for keys in CITATION.findall(markdown):
         found += [f"cited key {key.strip()!r} is in no bibliography" for key in keys.split(",") if key.strip() not in bibliography_keys]
+    found += [f"a role inside of code, which nobody resolves: {text}" for role, _, text in CODE_OR_ROLE.findall(markdown) if not role and "{glue" in text]
     everything = "\n".join(code) + markdown
     if re.search(r"^\s*[!%]\s*pip\b|pip install", "\n".join(code), re.M):
         found.append("pip install in a cell")
@@ -60,6 +62,12 @@ def faults(entry: Entry, notebook, bibliography_keys: set[str]) -> list[str]:
     if not any(".claims(" in source for source in code):
         found.append("no cell shows the claims")
     return found
+
+
+def unchecked(notebook) -> list[str]:
+    """Sources of the checked cells that nbval passes unseen: without what they printed, or not counted as run."""
+    checked = (cell for cell in notebook.cells if cell.cell_type == "code" and "NBVAL_CHECK_OUTPUT" in cell.source)
+    return [cell.source for cell in checked if not cell.outputs or cell.execution_count is None]
 
 
 def _missing(headings: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from builder import scaffold
 from clipkit.paths import ROOT, data_dir
 from clipkit.press import notebooks
 from clipkit.registry.papers import load_registry
-from tests.notebooks.anatomy import faults
+from tests.notebooks.anatomy import faults, unchecked
 
 FIXTURES = Path(__file__).parents[1] / "site" / "fixtures"
 PAGES = sorted((ROOT / "notebooks").glob("*/*.ipynb"))
@@ -30,6 +30,14 @@ def test_page(path):
     entry = registry.entry(path.stem)
     assert path.parent.name == entry.part, f"{path.stem} belongs in notebooks/{entry.part}"
     assert faults(entry, notebooks.read(path), bibliography_keys(registry)) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[path.stem for path in PAGES])
+def test_checked_cells_have_something_to_be_held_against(path):
+    notebook = notebooks.read(path)
+    assert unchecked(notebook) == []
+    first(notebook, "code", "NBVAL_CHECK_OUTPUT").outputs = []
+    assert len(unchecked(notebook)) == 1
 
 
 @pytest.fixture
@@ -92,6 +100,7 @@ def text_of(kind: str, before: str, after: str):
         (drop_parameter, "parameter seed is missing"),
         (commit_picture, "a picture is committed"),
         (many_cells, "code cells"),
+        (text_of("markdown", "## The claims", "## The claims\n\nAs `{glue}`model`` says."), "a role inside of code"),
         (text_of("markdown", "`radford2021clip`", "`nobody1999`"), "cited key 'nobody1999'"),
         (text_of("code", "runs = run.over", "!pip install x\nruns = run.over"), "pip install"),
         (text_of("code", '"n_draws": 400', '"n_draws": 400, "root": "/home/me/data"'), "absolute path"),
