@@ -1,0 +1,277 @@
+"""Concept association bias: twelve plants whose colours are tied to them more or less, small CLIPs of each, and photographs in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from clipkit.datasets import Dataset, load_dataset
+from clipkit.dealing import dealt
+from clipkit.errors import ClipkitError
+from clipkit.pretrain.losses import info_nce
+from clipkit.pretrain.tiny_clip import SIDE, small_clip
+from clipkit.score import CrossModalReader
+from clipkit.train import shuffled, train
+from clipkit.world import CATEGORIES, COLOURS, Scenes, fill, render
+from clipkit.world.sprites import sprite
+
+NOUNS = ("apple", "banana", "cherry", "pear", "watermelon", "carrot", "mushroom", "corn", "pumpkin", "eggplant", "broccoli", "cactus")
+PALETTE = ("red", "yellow", "green", "blue", "purple", "white")
+FREE = 1 / len(PALETTE)  # the association that is none
+BATCH, AREA, GREY = 64, 85.0, 128  # pairs; pixels of a thing that take its colour; what is behind
+FORMS = ("{}", "a photo of {}", "a picture of {}", "this is {}", "there is {}", "the {noun} is {colour}")
+KINDS = ("colour", "existence", "side")  # of questions
+ANSWERS = (*PALETTE, "yes", "no", "left", "right")
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """N pictures of one or two things: what is asked for (`named`) and what is not (`unnamed`, −1 for nothing) by number of the noun,
+    their colours `own` and `other` (N,), and whether the named thing stands on the right (N,) bool."""
+
+    images: Sequence
+    named: np.ndarray
+    unnamed: np.ndarray
+    own: np.ndarray
+    other: np.ndarray
+    right: np.ndarray
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """(N,) one number for all pictures of the same two things."""
+        a, b = np.minimum(self.named, self.unnamed), np.maximum(self.named, self.unnamed)
+        return np.unique(a * 1000 + b, return_inverse=True)[1]
+
+
+@dataclass(frozen=True)
+class Garden:
+    """A world in which each of NOUNS has a typical colour; the seed deals them out, each colour to two nouns."""
+
+    seed: int
+
+    @property
+    def typical(self) -> np.ndarray:  # (12,) number of the colour in PALETTE
+        return np.random.default_rng([self.seed, 31]).permutation(np.arange(len(NOUNS)) % len(PALETTE))
+
+    def association(self, strength: float) -> np.ndarray:
+        """(12, 6) probability of each colour given the noun."""
+        rest = (1 - strength) / (len(PALETTE) - 1)
+        return np.where(np.arange(len(PALETTE)) == self.typical[:, None], strength, rest)
+
+    def lessons(self, n: int, strength: float) -> tuple[Pictures, list[str]]:
+        """n pictures to learn from, half of them of two things, and their captions; strengths differ in the colours alone.
+
+        A caption names one thing or both, in any order, and says each colour half of the time. Raises ClipkitError: no probability.
+        """
+        if not 0 <= strength <= 1:
+            raise ClipkitError(f"the strength of an association is a probability, from 0 to 1; got {strength}")
+        dice = np.random.default_rng([self.seed, 32])
+        named, step = dice.integers(0, len(NOUNS), n), dice.integers(1, len(NOUNS), n)
+        things = np.stack([named, np.where(dice.random(n) < 0.5, (named + step) % len(NOUNS), -1)], 1)
+        bound, away = dice.random((n, 2)) < strength, dice.integers(1, len(PALETTE), (n, 2))
+        colours = (self.typical[things] + np.where(bound, 0, away)) % len(PALETTE)
+        said, form, both, turn = dice.random((n, 2)) < 0.5, dice.integers(0, len(FORMS), n), dice.random(n) < 0.5, dice.random(n) < 0.5
+        captions = []
+        for i, pair in enumerate(things):
+            order = [0] if pair[1] < 0 else ([1, 0] if turn[i] else [0, 1])[: 1 + both[i]]
+            words = [(NOUNS[pair[k]], PALETTE[colours[i, k]] if said[i, k] or form[i] == 5 else "") for k in order]
+            captions.append(sentence(FORMS[form[i]], *words))
+        return self._drawn(things, colours, dice), captions
+
+    def tested(self, each: int, stream: int, typical: bool = True, alone: bool = False) -> Pictures:
+        """`each` pictures of every two nouns of different typical colours, in these or in any two different ones, or of the first of
+        them alone, as large and at the same places."""
+        a, b = (x.ravel() for x in np.indices((len(NOUNS), len(NOUNS))))
+        dice, keep = np.random.default_rng([self.seed, 33, stream]), np.flatnonzero(self.typical[a] != self.typical[b])
+        things = np.repeat(np.stack([a, b], 1)[keep], each, 0)
+        free = np.argsort(dice.random((len(things), len(PALETTE))), 1)[:, :2]
+        return self._drawn(np.where([False, alone], -1, things), self.typical[things] if typical else free, dice)
+
+    def _drawn(self, things: np.ndarray, colours: np.ndarray, dice: np.random.Generator) -> Pictures:
+        n, right = len(things), dice.random(len(things)) < 0.5
+        scenes = Scenes.empty(n)
+        at = np.stack([right, ~right], 1)
+        for name, value in (
+            ("category", np.where(things < 0, -1, _CATEGORY[things])),
+            ("colour", _COLOUR[colours]),
+            ("scale", np.array(sides())[things] / SIDE),
+            ("x", 0.26 + 0.48 * at + 0.03 * dice.uniform(-1, 1, (n, 2))),
+            ("y", 0.5 + 0.15 * dice.uniform(-1, 1, (n, 2))),
+            ("flip", dice.random((n, 2)) < 0.5),
+        ):
+            getattr(scenes, name)[:, :2] = value
+        drawn = render(scenes, SIDE, masks=True)
+        drawn.images[drawn.instances == 0] = GREY
+        return Pictures(drawn.images, things[:, 0], things[:, 1], colours[:, 0], colours[:, 1], right)
+
+
+_CATEGORY, _COLOUR = np.array([CATEGORIES.index(n) for n in NOUNS]), np.array([tuple(COLOURS).index(c) for c in PALETTE])
+
+
+@lru_cache(maxsize=1)
+def sides() -> list[int]:
+    """The side in pixels at which the part of each noun that takes the colour is nearest to AREA."""
+    area = [[sprite(c, "fill", 0, False, side, False).weight.sum() / 255 for side in range(9, 18)] for c in _CATEGORY]
+    return [9 + int(np.abs(np.array(row) - AREA).argmin()) for row in area]
+
+
+def sentence(form: str, *things: tuple[str, str]) -> str:
+    """A form of FORMS with (noun, colour) in it, or with several and an "and" between; a colour may be "", not said.
+
+    >>> sentence("a photo of {}", ("apple", "red"), ("orange", ""))
+    'a photo of a red apple and an orange'
+    """
+    if "{noun}" in form:
+        return " and ".join(form.format(noun=noun, colour=colour) for noun, colour in things)
+    return form.format(" and ".join(fill("a {}", f"{colour} {noun}".strip()) for noun, colour in things))
+
+
+def raised(seed: int, strength: float, n: int, steps: int, lr: float, device: str = "cpu") -> dict[str, Tensor]:
+    """Weights of a small CLIP after `steps` batches of the n lessons of `Garden(seed)`; those of all strengths start and go on alike."""
+    if n < BATCH:
+        raise ClipkitError(f"{n} lessons do not fill a batch of {BATCH}; give more")
+    model, (seen, captions) = small_clip(seed, device=device), Garden(seed).lessons(n, strength)
+    pixels, words = model.preprocess_batch(seen.images).to(device), model.tokenize(captions).to(device)
+
+    def loss(_, rows: Tensor) -> Tensor:
+        return info_nce(model.encode_image(pixels[rows]), model.encode_text(words[rows]), model.logit_scale)
+
+    train(model.module, shuffled(n, BATCH, torch.Generator().manual_seed(seed), rest="drop"), loss, steps, lr=lr)
+    return model.module.state_dict()
+
+
+def grown(seed: int, weights: dict[str, Tensor], device: str = "cpu"):
+    """The small CLIP with these weights."""
+    model = small_clip(seed, device=device)
+    model.module.load_state_dict(weights)
+    return model.freeze()
+
+
+def prompts(model, nouns: Sequence[str], palette: Sequence[str], form: str) -> Tensor:
+    """Text features (O, K, D): each noun in each colour."""
+    return model.text_features([sentence(form, (noun, c)) for noun in nouns for c in palette]).view(len(nouns), len(palette), -1)
+
+
+def both_named(model, of: Pictures, x: Tensor, nouns: Sequence[str], palette: Sequence[str], form: str) -> float:
+    """Percent of pictures, features x (N, D), that are nearer to the sentence of both things in their colours than with these exchanged."""
+    rows = list(zip(of.named, of.unnamed, of.own, of.other, strict=True))
+    true, false = (
+        model.text_features([sentence(form, (nouns[a], palette[pq[0]]), (nouns[b], palette[pq[1]])) for a, b, *pq in given])
+        for given in (rows, [(a, b, q, p) for a, b, p, q in rows])
+    )
+    margin = ((true - false) * x).sum(1)
+    return 100 * ((margin > 0).double() + 0.5 * (margin == 0)).mean().item()
+
+
+def asked(of: Pictures, kind: str, seed: int) -> tuple[list[str], np.ndarray]:
+    """A question of each picture of two things, and the number of its answer in ANSWERS; yes and no, left and right alike often."""
+    dice, nouns = np.random.default_rng([seed, 34]), of.named
+    if kind == "colour":
+        return [f"what colour is the {NOUNS[a]}?" for a in nouns], of.own
+    if kind == "side":
+        return [f"where is the {NOUNS[a]}?" for a in nouns], np.where(of.right, ANSWERS.index("right"), ANSWERS.index("left"))
+    lots = dice.random((len(nouns), len(NOUNS)))
+    for there in (of.named, of.unnamed):
+        np.put_along_axis(lots, there[:, None], 2.0, axis=1)
+    yes = dice.random(len(nouns)) < 0.5
+    said = np.where(yes, nouns, lots.argmin(1))
+    return [f"is there {fill('a {}', NOUNS[a])}?" for a in said], np.where(yes, ANSWERS.index("yes"), ANSWERS.index("no"))
+
+
+def schooled(
+    seed: int, weights: dict[str, Tensor], layers: int, freeze: bool, steps: int, lr: float, each: int, device: str = "cpu"
+) -> dict[str, Tensor]:
+    """A reader over the small CLIP with these weights learns from questions of all KINDS, about things of any colour, and gets new ones.
+
+    Returns: kind -> (N,) answers to questions about `tested(each // 4, 1, typical=False)`; "typical": colours of `tested(each // 4, 0)`.
+    """
+    clip, garden = grown(seed, weights, device), Garden(seed)
+    reader = CrossModalReader(clip, ANSWERS, layers, freeze, seed=seed).to(device)
+
+    def ready(of: Pictures, kind: str) -> tuple[Tensor, Tensor, Tensor]:
+        questions, right = asked(of, kind, seed)
+        return clip.preprocess_batch(of.images).to(device), reader.tokenize(questions).to(device), torch.as_tensor(right).to(device)
+
+    lessons = [ready(garden.tested(each, 5 + k, typical=False), kind) for k, kind in enumerate(KINDS)]
+    pixels, words, right = (torch.cat(parts) for parts in zip(*lessons, strict=True))
+
+    def loss(net: CrossModalReader, rows: Tensor) -> Tensor:
+        return F.cross_entropy(net(pixels[rows], words[rows]), right[rows])
+
+    train(reader, shuffled(len(pixels), BATCH, torch.Generator().manual_seed(seed), rest="drop"), loss, steps, lr=lr)
+    given = {kind: ready(garden.tested(each // 4, 1, typical=False), kind) for kind in KINDS}
+    given["typical"] = ready(garden.tested(each // 4, 0), "colour")
+    with torch.no_grad():
+        scores = {kind: reader(*question[:2]).cpu() for kind, question in given.items()}
+    return {kind: (x[:, : len(PALETTE)] if kind in ("colour", "typical") else x).argmax(1) for kind, x in scores.items()}
+
+
+# Of class names: the colour that people would name first. None of a colour's own name, such as "brown bear".
+PHOTO_COLOURS = {
+    **dict.fromkeys(("lemon", "banana", "school bus", "sulphur butterfly", "corn"), "yellow"),
+    **dict.fromkeys(("goldfish", "monarch", "carrot", "pumpkin", "lifeboat"), "orange"),
+    **dict.fromkeys(("ladybug", "pomegranate", "American lobster", "strawberry", "tomato", "fire engine", "lesser panda"), "red"),
+    **dict.fromkeys(("bullfrog", "mantis", "grasshopper", "guacamole", "broccoli", "cucumber", "Granny Smith", "lime"), "green"),
+    **dict.fromkeys(("bison", "acorn", "pretzel", "teddy", "cockroach", "meat loaf"), "brown"),
+    **dict.fromkeys(("tarantula", "chimpanzee", "gorilla", "blackberry"), "black"),
+    **dict.fromkeys(("African elephant", "koala", "dugong"), "gray"),
+    **dict.fromkeys(("cauliflower", "albatross", "polar bear", "mashed potato"), "white"),
+    **{"hog": "pink", "flamingo": "pink", "eggplant": "purple", "blueberry": "blue"},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Things:
+    """M photographs of one thing each: the data set, number of the noun (M,), and of the colour (M,)."""
+
+    data: Dataset
+    noun: np.ndarray
+    colour: np.ndarray
+    nouns: list[str]
+    palette: list[str]
+
+
+def photographed(dataset: str) -> Things:
+    """The labelled photographs of a data set whose class has a colour in PHOTO_COLOURS. ClipkitError: fewer than four, or one colour."""
+    data = load_dataset(dataset, "test")
+    known = [next((n for n in name.split(", ") if n in PHOTO_COLOURS), None) for name in data.classnames or ()]
+    rows = np.array([i for i, label in enumerate(data.labels if known else ()) if known[label]], int)
+    said = [known[data.labels[i]] for i in rows]
+    nouns, palette = sorted(set(said)), sorted({PHOTO_COLOURS[noun] for noun in said})
+    if len(rows) < 4 or len(palette) < 2:
+        raise ClipkitError(
+            f"{dataset}: {len(rows)} labelled photographs of things with a known colour; classes that count are {', '.join(PHOTO_COLOURS)}"
+        )
+    colour = np.array([palette.index(PHOTO_COLOURS[noun]) for noun in said])
+    return Things(data.subset(rows), np.array([nouns.index(noun) for noun in said]), colour, nouns, palette)
+
+
+def in_pairs(things: Things, seed: int, size: int, most: int) -> dict[str, Pictures]:
+    """The seed's own things side by side, each pair of different colours and nouns asked for the one and for the other: "pair"; the
+    named one of each alone, as large and at the same place: "single". At most `most` pictures, squares of `size` pixels."""
+    own = dealt(things.noun, seed)
+    a, b = (own[x.ravel()] for x in np.indices((len(own), len(own))))
+    keep = np.flatnonzero((things.colour[a] != things.colour[b]) & (things.noun[a] != things.noun[b]))
+    dice = np.random.default_rng([seed, 35])
+    keep = np.sort(dice.permutation(keep)[:most])
+    a, b, right, side = a[keep], b[keep], dice.random(len(keep)) < 0.5, size // 2
+    small = {
+        k: np.asarray(things.data.images[k].convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
+        for k in {*a.tolist(), *b.tolist()}
+    }
+    drawn = {name: np.full((len(a), size, size, 3), GREY, np.uint8) for name in ("pair", "single")}
+    top, places = (size - side) // 2, (slice(0, side), slice(side, 2 * side))
+    for i, (one, two, far) in enumerate(zip(a, b, right, strict=True)):
+        for name, canvas in drawn.items():
+            canvas[i, top : top + side, places[int(far)]] = small[one]
+            if name == "pair":
+                canvas[i, top : top + side, places[int(not far)]] = small[two]
+    told = (things.noun[a], things.noun[b], things.colour[a], things.colour[b], right)
+    return {name: Pictures(canvas, *told) for name, canvas in drawn.items()}
