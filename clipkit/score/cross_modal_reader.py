@@ -1,4 +1,4 @@
-"""A transformer over the tokens of both towers of a small CLIP, which answers questions; with no layer, the same head on two means."""
+"""A transformer over the tokens of both towers of a small CLIP, which answers questions; without a layer, its head alone."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ from clipkit.language.transformer import Encoder
 class CrossModalReader(nn.Module):
     """Pictures and questions to scores of a closed list of answers.
 
-    The picture's tokens are the cells of the convolutional tower's last map, the question's are what the text tower makes of each
-    word. Both get a linear map to `width` and positions, pass `layers` transformer layers together, are averaged each for itself, and
-    the two means go through one hidden layer to the answers. With `layers` 0 pictures and words meet in that hidden layer only.
+    Tokens of the picture are the cells of the convolutional tower's last map, those of the question what the text tower makes of each
+    word. They pass `layers` transformer layers together; all cells and the words' mean then go through one hidden layer to the answers.
 
     Args:
-        clip: a `NanoEncoder` of `clipkit.pretrain.tiny_clip.small_clip`; shared, not copied.
-        answers: the answers. layers: of the transformer. freeze: keep the towers as they are.
-        seed: of the weights; two readers that differ in `freeze` alone start alike.
+        clip: a `NanoEncoder` of `clipkit.pretrain.tiny_clip.small_clip`; shared, not copied. freeze: keep its towers as they are.
+        layers: of the transformer; with 0, pictures and words meet in the hidden layer only. seed: of the weights.
 
     Raises ClipkitError: layers below 0, answers that are none or repeat, a CLIP of another build.
     Source: arXiv:2212.12043, section 5: image and text tokens of CLIP, a Transformer, a classifier over answers.
     """
 
-    def __init__(self, clip, answers: Sequence[str], layers: int = 1, freeze: bool = True, width: int = 64, seed: int = 0):
+    def __init__(self, clip, answers: Sequence[str], layers: int = 1, freeze: bool = True, width: int = 32, seed: int = 0):
         super().__init__()
         if layers < 0 or not answers or len(set(answers)) < len(answers):
             raise ClipkitError(f"give at least 0 layers and a list of distinct answers; got {layers} and {list(answers)}")
@@ -40,13 +38,10 @@ class CrossModalReader(nn.Module):
         cells = clip.module.visual[-1].in_features // channels
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.see, self.read = (
-                nn.Linear(channels, width),
-                nn.Linear(words, width),
-            )
+            self.see, self.read = nn.Linear(channels, width), nn.Linear(words, width)
             self.places = nn.Parameter(0.1 * torch.randn(cells, width))
             self.encoder = Encoder(width, layers, heads=4)
-            self.head = nn.Sequential(nn.Linear(2 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, len(answers)))
+            self.head = nn.Sequential(nn.Linear((cells + 1) * width, 4 * width), nn.GELU(), nn.Linear(4 * width, len(answers)))
 
     def tokens(self, pixels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
         """Cells (B, M, C) of pixels (B, 3, S, S), and word tokens (B, L, W) of words (B, L); gradients flow unless frozen."""
@@ -58,10 +53,10 @@ class CrossModalReader(nn.Module):
 
     def forward(self, pixels: Tensor, words: Tensor) -> Tensor:
         """Scores (B, A) for preprocessed pixels (B, 3, S, S) and tokenized questions (B, L), 0 where there is no word."""
-        cells, said = self.tokens(pixels, words)
-        real = words != 0
+        words = words[:, : int((words != 0).sum(1).max())]
+        (cells, said), real = self.tokens(pixels, words), words != 0
         x = torch.cat([self.see(cells) + self.places, self.read(said)], 1)
         x = self.encoder(x, torch.cat([real.new_ones(cells.shape[:2]), real], 1))
         seen, asked = x[:, : cells.shape[1]], x[:, cells.shape[1] :]
         asked = (asked * real[..., None]).sum(1) / real.sum(1, keepdim=True)
-        return self.head(torch.cat([seen.mean(1), asked], 1))
+        return self.head(torch.cat([seen.flatten(1), asked], 1))

@@ -38,8 +38,7 @@ class Pulls(NamedTuple):
 def association_bias(guesses, own, other) -> AssociationBias:
     """How often the right word is chosen, the other thing's, and a third one; and (1 − right + swap) / 2.
 
-    The score is 1 when all answers are the other thing's word, 0 when all are right, and one half both for a model that cannot tell
-    the two apart and for one that names neither: read it beside its parts only.
+    The score is one half for a model that cannot tell the two apart, and for one that names neither: read it beside its parts.
 
     >>> association_bias([0, 1, 1, 2], own=[0, 0, 0, 0], other=[1, 1, 1, 1])
     AssociationBias(right=25.0, swap=50.0, neither=25.0, score=0.625)
@@ -53,13 +52,12 @@ def association_bias(guesses, own, other) -> AssociationBias:
     return AssociationBias(100 * right, 100 * swap, 100 * max(0.0, 1 - right - swap), (1 - right + swap) / 2)
 
 
-def prompt_scores(image_features: Tensor, text_features: Tensor, asked, reference: Tensor | None = None) -> Tensor:
+def asked_scores(image_features: Tensor, text_features: Tensor, asked, reference: Tensor | None = None) -> Tensor:
     """Scores (N, K) of the words in prompts about the thing each picture is asked for.
 
     Args:
         image_features: (N, D), unit norm. text_features: (O, K, D), one prompt for each noun and word. asked: (N,) noun of each picture.
-        reference: (M, D) features of other pictures; then each prompt's mean score over them is taken off, which for cosines
-            is the same as taking their mean off each picture. None: nothing is.
+        reference: (M, D) features of pictures; each prompt's mean score over them is then taken off, that is, their mean off each picture.
 
     Raises ClipkitError: shapes that do not fit, a noun that has no prompts.
     Source of the correction: contextual calibration, arXiv:2102.09690, here by subtraction over unlabelled pictures.
@@ -76,14 +74,12 @@ def prompt_scores(image_features: Tensor, text_features: Tensor, asked, referenc
 def association_regression(scores, own, other, named: Tensor, unnamed: Tensor, clusters, draws: int = 1000, seed: int = 0) -> Pulls:
     """score = b₁ [word is own] + b₂ [word is other] + b₃ association(named, word) + b₄ association(unnamed, word) + a constant a picture.
 
-    A bag of words has b₁ = b₂ and b₃ = b₄ = 0. Filling in the thing that the prompt leaves out is b₄ > 0. All five columns are
-    centred within each picture and brought to unit spread, so that the coefficients compare. The things must occur in colours
-    that are not theirs, or [word is other] and the association of the unnamed thing are one column.
+    A bag of words has b₁ = b₂ and b₃ = b₄ = 0; filling in what the prompt leaves out is b₄ > 0. All columns are centred within each
+    picture and brought to unit spread. Things must occur in colours not theirs, or two columns are one.
 
     Args:
         scores: (N, K). own, other: (N,) words. named, unnamed: (N, K) association of either thing with each word.
-        clusters: (N,) integers; the bootstrap draws whole clusters, for instance all pictures of a pair of things.
-        draws, seed: of the bootstrap.
+        clusters: (N,) integers; the bootstrap draws whole clusters, for instance all pictures of a pair of things, `draws` times.
 
     Raises ClipkitError: shapes that do not fit, fewer than two clusters, columns that depend on one another.
     Source: ours, after the explanation in arXiv:2212.12043, section 4.
@@ -102,10 +98,7 @@ def association_regression(scores, own, other, named: Tensor, unnamed: Tensor, c
     ]
     checks.same_shape(*columns, what="scores and associations")
     z = torch.stack([c.double() - c.double().mean(1, keepdim=True) for c in columns], 2)  # (N, K, 5)
-    spread = z.square().mean((0, 1)).sqrt()
-    if not (spread > 0).all():
-        raise ClipkitError("a column does not vary within any picture: nothing can be said of its weight")
-    z = z / spread
+    z = z / z.square().mean((0, 1)).sqrt().clamp(min=1e-12)
     clusters = checks.labels(clusters, len(own), what="clusters")
     together = z.new_zeros(int(clusters.max()) + 1, 5, 5).index_add_(0, clusters, torch.einsum("nkp,nkq->npq", z, z))
     together = together[torch.bincount(clusters) > 0].numpy()  # (clusters, 5, 5): sums of products, which is all that least squares needs

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from clipkit.errors import ClipkitError
-from clipkit.robust import association_bias, association_regression, prompt_scores
+from clipkit.robust import association_bias, association_regression, asked_scores
 
 N, O, K, D = 40, 4, 5, 7
 
@@ -54,7 +54,7 @@ def features(seed: int):
 
 def test_scores_one_by_one_and_less_each_prompts_mean():
     image, text, reference, asked = features(0)
-    plain, corrected = prompt_scores(image, text, asked), prompt_scores(image, text, asked, reference)
+    plain, corrected = asked_scores(image, text, asked), asked_scores(image, text, asked, reference)
     for i in (0, 7, N - 1):
         for k in range(K):
             prompt = text[asked[i], k]
@@ -66,8 +66,8 @@ def test_scores_one_by_one_and_less_each_prompts_mean():
 def test_corrected_scores_do_not_see_what_all_pictures_share():
     image, text, reference, asked = features(1)
     shift = torch.randn(D, generator=torch.Generator().manual_seed(5))
-    moved = prompt_scores(image + shift, text, asked, reference + shift)
-    torch.testing.assert_close(moved, prompt_scores(image, text, asked, reference), atol=1e-5, rtol=0)
+    moved = asked_scores(image + shift, text, asked, reference + shift)
+    torch.testing.assert_close(moved, asked_scores(image, text, asked, reference), atol=1e-5, rtol=0)
 
 
 def pulled(seed: int, weights, noise: float = 0.1):
@@ -134,9 +134,9 @@ def test_the_interval_covers_what_all_clusters_would_say():
         (lambda: association_bias([0], [1], [1]), "same colour"),
         (lambda: association_bias([], [], []), "pictures"),
         (lambda: association_bias([0, 1], [0], [1]), "guesses"),
-        (lambda: prompt_scores(torch.rand(2, 3), torch.rand(2, 2, 4), [0, 1]), "dimensions"),
-        (lambda: prompt_scores(torch.rand(2, 4), torch.rand(2, 2, 4), [0, 2]), "asked"),
-        (lambda: prompt_scores(torch.full((2, 4), torch.nan), torch.rand(2, 2, 4), [0, 1]), "NaN"),
+        (lambda: asked_scores(torch.rand(2, 3), torch.rand(2, 2, 4), [0, 1]), "dimensions"),
+        (lambda: asked_scores(torch.rand(2, 4), torch.rand(2, 2, 4), [0, 2]), "asked"),
+        (lambda: asked_scores(torch.full((2, 4), torch.nan), torch.rand(2, 2, 4), [0, 1]), "NaN"),
     ],
 )
 def test_failures(call, message):
@@ -150,7 +150,7 @@ def test_regression_refuses_what_it_cannot_separate():
         association_regression(scores, own, other, named, torch.eye(K)[torch.as_tensor(other)], clusters)
     with pytest.raises(ClipkitError, match="two clusters"):
         association_regression(scores, own, other, named, named.flip(0), np.zeros(600, int))
-    with pytest.raises(ClipkitError, match="does not vary"):
+    with pytest.raises(ClipkitError, match="depend"):
         association_regression(scores, own, other, torch.ones(600, K), named, clusters)
     with pytest.raises(ClipkitError, match="rows"):
         association_regression(scores[:5], own, other, named, named, clusters)
