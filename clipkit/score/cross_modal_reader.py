@@ -15,48 +15,47 @@ from clipkit.language.transformer import Encoder
 class CrossModalReader(nn.Module):
     """Pictures and questions to scores of a closed list of answers.
 
-    Tokens of the picture are the cells of the convolutional tower's last map, those of the question what the text tower makes of each
-    word. They pass `layers` transformer layers together; all cells and the words' mean then go through one hidden layer to the answers.
+    All tokens lie in CLIP's joint space: what each 2 × 2 cells of the convolutional tower's last map add to the picture's vector, and
+    the question's vector. They pass `layers` transformer layers together. The head, one hidden layer, reads the mean of the cells,
+    the question's token, and the product of the two: with 0 layers CLIP's own two vectors, but for their length.
 
     Args:
         clip: a `NanoEncoder` of `clipkit.pretrain.tiny_clip.small_clip`; shared, not copied. freeze: keep its towers as they are.
-        layers: of the transformer; with 0, pictures and words meet in the hidden layer only. seed: of the weights.
+        layers: of the transformer. In the first, every token starts by looking at those it resembles. seed: of the weights.
 
     Raises ClipkitError: layers below 0, answers that are none or repeat, a CLIP of another build.
-    Source: arXiv:2212.12043, section 5: image and text tokens of CLIP, a Transformer, a classifier over answers.
+    Source: arXiv:2212.12043, section 5: CLIP's tokens, a Transformer, a classifier over answers.
     """
 
-    def __init__(self, clip, answers: Sequence[str], layers: int = 1, freeze: bool = True, width: int = 32, seed: int = 0):
+    def __init__(self, clip, answers: Sequence[str], layers: int = 1, freeze: bool = True, seed: int = 0):
         super().__init__()
         if layers < 0 or not answers or len(set(answers)) < len(answers):
             raise ClipkitError(f"give at least 0 layers and a list of distinct answers; got {layers} and {list(answers)}")
         if not isinstance(clip.module.visual, nn.Sequential) or not hasattr(clip.module, "transformer"):
             raise ClipkitError(f"{clip.name} has no convolutional map and word tokens to read; build one with small_clip")
         self.answers, self.freeze, self.tokenize = tuple(answers), freeze, clip.tokenize
-        self.towers = clip.module.requires_grad_(not freeze)
-        channels, words = clip.module.visual[-4].out_channels, clip.module.ln_final.normalized_shape[0]
-        cells = clip.module.visual[-1].in_features // channels
+        self.towers, width = clip.module.requires_grad_(not freeze), clip.embed_dim
+        cells = clip.module.visual[-1].in_features // clip.module.visual[-4].out_channels // 4
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.see, self.read = nn.Linear(channels, width), nn.Linear(words, width)
             self.places = nn.Parameter(0.1 * torch.randn(cells, width))
-            self.encoder = Encoder(width, layers, heads=4)
-            self.head = nn.Sequential(nn.Linear((cells + 1) * width, 4 * width), nn.GELU(), nn.Linear(4 * width, len(answers)))
+            self.encoder = Encoder(width, layers, heads=1)
+            self.head = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, len(answers)))
+        for block in self.encoder.blocks[:1]:
+            nn.init.eye_(block.attend_self.query.weight)
+            nn.init.eye_(block.attend_self.key_value.weight[:width])
 
-    def tokens(self, pixels: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Cells (B, M, C) of pixels (B, 3, S, S), and word tokens (B, L, W) of words (B, L); gradients flow unless frozen."""
-        m = self.towers
+    def tokens(self, pixels: Tensor, words: Tensor) -> Tensor:
+        """Tokens (B, M + 1, W) of preprocessed pixels (B, 3, S, S) and tokenized questions (B, L); gradients flow unless frozen."""
         with torch.no_grad() if self.freeze else nullcontext():
-            cells = m.visual[:-2](pixels).flatten(2).transpose(1, 2)
-            x = m.token_embedding(words) + m.positional_embedding[: words.shape[1]]
-            return cells, m.ln_final(m.transformer(x, attn_mask=m.attn_mask[: words.shape[1], : words.shape[1]]))
+            seen, last = self.towers.visual[:-2](pixels), self.towers.visual[-1]  # (B, C, Y, X)
+            cells = torch.einsum("bcyx,wcyx->byxw", seen, last.weight.unflatten(1, seen.shape[1:]))
+            cells = cells.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).sum((2, 4)).flatten(1, 2)
+            asked = self.towers.encode_text(words)[:, None]
+            return torch.cat([x * x.square().mean((1, 2), keepdim=True).rsqrt() for x in (cells, asked)], 1)
 
-    def forward(self, pixels: Tensor, words: Tensor) -> Tensor:
-        """Scores (B, A) for preprocessed pixels (B, 3, S, S) and tokenized questions (B, L), 0 where there is no word."""
-        words = words[:, : int((words != 0).sum(1).max())]
-        (cells, said), real = self.tokens(pixels, words), words != 0
-        x = torch.cat([self.see(cells) + self.places, self.read(said)], 1)
-        x = self.encoder(x, torch.cat([real.new_ones(cells.shape[:2]), real], 1))
-        seen, asked = x[:, : cells.shape[1]], x[:, cells.shape[1] :]
-        asked = (asked * real[..., None]).sum(1) / real.sum(1, keepdim=True)
-        return self.head(torch.cat([seen.flatten(1), asked], 1))
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Scores (B, A) for tokens (B, M + 1, W)."""
+        x = self.encoder(tokens + torch.cat([self.places, torch.zeros_like(self.places[:1])]))
+        seen, asked = x[:, :-1].mean(1), x[:, -1]
+        return self.head(torch.cat([seen, asked, seen * asked], 1))

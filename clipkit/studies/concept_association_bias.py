@@ -16,7 +16,6 @@ from clipkit.datasets import Dataset, load_dataset
 from clipkit.dealing import dealt
 from clipkit.errors import ClipkitError
 from clipkit.metrics import percent
-from clipkit.models.pixels import normalise
 from clipkit.pretrain.losses import info_nce
 from clipkit.pretrain.tiny_clip import SIDE, small_clip, small_tower
 from clipkit.score import CrossModalReader
@@ -185,42 +184,46 @@ def both_named(model, of: Pictures, x: Tensor, nouns: Sequence[str], palette: Se
 def asked(of: Pictures, kind: str, seed: int) -> tuple[list[str], np.ndarray]:
     """A question of each picture of two things, and the number of its answer in ANSWERS; yes and no, left and right alike often."""
     if kind == "colour":
-        return [f"what colour is the {NOUNS[a]}?" for a in of.named], of.own
+        return [f"what colour is {fill('a {}', NOUNS[a])}" for a in of.named], of.own
     if kind == "side":
-        return [f"where is the {NOUNS[a]}?" for a in of.named], np.where(of.right, ANSWERS.index("right"), ANSWERS.index("left"))
+        return [f"where is {fill('a {}', NOUNS[a])}" for a in of.named], np.where(of.right, ANSWERS.index("right"), ANSWERS.index("left"))
     dice = np.random.default_rng([seed, 34])
     yes, lots = dice.random(len(of.named)) < 0.5, dice.random((len(of.named), len(NOUNS)))
     np.put_along_axis(lots, np.stack([of.named, of.unnamed], 1), 2.0, axis=1)
     said = np.where(yes, of.named, lots.argmin(1))
-    return [f"is there {fill('a {}', NOUNS[a])}?" for a in said], np.where(yes, ANSWERS.index("yes"), ANSWERS.index("no"))
+    return [f"is there {fill('a {}', NOUNS[a])}" for a in said], np.where(yes, ANSWERS.index("yes"), ANSWERS.index("no"))
 
 
 def schooled(
-    seed: int, weights: dict[str, Tensor], layers: int, freeze: bool, steps: int, lr: float, each: int, device: str = "cpu"
-) -> dict[str, Tensor]:
-    """A reader over the small CLIP with these weights learns from questions of all KINDS, about things of any colour, and gets new ones.
+    seed: int, weights: dict[str, Tensor], readers: Sequence[tuple[int, bool, int]], lr: Sequence[float], each: int, device: str = "cpu"
+) -> list[dict[str, Tensor]]:
+    """Readers (layers, frozen, steps) over the small CLIP with these weights learn from questions of all KINDS about things of any
+    colour, readers of n layers at the rate lr[n], and get new ones.
 
-    Returns: kind -> (N,) answers to questions about `tested(each // 4, 1, typical=False)`; "typical": colours of `tested(each // 4, 0)`.
+    Returns, of each: kind -> (N,) answers about `tested(each // 4, 1, typical=False)`; "typical": colours of `tested(each // 4, 0)`.
     """
-    garden, reader = Garden(seed), CrossModalReader(grown(seed, weights, device), ANSWERS, layers, freeze, seed=seed).to(device)
+    garden, clip, found = Garden(seed), grown(seed, weights, device), []
 
     def ready(of: Pictures, kind: str) -> list[Tensor]:
         questions, right = asked(of, kind, seed)
-        pixels = normalise(of.images, (0.5,) * 3, (0.25,) * 3)
-        return [x.to(device) for x in (pixels, reader.tokenize(questions), torch.as_tensor(right))]
+        return [x.to(device) for x in (clip.preprocess_batch(of.images), clip.tokenize(questions), torch.as_tensor(right))]
 
     lessons = [ready(garden.tested(each, 5 + k, typical=False), kind) for k, kind in enumerate(KINDS)]
     pixels, words, right = (torch.cat(parts) for parts in zip(*lessons, strict=True))
-
-    def loss(net: CrossModalReader, rows: Tensor) -> Tensor:
-        return F.cross_entropy(net(pixels[rows], words[rows]), right[rows])
-
-    train(reader, shuffled(len(pixels), BATCH, torch.Generator().manual_seed(seed), rest="drop"), loss, steps, lr=lr)
     new = garden.tested(each // 4, 1, typical=False)
     given = {kind: ready(new, kind) for kind in KINDS} | {"typical": ready(garden.tested(each // 4, 0), "colour")}
-    with torch.no_grad():
-        scores = {kind: reader(*question[:2]).cpu() for kind, question in given.items()}
-    return {kind: (x[:, : len(PALETTE)] if kind in ("colour", "typical") else x).argmax(1) for kind, x in scores.items()}
+    fixed = CrossModalReader(clip, ANSWERS, 0).tokens(pixels, words)  # for those that leave the towers alone
+    for layers, freeze, steps in readers:
+        reader = CrossModalReader(grown(seed, weights, device), ANSWERS, layers, freeze, seed).to(device)
+
+        def loss(net: CrossModalReader, rows: Tensor) -> Tensor:
+            return F.cross_entropy(net(fixed[rows] if net.freeze else net.tokens(pixels[rows], words[rows])), right[rows])
+
+        train(reader, shuffled(len(right), BATCH, torch.Generator().manual_seed(seed), rest="drop"), loss, steps, lr=lr[layers])
+        with torch.no_grad():
+            scores = {kind: reader(reader.tokens(*question[:2])).cpu() for kind, question in given.items()}
+        found.append({k: (x[:, : len(PALETTE)] if k in ("colour", "typical") else x).argmax(1) for k, x in scores.items()})
+    return found
 
 
 # Of class names: the colour that people would name first. None of a colour's own name, such as "brown bear".
