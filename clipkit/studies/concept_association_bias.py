@@ -214,7 +214,7 @@ def schooled(
     given = {kind: ready(new, kind) for kind in KINDS} | {"typical": ready(garden.tested(each // 4, 0), "colour")}
     fixed = CrossModalReader(clip, ANSWERS, 0).tokens(pixels, words)  # for those that leave the towers alone
     for layers, freeze, steps in readers:
-        reader = CrossModalReader(grown(seed, weights, device), ANSWERS, layers, freeze, seed).to(device)
+        reader = CrossModalReader(clip if freeze else grown(seed, weights, device), ANSWERS, layers, freeze, seed).to(device)
 
         def loss(net: CrossModalReader, rows: Tensor) -> Tensor:
             return F.cross_entropy(net(fixed[rows] if net.freeze else net.tokens(pixels[rows], words[rows])), right[rows])
