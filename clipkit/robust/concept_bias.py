@@ -1,8 +1,5 @@
-"""Whose colour does a model name? Shares of answers, a cheap correction, and a regression that asks what pulls a score up.
-
-A picture shows two things, one of which the prompt names. Letters in shapes: N pictures, O nouns, K words to choose from (colours),
-D dimensions. `own` (N,) is the named thing's word, `other` (N,) that of the thing which is not named.
-"""
+"""Whose colour does a model name? Letters: N pictures, O nouns, K words (colours); `own` (N,) is the word of the thing that the prompt
+names, `other` (N,) that of the thing beside it."""
 
 from __future__ import annotations
 
@@ -39,7 +36,6 @@ def association_bias(guesses, own, other) -> AssociationBias:
     """How often the right word is chosen, the other thing's, and a third one; and (1 − right + swap) / 2.
 
     The score is one half for a model that cannot tell the two apart, and for one that names neither: read it beside its parts.
-
     >>> association_bias([0, 1, 1, 2], own=[0, 0, 0, 0], other=[1, 1, 1, 1])
     AssociationBias(right=25.0, swap=50.0, neither=25.0, score=0.625)
 
@@ -53,14 +49,10 @@ def association_bias(guesses, own, other) -> AssociationBias:
 
 
 def asked_scores(image_features: Tensor, text_features: Tensor, asked, reference: Tensor | None = None) -> Tensor:
-    """Scores (N, K) of the words in prompts about the thing each picture is asked for.
+    """Scores (N, K) of the words in prompts text_features (O, K, D) about the noun that each picture, (N, D), is `asked` (N,) for.
 
-    Args:
-        image_features: (N, D), unit norm. text_features: (O, K, D), one prompt for each noun and word. asked: (N,) noun of each picture.
-        reference: (M, D) features of pictures; each prompt's mean score over them is then taken off, that is, their mean off each picture.
-
-    Raises ClipkitError: shapes that do not fit, a noun that has no prompts.
-    Source of the correction: contextual calibration, arXiv:2102.09690, here by subtraction over unlabelled pictures.
+    With a reference (M, D), each prompt's mean score over these pictures is taken off: contextual calibration, arXiv:2102.09690, here
+    by subtraction. Raises ClipkitError: shapes that do not fit, a noun that has no prompts.
     """
     image_features = checks.features(image_features, "image_features")
     n, (nouns, _, width) = len(image_features), text_features.shape
@@ -77,10 +69,8 @@ def association_regression(scores, own, other, named: Tensor, unnamed: Tensor, c
     A bag of words has b₁ = b₂ and b₃ = b₄ = 0; filling in what the prompt leaves out is b₄ > 0. All columns are centred within each
     picture and brought to unit spread. Things must occur in colours not theirs, or two columns are one.
 
-    Args:
-        scores: (N, K). own, other: (N,) words. named, unnamed: (N, K) association of either thing with each word.
-        clusters: (N,) integers; the bootstrap draws whole clusters, for instance all pictures of a pair of things, `draws` times.
-
+    Args: scores (N, K); own, other (N,) words; named, unnamed (N, K) association of either thing with each word; clusters (N,) integers,
+    such as pairs of things: the bootstrap takes or leaves them whole, `draws` times.
     Raises ClipkitError: shapes that do not fit, fewer than two clusters, columns that depend on one another.
     Source: ours, after the explanation in arXiv:2212.12043, section 4.
     """
@@ -101,7 +91,7 @@ def association_regression(scores, own, other, named: Tensor, unnamed: Tensor, c
     z = z / z.square().mean((0, 1)).sqrt().clamp(min=1e-12)
     clusters = checks.labels(clusters, len(own), what="clusters")
     together = z.new_zeros(int(clusters.max()) + 1, 5, 5).index_add_(0, clusters, torch.einsum("nkp,nkq->npq", z, z))
-    together = together[torch.bincount(clusters) > 0].numpy()  # (clusters, 5, 5): sums of products, which is all that least squares needs
+    together = together[torch.bincount(clusters) > 0].numpy()  # (clusters, 5, 5) sums of products, all that least squares needs
     if len(together) < 2 or np.linalg.cond(together.sum(0)[:4, :4]) > 1e6:
         raise ClipkitError("two clusters at least, and columns that do not depend on one another: show things in colours not their own")
 

@@ -16,13 +16,9 @@ class CrossModalReader(nn.Module):
     """Pictures and questions to scores of a closed list of answers.
 
     All tokens lie in CLIP's joint space: what each 2 × 2 cells of the convolutional tower's last map add to the picture's vector, and
-    the question's vector. They pass `layers` transformer layers together. The head, one hidden layer, reads the mean of the cells,
-    the question's token, and the product of the two: with 0 layers CLIP's own two vectors, but for their length.
-
-    Args:
-        clip: a `NanoEncoder` of `clipkit.pretrain.tiny_clip.small_clip`; shared, not copied. freeze: keep its towers as they are.
-        layers: of the transformer. In the first, every token starts by looking at those it resembles. seed: of the weights.
-
+    the question's vector. They pass `layers` transformer layers; in the first, each starts by looking at those it resembles. The head,
+    one hidden layer, reads the mean of the cells, the question's token, and their product: with 0 layers CLIP's own two vectors.
+    Args: clip: of `clipkit.pretrain.tiny_clip.small_clip`, shared, not copied; freeze: keep its towers as they are.
     Raises ClipkitError: layers below 0, answers that are none or repeat, a CLIP of another build.
     Source: arXiv:2212.12043, section 5: CLIP's tokens, a Transformer, a classifier over answers.
     """

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from clipkit.datasets import Dataset, load_dataset
+from clipkit.datasets import Dataset
+from clipkit.datasets.typical_colours import photographed as photographed
 from clipkit.dealing import dealt
 from clipkit.errors import ClipkitError
 from clipkit.metrics import percent
@@ -35,8 +36,7 @@ ANSWERS = (*PALETTE, "yes", "no", "left", "right")
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """N pictures of two things: number (N,) of the noun that is `named` and of that which is not (−1: nothing), their colours `own`
-    and `other` (N,), and whether the named thing stands on the `right` (N,) bool."""
+    """N pictures of two things: numbers (N,) of the nouns, `unnamed` −1 for none; of their colours; is the named one on the right?"""
 
     images: Sequence
     named: np.ndarray
@@ -54,8 +54,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Garden:
-    """A world in which each of NOUNS has a typical colour: the seed deals them out, each colour to two nouns, or they are those that
-    the shipped models know."""
+    """A world in which NOUNS have typical colours: dealt out by the seed, each to two nouns, or those that shipped models know."""
 
     seed: int
     shipped: bool = False
@@ -71,10 +70,7 @@ class Garden:
         return np.where(np.arange(len(PALETTE)) == self.typical[:, None], strength, (1 - strength) / (len(PALETTE) - 1))
 
     def lessons(self, n: int, strength: float) -> tuple[Pictures, list[str]]:
-        """n pictures to learn from, half of them of two things, and their captions; strengths differ in the colours alone.
-
-        A caption names one thing or both, in any order, and says each colour half of the time. Raises ClipkitError: no probability.
-        """
+        """n pictures to learn from, half of them of two things, and captions that name one thing or both; ClipkitError: no probability."""
         if not 0 <= strength <= 1:
             raise ClipkitError(f"the strength of an association is a probability, from 0 to 1; got {strength}")
         dice = np.random.default_rng([self.seed, 32])
@@ -91,8 +87,7 @@ class Garden:
         return self._drawn(things, colours, dice), captions
 
     def tested(self, each: int, stream: int, typical: bool = True, alone: bool = False) -> Pictures:
-        """`each` pictures of every two nouns of different typical colours, in these or in any two different ones, or of the first of
-        them alone, as large and at the same places."""
+        """`each` pictures of every two nouns whose typical colours differ, in these or any two colours, or of the first of them `alone`."""
         a, b = (x.ravel() for x in np.indices((len(NOUNS), len(NOUNS))))
         dice, keep = np.random.default_rng([self.seed, 33, stream]), np.flatnonzero(self.typical[a] != self.typical[b])
         things = np.repeat(np.stack([a, b], 1)[keep], each, 0)
@@ -126,18 +121,14 @@ def sides() -> list[int]:
 
 
 def sentence(form: str, *things: tuple[str, str]) -> str:
-    """A form of FORMS with (noun, colour) in it, or with several and an "and" between; a colour may be "", not said.
-
-    >>> sentence("a photo of {}", ("apple", "red"), ("orange", ""))
-    'a photo of a red apple and an orange'
-    """
+    """One of FORMS with (noun, colour) in it, or several with "and" between; a colour may be "": "this is a red apple and a pear"."""
     if "{noun}" in form:
         return " and ".join(form.format(noun=noun, colour=colour) for noun, colour in things)
     return form.format(" and ".join(fill("a {}", f"{colour} {noun}".strip()) for noun, colour in things))
 
 
 def seedling(seed: int, device: str = "cpu"):
-    """An untrained small CLIP with half the channels, so that it is trained in ten seconds."""
+    """An untrained small CLIP with half the channels, for the sake of speed."""
     model = small_clip(seed, device=device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -197,11 +188,8 @@ def asked(of: Pictures, kind: str, seed: int) -> tuple[list[str], np.ndarray]:
 def schooled(
     seed: int, weights: dict[str, Tensor], readers: Sequence[tuple[int, bool, int]], lr: Sequence[float], each: int, device: str = "cpu"
 ) -> list[dict[str, Tensor]]:
-    """Readers (layers, frozen, steps) over the small CLIP with these weights learn from questions of all KINDS about things of any
-    colour, readers of n layers at the rate lr[n], and get new ones.
-
-    Returns, of each: kind -> (N,) answers about `tested(each // 4, 1, typical=False)`; "typical": colours of `tested(each // 4, 0)`.
-    """
+    """Readers (layers, frozen, steps) learn questions of all KINDS about any colours, at the rate lr[layers]. Returns of each: kind ->
+    (N,) answers about `tested(each // 4, 1, False)`; "typical": colours of (each // 4, 0)."""
     garden, clip, found = Garden(seed), grown(seed, weights, device), []
 
     def ready(of: Pictures, kind: str) -> list[Tensor]:
@@ -226,38 +214,8 @@ def schooled(
     return found
 
 
-# Of class names: the colour that people would name first. None of a colour's own name, such as "brown bear".
-PHOTO_COLOURS = {
-    **dict.fromkeys(("lemon", "banana", "school bus", "sulphur butterfly", "corn"), "yellow"),
-    **dict.fromkeys(("goldfish", "monarch", "carrot", "pumpkin", "lifeboat"), "orange"),
-    **dict.fromkeys(("ladybug", "pomegranate", "American lobster", "strawberry", "tomato", "fire engine", "lesser panda"), "red"),
-    **dict.fromkeys(("bullfrog", "mantis", "grasshopper", "guacamole", "broccoli", "cucumber", "Granny Smith", "lime"), "green"),
-    **dict.fromkeys(("bison", "acorn", "pretzel", "teddy", "cockroach", "meat loaf"), "brown"),
-    **dict.fromkeys(("tarantula", "chimpanzee", "gorilla", "blackberry"), "black"),
-    **dict.fromkeys(("African elephant", "koala", "dugong"), "gray"),
-    **dict.fromkeys(("cauliflower", "albatross", "polar bear", "mashed potato"), "white"),
-    **{"hog": "pink", "eggplant": "purple", "blueberry": "blue"},
-}
-
-
-def photographed(dataset: str) -> tuple[Dataset, np.ndarray, np.ndarray, list[str], list[str]]:
-    """The M labelled photographs whose class is in PHOTO_COLOURS, numbers (M,) of noun and colour, nouns, colours. ClipkitError: few."""
-    data = load_dataset(dataset, "test")
-    known = [next((n for n in name.split(", ") if n in PHOTO_COLOURS), None) for name in data.classnames or ()]
-    rows = np.array([i for i, label in enumerate(data.labels if known else ()) if known[label]], int)
-    said = [known[data.labels[i]] for i in rows]
-    nouns, palette = sorted(set(said)), sorted({PHOTO_COLOURS[noun] for noun in said})
-    if len(rows) < 4 or len(palette) < 2:
-        raise ClipkitError(
-            f"{dataset}: {len(rows)} labelled photographs of things with a known colour; such are {', '.join(PHOTO_COLOURS)}"
-        )
-    colour = [palette.index(PHOTO_COLOURS[noun]) for noun in said]
-    return data.subset(rows), np.array([nouns.index(noun) for noun in said]), np.array(colour), nouns, palette
-
-
 def in_pairs(data: Dataset, noun: np.ndarray, colour: np.ndarray, seed: int, size: int, most: int) -> dict[str, Pictures]:
-    """The seed's own photographs side by side, all pairs of different colours, asked for the one and for the other: "pair"; the named
-    one of each alone, as large and at the same place: "single". At most `most` of them, by lot; squares of `size` pixels."""
+    """At most `most` "pair"s of the seed's own photographs of different colours, side by side; and the named one alone, "single"."""
     own, side, dice = dealt(noun, seed), size // 2, np.random.default_rng([seed, 35])
     a, b = (own[x.ravel()] for x in np.indices((len(own), len(own))))
     keep = np.sort(dice.permutation(np.flatnonzero(colour[a] != colour[b]))[:most])

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import normalize
 
 from clipkit.errors import ClipkitError
 from clipkit.pretrain.tiny_clip import small_clip
+from clipkit.robust import asked_scores
 from clipkit.score import CrossModalReader
 from clipkit.studies import concept_association_bias as study
 from clipkit.studies.concept_association_bias import ANSWERS, AREA, BATCH, FORMS, FREE, GREY, KINDS, NOUNS, PALETTE, Garden
@@ -124,7 +126,8 @@ def test_both_named_counts_a_tie_as_half_and_knows_the_right_sentence():
     clip.text_features = lambda texts: torch.stack([torch.tensor([float(t.index("and") < 0), 1.0]) for t in texts])
     assert study.both_named(clip, of, torch.ones(len(of.named), 2), NOUNS, PALETTE, "{}") == 50
     own = [
-        study.sentence("{}", (NOUNS[a], PALETTE[p]), (NOUNS[b], PALETTE[q])) for a, b, p, q in zip(of.named, of.unnamed, of.own, of.other)
+        study.sentence("{}", (NOUNS[a], PALETTE[p]), (NOUNS[b], PALETTE[q]))
+        for a, b, p, q in zip(of.named, of.unnamed, of.own, of.other, strict=True)
     ]
     clip.text_features = lambda texts: torch.stack([torch.tensor([1.0 if t == own[i] else 0.0]) for i, t in enumerate(texts)])
     assert study.both_named(clip, of, torch.ones(len(of.named), 1), NOUNS, PALETTE, "{}") == 100
@@ -136,7 +139,7 @@ def test_questions_have_the_right_answer(kind):
     questions, right = study.asked(of, kind, 0)
     share = np.bincount(right, minlength=len(ANSWERS)) / len(right)
     for i, question in enumerate(questions):
-        noun = next(k for k, name in enumerate(NOUNS) if f" {name}?" in question)
+        noun = NOUNS.index(question.split()[-1])
         if kind == "existence":
             assert (noun in (of.named[i], of.unnamed[i])) == (ANSWERS[right[i]] == "yes")
         else:
@@ -146,28 +149,55 @@ def test_questions_have_the_right_answer(kind):
         assert share[[ANSWERS.index("yes"), ANSWERS.index("no"), ANSWERS.index("left"), ANSWERS.index("right")]].max() < 0.6
 
 
-def test_a_reader_without_layers_cannot_cross_before_its_head_and_freezing_freezes():
+def test_a_reader_without_layers_reads_clips_own_vectors_and_freezing_freezes():
     clip = small_clip(1)
     before = {name: value.clone() for name, value in clip.module.state_dict().items()}
     none, one = (CrossModalReader(clip, ANSWERS, layers, seed=3) for layers in (0, 1))
     of = Garden(0).tested(1, 0)
     pixels, words = clip.preprocess_batch(of.images[:4]), clip.tokenize(study.asked(of, "colour", 0)[0][:4])
-    assert none(pixels, words).shape == (4, len(ANSWERS)) and torch.equal(none.see.weight, one.see.weight)
-    padded = torch.cat([words, words.new_zeros(4, 0)], 1)
-    assert torch.allclose(one(pixels, padded), one(pixels, words))
-    one(pixels, words).sum().backward()
-    assert all(p.grad is None for p in clip.module.parameters()) and one.see.weight.grad.abs().sum() > 0
+    tokens = none.tokens(pixels, words)
+    assert tokens.shape == (4, 5, clip.embed_dim) and none(tokens).shape == (4, len(ANSWERS))
+    # the cells add up to the picture's vector, less the bias; the last token is the question's
+    whole = clip.module.visual(pixels) - clip.module.visual[-1].bias
+    torch.testing.assert_close(normalize(tokens[:, :-1].sum(1), dim=1), normalize(whole, dim=1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normalize(tokens[:, -1], dim=1), clip.encode_text(words), atol=1e-4, rtol=0)
+    assert torch.allclose(tokens[:, :-1].square().mean((1, 2)), torch.ones(4), atol=1e-4)
+    assert torch.equal(one.encoder.blocks[0].attend_self.query.weight, torch.eye(clip.embed_dim))
+    one(one.tokens(pixels, words)).sum().backward()
+    assert all(p.grad is None for p in clip.module.parameters()) and one.places.grad.abs().sum() > 0
     assert all(torch.equal(value, before[name]) for name, value in clip.module.state_dict().items())
     loose = CrossModalReader(clip, ANSWERS, 1, freeze=False)
-    loose(pixels, words).sum().backward()
+    loose(loose.tokens(pixels, words)).sum().backward()
     assert clip.module.visual[0].weight.grad.abs().sum() > 0
 
 
-def test_readers_answers():
-    weights = study.raised(0, FREE, BATCH, 1, 1e-3)
-    found = study.schooled(0, weights, 1, True, 2, 1e-3, 4)
-    assert {*found} == {*KINDS, "typical"} and all(len(v) == 120 for v in found.values())
-    assert max(found["colour"].max(), found["typical"].max()) < len(PALETTE)
+def test_without_layers_no_token_sees_another_and_with_one_they_do():
+    clip, dice = small_clip(2), torch.Generator().manual_seed(0)
+    tokens = torch.randn(1, 5, clip.embed_dim, generator=dice)
+    for layers in (0, 1):
+        x = tokens.clone().requires_grad_()
+        CrossModalReader(clip, ANSWERS, layers).encoder(x)[0, -1].square().sum().backward()
+        assert (x.grad[0, :-1].abs().sum() > 0) == (layers > 0)
+
+
+def test_readers_answers_do_not_depend_on_who_reads_along():
+    weights, rates = study.raised(0, FREE, BATCH, 1, 1e-3), (1e-3, 1e-3, 1e-3)
+    both = study.schooled(0, weights, [(1, False, 2), (0, True, 2)], rates, 4)
+    (alone,) = study.schooled(0, weights, [(0, True, 2)], rates, 4)
+    assert {*alone} == {*KINDS, "typical"} and all(len(v) == 120 for v in alone.values())
+    assert max(alone["colour"].max(), alone["typical"].max()) < len(PALETTE)
+    assert all(torch.equal(alone[kind], both[1][kind]) for kind in alone)
+
+
+def test_calibration_takes_a_constant_liking_away():
+    """A model that likes one sentence whatever it sees is cured by the mean over pictures."""
+    dice = torch.Generator().manual_seed(0)
+    x, t = (normalize(torch.randn(*shape, 16, generator=dice), dim=-1) for shape in ((60,), (1, 6)))
+    shared = 5 * t[0, 2]
+    asked = [0] * 60
+    assert (asked_scores(x + shared, t, asked).argmax(1) == 2).double().mean() > 0.95
+    fixed = asked_scores(x + shared, t, asked, x + shared)
+    torch.testing.assert_close(fixed, asked_scores(x, t, asked, x), atol=1e-5, rtol=0)
 
 
 def labelled(folder, names):
