@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "concept_bias": ["AssociationBias", "Pulls", "association_bias", "association_regression", "asked_scores"],
         "calibration": ["expected_calibration_error", "fit_temperature", "reliability"],
         "clipn": ["NoTextTower", "YesNo", "clipn_loss", "clipn_scores"],
         "clipn_training": ["train_no_tower"],

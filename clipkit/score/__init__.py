@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "agreement": ["GroupCorrelations", "PairwiseAccuracy", "group_correlations", "pairwise_accuracy"],
         "bartscore": ["BARTScore", "PromptedScorer"],
         "clipscore": ["CLIPScore", "clip_score"],
+        "cross_modal_reader": ["CrossModalReader"],
         "decomposed": ["DecomposedScore", "SubQuestion", "decompose"],
         "eyes": ["Eyes", "patch_tokens"],
         "hf_vqa": ["HFVQA", "PAPER_QUESTION"],
