@@ -51,7 +51,11 @@ def faults(entry: Entry, notebook, bibliography_keys: set[str]) -> list[str]:
     found += _outputs(notebook)
     for keys in CITATION.findall(markdown):
         found += [f"cited key {key.strip()!r} is in no bibliography" for key in keys.split(",") if key.strip() not in bibliography_keys]
-    found += [f"a role inside of code, which nobody resolves: {text}" for role, _, text in CODE_OR_ROLE.findall(markdown) if not role and "{glue" in text]
+    found += [
+        f"a role inside of code, which nobody resolves: {text}"
+        for role, _, text in CODE_OR_ROLE.findall(markdown)
+        if not role and "{glue" in text
+    ]
     everything = "\n".join(code) + markdown
     if re.search(r"^\s*[!%]\s*pip\b|pip install", "\n".join(code), re.M):
         found.append("pip install in a cell")

@@ -1,0 +1,289 @@
+"""Holistic robustness: a population of small models from two sources, six axes to measure them on, and photographs with two cues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from clipkit import checks
+from clipkit.metrics import percent, percent_right
+from clipkit.models.pixels import normalise
+from clipkit.pretrain.losses import info_nce, sigmoid_pairs
+from clipkit.pretrain.tiny_clip import EMBED_DIM, SIDE, PatchTower, small_tower
+from clipkit.pretrain.worlds import BIAS, SEEN_STYLES
+from clipkit.robust import expected_calibration_error, fit_temperature, ood_metrics, ood_score, world_split
+from clipkit.robust.matched import shape_bias, signed_gap
+from clipkit.train import shuffled, train
+from clipkit.world import BACKGROUNDS, CATEGORIES, COLOURS, WorldSpec, render, sample_scenes
+from clipkit.world.conflict import cue_conflicts
+from clipkit.world.counterfactuals import balanced
+from clipkit.world.factors import FACTORS, VIEWS, changed, viewed
+from clipkit.world.image_corruptions import corrupt
+from clipkit.world.scene import Scenes
+from clipkit.world.truth import without
+
+BATCH, WIDTH, KNOWN = 64, 12, 16
+SOURCES = {"even": {}, "crawl": BIAS}  # all equally frequent; or a long tail of things at home in their usual colours
+OBJECTIVES = ("captions", "sigmoid", "labels")
+CORRUPTIONS = ("gaussian_noise", "gaussian_blur", "fog", "contrast")
+SCORES = ("max_softmax", "max_logit", "energy", "mcm")
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """What one seed's models learn and are examined on: KNOWN categories, and two sources of scenes of one thing each."""
+
+    seed: int
+
+    @cached_property
+    def split(self):
+        return world_split(self.seed, KNOWN)
+
+    def numbers(self, scenes: Scenes) -> np.ndarray:
+        """(N,) which of the known categories the first thing of each scene is."""
+        place = {CATEGORIES.index(name): number for number, name in enumerate(self.split.known)}
+        return np.array([place[c] for c in scenes.category[:, 0].tolist()])
+
+    def spec(self, **options) -> WorldSpec:
+        common = {"max_objects": 1, "categories": tuple(self.split.known), "sizes": ("medium", "large"), "textured": 0.1}
+        return WorldSpec(**{**common, **SEEN_STYLES, **options})
+
+    def learn(self, source: str, n: int, stream: int = 0, **options) -> Scenes:
+        """n scenes of a source, to learn from. `options` change its spec, such as colour_bias=0.9."""
+        checks.one_of("source", source, SOURCES)
+        return sample_scenes(self.spec(**{**SOURCES[source], **options}), n, self._stream(stream))
+
+    def exam(self, n: int, stream: int, categories: Sequence[str] | None = None) -> Scenes:
+        """n flat scenes, categories equally often, nothing tied to them: what ImageNet is to the CLIPs of the paper."""
+        spec = self.spec(styles=("flat",), style_probs=None, textured=0.0)
+        return balanced(n, self._stream(stream), replace(spec, categories=tuple(categories or self.split.known)))
+
+    def _stream(self, number: int) -> int:
+        return int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+
+
+TOWERS = {"conv": lambda: small_tower(WIDTH), "patches": PatchTower}
+WORDS = (*CATEGORIES, *COLOURS, *BACKGROUNDS)
+
+
+class Small(nn.Module):
+    """A tower for pictures, and texts as bags of words: the sum of a learnt vector for each word."""
+
+    def __init__(self, tower: str, seed: int):
+        super().__init__()
+        checks.one_of("tower", tower, TOWERS)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.words = nn.Embedding(len(WORDS) + 1, EMBED_DIM, padding_idx=len(WORDS))  # the last one is silence
+            self.visual = TOWERS[tower]()
+        self.log_scale, self.bias = nn.Parameter(torch.tensor(1 / 0.07).log()), nn.Parameter(torch.zeros(()))
+
+    @property
+    def logit_scale(self) -> Tensor:
+        return self.log_scale.exp().clamp(max=100.0)
+
+    def pictures(self, pixels: Tensor) -> Tensor:
+        return F.normalize(self.visual(pixels), dim=1)
+
+    def texts(self, words: Tensor) -> Tensor:
+        """(..., L) word numbers to unit features (..., D)."""
+        return F.normalize(self.words(words).sum(-2), dim=-1)
+
+
+def told(scenes: Scenes, seed: int | None = None) -> Tensor:
+    """(N, 3) word numbers of captions: thing, colour, place; with a seed the last two are left out half of the time."""
+    words = np.stack([scenes.category[:, 0], 48 + scenes.colour[:, 0], 58 + scenes.background], 1).astype(np.int64)
+    if seed is not None:
+        words[:, 1:][np.random.default_rng([seed, 31]).random((len(words), 2)) < 0.5] = len(WORDS)
+    return torch.from_numpy(words)
+
+
+class Diet(NamedTuple):
+    """How one model of the population is made; together with a seed it says everything."""
+
+    tower: str = "conv"
+    source: str = "even"
+    objective: str = "captions"
+    n: int = 1536
+    steps: int = 160
+    lr: float = 4e-3
+    stages: tuple[int, ...] = (30, 70, 160)  # steps after which a snapshot is taken
+
+
+def loss_of(objective: str, names: Tensor):
+    """(net, (pixels, names (B,), words (B, 3))) -> loss; for "labels" cross-entropy over the vectors of the names asked about.
+
+    Raises ClipkitError for an unknown objective.
+    """
+    checks.one_of("objective", objective, OBJECTIVES)
+
+    def loss(net: Small, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        pixels, numbers, words = batch
+        x = net.pictures(pixels)
+        if objective == "labels":
+            return F.cross_entropy(net.logit_scale * x @ net.texts(names[:, None]).T, numbers)
+        if objective == "sigmoid":
+            return sigmoid_pairs(x, net.texts(words), net.logit_scale, net.bias)
+        return info_nce(x, net.texts(words), net.logit_scale)
+
+    return loss
+
+
+def pixels_of(images: np.ndarray) -> Tensor:
+    return normalise(images, (0.5,) * 3, (0.25,) * 3)
+
+
+def asked(world: Worlds) -> Tensor:
+    """(C,) word numbers of the known categories."""
+    return torch.tensor([CATEGORIES.index(name) for name in world.split.known])
+
+
+def lessons(world: Worlds, scenes: Scenes, seed: int):
+    """Batches (pixels, names, words) of scenes for ever, in an order that depends on the seed alone."""
+    pixels, numbers, words = pixels_of(render(scenes).images), torch.from_numpy(world.numbers(scenes)), told(scenes, seed)
+    rows = shuffled(len(pixels), BATCH, torch.Generator().manual_seed(seed), rest="drop")
+    return ((pixels[r], numbers[r], words[r]) for r in rows)
+
+
+def trained(diet: Diet, seed: int) -> Tensor:
+    """(stages, P) weights of `Small(tower, seed)` after each of the stages of one training."""
+    world, net, found = Worlds(seed), Small(diet.tower, seed), []
+    batches = lessons(world, world.learn(diet.source, diet.n), seed)
+
+    def keep(step: int, net: Small, _: float) -> None:
+        if step + 1 in diet.stages:
+            found.append(parameters_to_vector(net.parameters()).detach().clone())
+
+    train(net, batches, loss_of(diet.objective, asked(world)), diet.steps, lr=diet.lr, after_step=keep)
+    return torch.stack(found)
+
+
+def loaded(tower: str, weights: Tensor) -> Small:
+    """A network with the weights (P,)."""
+    net = Small(tower, 0)
+    vector_to_parameters(weights, net.parameters())
+    return net.eval()
+
+
+FINE_TUNINGS = ("cross-entropy", "contrastive", "last layer")
+
+
+def finetuned(diet: Diet, start: Tensor, seed: int, how: str, binding: float, steps: int, lr: float) -> Tensor:
+    """(P,) weights (P,) tuned further, on 512 new scenes in which a thing has its usual colour with probability `binding`, else any.
+
+    "cross-entropy": on labels; "contrastive": CLIP's loss, captions that name the thing; "last layer": cross-entropy, but of the tower
+    its last linear map alone is free. Raises ClipkitError for another way.
+    """
+    checks.one_of("fine-tuning", how, FINE_TUNINGS)
+    world, net = Worlds(seed), loaded(diet.tower, start)
+    if how == "last layer":
+        net.requires_grad_(False)
+        [module for module in net.visual.modules() if isinstance(module, nn.Linear)][-1].requires_grad_(True)
+    scenes = world.learn("even", 512, stream=7, colour_bias=binding)
+    named = ((x, y, asked(world)[y][:, None]) for x, y, _ in lessons(world, scenes, seed))
+    train(net, named, loss_of("captions" if how == "contrastive" else "labels", asked(world)), steps, lr=lr)
+    return parameters_to_vector(net.parameters()).detach()
+
+
+@dataclass(frozen=True, eq=False)
+class Exams:
+    """All pictures a seed's models are examined on, in one tensor; `rows`: set -> where it lies, `labels`: set -> (n,) or None."""
+
+    pixels: Tensor
+    rows: Mapping[str, slice]
+    labels: Mapping[str, Tensor | None]
+    names: Tensor
+    places: Tensor
+    cues: tuple[Tensor, Tensor]
+    captions: Tensor
+
+    def sets(self, *kinds: str) -> list[str]:
+        return [name for name in self.rows if name.partition(":")[0] in kinds]
+
+
+@lru_cache(maxsize=2)
+def exams(seed: int, n: int, few: int) -> Exams:
+    """n pictures for each factor, `few` for each view, corruption and kind of unknown thing."""
+    world, of = Worlds(seed), {}
+    scenes = world.exam(n, 1)
+    stranger = CATEGORIES.index(world.split.far[seed % len(world.split.far)])
+    images, label = render(scenes).images, torch.from_numpy(world.numbers(scenes))
+    for name, one in {"val": world.exam(n, 2), "own": world.learn("crawl", n, 3)}.items():
+        of[name] = render(one).images, torch.from_numpy(world.numbers(one))
+    of["id"] = images, label
+    for factor in FACTORS:
+        of[f"factor:{factor}"] = changed(scenes, factor, seed, stranger), label
+    for view in VIEWS:
+        of |= {f"view:{view} {k}": (viewed(images[:few], view, k), label[:few]) for k in (1, 2, 3)}
+    for name in CORRUPTIONS:
+        of |= {f"corruption:{name} {k}": (corrupt(images[:few], name, k, seed), label[:few]) for k in (1, 3, 5)}
+    for kind in ("near", "far"):
+        of[f"unknown:{kind}"] = render(world.exam(few, 4, getattr(world.split, kind))).images, None
+    of["unknown:empty"] = render(without(world.exam(few, 5))).images, None
+    cues = cue_conflicts(n, seed, SIDE, world.split.known)
+    of["conflict"] = cues.images, None
+    ends = np.cumsum([0, *(len(drawn) for drawn, _ in of.values())]).tolist()
+    rows = {name: slice(a, b) for name, a, b in zip(of, ends, ends[1:], strict=False)}
+    number = {int(word): k for k, word in enumerate(asked(world))}
+    shape, texture = (torch.tensor([number[c] for c in cue.tolist()]) for cue in (cues.shape, cues.texture))
+    everything = pixels_of(np.concatenate([drawn for drawn, _ in of.values()]))
+    places = torch.tensor([WORDS.index(place) for place in BACKGROUNDS])
+    labels = {name: label for name, (_, label) in of.items()}
+    return Exams(everything, rows, labels, asked(world), places, (shape, texture), told(scenes))
+
+
+PROMPTS = ("name", "all places", "wrong place")
+
+
+def classifier(net: Small, of: Exams, prompt: str = "name") -> Tensor:
+    """(C, D) unit vectors: of the names, their mean over "cat, beach" for all places, or all at one place."""
+    checks.one_of("prompt", prompt, PROMPTS)
+    if prompt == "name":
+        return net.texts(of.names[:, None])
+    pairs = torch.cartesian_prod(of.names, of.places).view(len(of.names), len(of.places), 2)
+    return F.normalize(net.texts(pairs).mean(1), dim=1) if prompt == "all places" else net.texts(pairs[:, 0])
+
+
+@torch.no_grad()
+def measured(net: Small, of: Exams, prompt: str = "name") -> dict[str, float]:
+    """The six axes of one network, percent or points."""
+    x, w, scale = torch.cat([net.pictures(part) for part in of.pixels.split(256)]), classifier(net, of, prompt), float(net.logit_scale)
+    logits = {name: scale * x[rows] @ w.T for name, rows in of.rows.items()}
+    right = {name: percent_right(logits[name], label) for name, label in of.labels.items() if label is not None}
+    found = {name: right[name] for name in ("id", "own", *of.sets("factor"))}
+    found |= {kind: float(np.mean([right[name] for name in of.sets(kind)])) for kind in ("factor", "view", "corruption")}
+    found |= {f"view:{view}": float(np.mean([right[f"view:{view} {k}"] for k in (1, 2, 3)])) for view in VIEWS}
+    bias = shape_bias(logits["conflict"].argmax(1), *of.cues)
+    found |= {"shape_bias": bias.bias, "cue_accuracy": bias.cue_accuracy}
+    for score in SCORES:
+        known = ood_score(score, x[of.rows["id"]], w, scale)
+        parts = {name: ood_metrics(known, ood_score(score, x[of.rows[name]], w, scale)).auroc for name in of.sets("unknown")}
+        found[f"auroc:{score}"] = float(np.mean(list(parts.values())))
+        found |= parts if score == SCORES[0] else {}
+    found["auroc"] = found[f"auroc:{SCORES[0]}"]
+    temperature = fit_temperature(logits["val"], of.labels["val"])
+    found |= calibrated({"id": logits["id"]}, of.labels, temperature, "id_")
+    found |= calibrated({name: logits[name] for name in of.sets("factor", "view", "corruption")}, of.labels, temperature, "shift_")
+    t = net.texts(of.captions)[: len(of.captions) // 3]
+    found["recall"] = percent_right(t @ x[of.rows["id"]][: len(t)].T, torch.arange(len(t)))
+    return found
+
+
+def calibrated(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], temperature: float, prefix: str) -> dict[str, float]:
+    """Signed gap, expected calibration error before and after division by the temperature, percent of the sets that it helps: means."""
+    before, after, gap = [], [], []
+    for name, z in logits.items():
+        gap.append(signed_gap(z.softmax(1), labels[name]))
+        before.append(100 * expected_calibration_error(z.softmax(1), labels[name]))
+        after.append(100 * expected_calibration_error((z / temperature).softmax(1), labels[name]))
+    numbers = {"gap": np.mean(gap), "ece": np.mean(before), "ece_scaled": np.mean(after)}
+    numbers["helped"] = percent([b < a for a, b in zip(before, after, strict=True)])
+    return {prefix + name: float(value) for name, value in numbers.items()}
