@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from clipkit import checks
+from clipkit.kept import kept
 from clipkit.metrics import percent, percent_right
 from clipkit.models.pixels import normalise
 from clipkit.pretrain.losses import info_nce, sigmoid_pairs
 from clipkit.pretrain.tiny_clip import EMBED_DIM, SIDE, PatchTower, small_tower
-from clipkit.pretrain.worlds import BIAS, SEEN_STYLES
+from clipkit.pretrain.worlds import BIAS
 from clipkit.robust import expected_calibration_error, fit_temperature, ood_metrics, ood_score, world_split
 from clipkit.robust.matched import shape_bias, signed_gap
 from clipkit.train import shuffled, train
@@ -30,8 +31,9 @@ from clipkit.world.image_corruptions import corrupt
 from clipkit.world.scene import Scenes
 from clipkit.world.truth import without
 
-BATCH, WIDTH, KNOWN = 64, 12, 16
+BATCH, WIDTH, KNOWN = 64, 12, 10
 SOURCES = {"even": {}, "crawl": BIAS}  # all equally frequent; or a long tail of things at home in their usual colours
+LESSON = {"sizes": ("medium", "large"), "textured": 0.0, "rotate": False}
 OBJECTIVES = ("captions", "sigmoid", "labels")
 CORRUPTIONS = ("gaussian_noise", "gaussian_blur", "fog", "contrast")
 SCORES = ("max_softmax", "max_logit", "energy", "mcm")
@@ -53,8 +55,7 @@ class Worlds:
         return np.array([place[c] for c in scenes.category[:, 0].tolist()])
 
     def spec(self, **options) -> WorldSpec:
-        common = {"max_objects": 1, "categories": tuple(self.split.known), "sizes": ("medium", "large"), "textured": 0.1}
-        return WorldSpec(**{**common, **SEEN_STYLES, **options})
+        return WorldSpec(**{"max_objects": 1, "categories": tuple(self.split.known), **LESSON, **options})
 
     def learn(self, source: str, n: int, stream: int = 0, **options) -> Scenes:
         """n scenes of a source, to learn from. `options` change its spec, such as colour_bias=0.9."""
@@ -63,8 +64,7 @@ class Worlds:
 
     def exam(self, n: int, stream: int, categories: Sequence[str] | None = None) -> Scenes:
         """n flat scenes, categories equally often, nothing tied to them: what ImageNet is to the CLIPs of the paper."""
-        spec = self.spec(styles=("flat",), style_probs=None, textured=0.0)
-        return balanced(n, self._stream(stream), replace(spec, categories=tuple(categories or self.split.known)))
+        return balanced(n, self._stream(stream), self.spec(categories=tuple(categories or self.split.known)))
 
     def _stream(self, number: int) -> int:
         return int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
@@ -176,20 +176,30 @@ def loaded(tower: str, weights: Tensor) -> Small:
 FINE_TUNINGS = ("cross-entropy", "contrastive", "last layer")
 
 
-def finetuned(diet: Diet, start: Tensor, seed: int, how: str, binding: float, steps: int, lr: float) -> Tensor:
-    """(P,) weights (P,) tuned further, on 512 new scenes in which a thing has its usual colour with probability `binding`, else any.
+class Tuning(NamedTuple):
+    """How a model is tuned further, on new scenes in which a thing has its usual colour with probability `binding`, else any.
 
-    "cross-entropy": on labels; "contrastive": CLIP's loss, captions that name the thing; "last layer": cross-entropy, but of the tower
-    its last linear map alone is free. Raises ClipkitError for another way.
+    `how`: "cross-entropy" on labels; "contrastive": CLIP's loss, captions that name the thing; "last layer": cross-entropy, of the
+    tower the last linear map alone.
     """
-    checks.one_of("fine-tuning", how, FINE_TUNINGS)
+
+    how: str = "cross-entropy"
+    binding: float = 0.9
+    steps: int = 40
+    lr: float = 2e-3
+
+
+def finetuned(diet: Diet, start: Tensor, tuning: Tuning, seed: int) -> Tensor:
+    """(P,) weights of a model of that diet with weights `start` (P,), tuned further. Raises ClipkitError for another way."""
+    checks.one_of("fine-tuning", tuning.how, FINE_TUNINGS)
     world, net = Worlds(seed), loaded(diet.tower, start)
-    if how == "last layer":
+    if tuning.how == "last layer":
         net.requires_grad_(False)
         [module for module in net.visual.modules() if isinstance(module, nn.Linear)][-1].requires_grad_(True)
-    scenes = world.learn("even", 512, stream=7, colour_bias=binding)
+    scenes = world.learn("even", 512, stream=7, colour_bias=tuning.binding)
     named = ((x, y, asked(world)[y][:, None]) for x, y, _ in lessons(world, scenes, seed))
-    train(net, named, loss_of("captions" if how == "contrastive" else "labels", asked(world)), steps, lr=lr)
+    objective = "captions" if tuning.how == "contrastive" else "labels"
+    train(net, named, loss_of(objective, asked(world)), tuning.steps, lr=tuning.lr)
     return parameters_to_vector(net.parameters()).detach()
 
 
@@ -253,9 +263,14 @@ def classifier(net: Small, of: Exams, prompt: str = "name") -> Tensor:
 
 
 @torch.no_grad()
-def measured(net: Small, of: Exams, prompt: str = "name") -> dict[str, float]:
-    """The six axes of one network, percent or points."""
-    x, w, scale = torch.cat([net.pictures(part) for part in of.pixels.split(256)]), classifier(net, of, prompt), float(net.logit_scale)
+def measured(net: Small, of: Exams, prompts: Sequence[str] = PROMPTS[:1]) -> list[dict[str, float | str]]:
+    """The six axes of one network, percent or points, for each of the prompts."""
+    x, scale = torch.cat([net.pictures(part) for part in of.pixels.split(256)]), float(net.logit_scale)
+    return [{"prompt": prompt, **_axes(net, x, classifier(net, of, prompt), scale, of)} for prompt in prompts]
+
+
+def _axes(net: Small, x: Tensor, w: Tensor, scale: float, of: Exams) -> dict[str, float]:
+    """Of features (N, D) of all pictures and a classifier (C, D)."""
     logits = {name: scale * x[rows] @ w.T for name, rows in of.rows.items()}
     right = {name: percent_right(logits[name], label) for name, label in of.labels.items() if label is not None}
     found = {name: right[name] for name in ("id", "own", *of.sets("factor"))}
@@ -287,3 +302,16 @@ def calibrated(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], tempe
     numbers = {"gap": np.mean(gap), "ece": np.mean(before), "ece_scaled": np.mean(after)}
     numbers["helped"] = percent([b < a for a, b in zip(before, after, strict=True)])
     return {prefix + name: float(value) for name, value in numbers.items()}
+
+
+def axes(diet: Diet, seed: int, n: int, few: int, prompts: tuple[str, ...]) -> list[dict]:
+    """What `measured` finds of each stage of a training, which is kept; `stage` counts from 0."""
+    weights = kept("holistic", trained, diet, seed)
+    found = [measured(loaded(diet.tower, stage), exams(seed, n, few), prompts) for stage in weights]
+    return [{"stage": stage, **row} for stage, rows in enumerate(found) for row in rows]
+
+
+def axes_tuned(diet: Diet, stage: int, tuning: Tuning, seed: int, n: int, few: int) -> dict:
+    """The same of the model of one stage, tuned further."""
+    start = kept("holistic", trained, diet, seed)[stage]
+    return measured(loaded(diet.tower, finetuned(diet, start, tuning, seed)), exams(seed, n, few))[0]
