@@ -49,21 +49,10 @@ def shape_bias(predicted: Tensor, shape: Tensor, texture: Tensor) -> ShapeBias:
     return ShapeBias(100 * by_shape / n if n else 50.0, 100 * n / len(shape), n)
 
 
-def signed_gap(probabilities: Tensor, labels: Tensor) -> float:
-    """Mean confidence less accuracy in points: above zero for a model that is too sure of itself. Args: (N, C), (N,) int64.
-
-    Raises ClipkitError as `reliability` does, for logits in particular.
-    """
-    probabilities = checks.probabilities(probabilities)
-    labels = checks.labels(labels, len(probabilities), probabilities.shape[1])
-    confidence, predicted = probabilities.double().max(1)
-    return 100 * float((confidence - (predicted == labels).double()).mean())
-
-
 class MatchedGap(NamedTuple):
     """`gap`: points from the other group to this one at equal accuracy; `slope`: of the common line, on its scale.
 
-    `overlap`: percent of the models whose accuracy lies within the range of the other group; below half or so the gap is extrapolated.
+    `overlap`: percent of the group's models whose accuracy lies within the range of the others; elsewhere their line is extrapolated.
     """
 
     gap: float
@@ -104,8 +93,8 @@ def matched_gap(standard, value, group, strata=None, scale: str = "logit") -> Ma
     if scale == "logit":
         line = design[:, :-1] @ weights[:-1]
         gap = 100 * (expit(line + gap) - expit(line)).mean()
-    inside = [(x[g == side] >= x[g != side].min()) & (x[g == side] <= x[g != side].max()) for side in (False, True)]
-    return MatchedGap(float(gap), float(weights[-2]), 100 * float(np.concatenate(inside).mean()))
+    inside = (x[g] >= x[~g].min()) & (x[g] <= x[~g].max())
+    return MatchedGap(float(gap), float(weights[-2]), 100 * float(inside.mean()))
 
 
 def run_bootstrap(statistic: Callable[[np.ndarray], float], runs, draws: int = 1000, seed: int = 0) -> tuple[float, float]:

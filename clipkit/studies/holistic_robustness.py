@@ -14,16 +14,15 @@ from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from clipkit import checks
+from clipkit.features.disturbed import FAMILIES
 from clipkit.kept import kept
-from clipkit.metrics import percent, percent_right
+from clipkit.metrics import percent_right
 from clipkit.models.pixels import normalise
-from clipkit.pretrain.losses import info_nce, sigmoid_pairs
-from clipkit.pretrain.tiny_clip import EMBED_DIM, SIDE, PatchTower, small_tower
-from clipkit.pretrain.worlds import BIAS
-from clipkit.robust import expected_calibration_error, fit_temperature, ood_metrics, ood_score, world_split
-from clipkit.robust.matched import shape_bias, signed_gap
+from clipkit.pretrain.tiny_clip import SIDE
+from clipkit.pretrain.word_bags import WORDS, WordBagClip, bags_of, objective_of
+from clipkit.robust import calibration_under_shift, ood_metrics, ood_score, shape_bias, world_split
 from clipkit.train import shuffled, train
-from clipkit.world import BACKGROUNDS, CATEGORIES, COLOURS, WorldSpec, render, sample_scenes
+from clipkit.world import BACKGROUNDS, CATEGORIES, WorldSpec, render, sample_scenes
 from clipkit.world.conflict import cue_conflicts
 from clipkit.world.counterfactuals import balanced
 from clipkit.world.factors import FACTORS, VIEWS, changed, viewed
@@ -31,11 +30,10 @@ from clipkit.world.image_corruptions import corrupt
 from clipkit.world.scene import Scenes
 from clipkit.world.truth import without
 
-BATCH, WIDTH, KNOWN = 64, 12, 10
-SOURCES = {"even": {}, "crawl": BIAS}  # all equally frequent; or a long tail of things at home in their usual colours
-LESSON = {"sizes": ("medium", "large"), "textured": 0.0, "rotate": False}
-OBJECTIVES = ("captions", "sigmoid", "labels")
-CORRUPTIONS = ("gaussian_noise", "gaussian_blur", "fog", "contrast")
+BATCH, KNOWN = 64, 10
+# All equally frequent; or a tail, and more often than not by chance at home in the usual colour.
+SOURCES = {"even": {}, "crawl": {"zipf": 0.5, "background_bias": 0.35, "colour_bias": 0.35}}
+LESSON = {"sizes": ("large",), "textured": 0.0, "rotate": False}  # one large thing, upright, of one colour
 SCORES = ("max_softmax", "max_logit", "energy", "mcm")
 
 
@@ -70,42 +68,6 @@ class Worlds:
         return int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
 
 
-TOWERS = {"conv": lambda: small_tower(WIDTH), "patches": PatchTower}
-WORDS = (*CATEGORIES, *COLOURS, *BACKGROUNDS)
-
-
-class Small(nn.Module):
-    """A tower for pictures, and texts as bags of words: the sum of a learnt vector for each word."""
-
-    def __init__(self, tower: str, seed: int):
-        super().__init__()
-        checks.one_of("tower", tower, TOWERS)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.words = nn.Embedding(len(WORDS) + 1, EMBED_DIM, padding_idx=len(WORDS))  # the last one is silence
-            self.visual = TOWERS[tower]()
-        self.log_scale, self.bias = nn.Parameter(torch.tensor(1 / 0.07).log()), nn.Parameter(torch.zeros(()))
-
-    @property
-    def logit_scale(self) -> Tensor:
-        return self.log_scale.exp().clamp(max=100.0)
-
-    def pictures(self, pixels: Tensor) -> Tensor:
-        return F.normalize(self.visual(pixels), dim=1)
-
-    def texts(self, words: Tensor) -> Tensor:
-        """(..., L) word numbers to unit features (..., D)."""
-        return F.normalize(self.words(words).sum(-2), dim=-1)
-
-
-def told(scenes: Scenes, seed: int | None = None) -> Tensor:
-    """(N, 3) word numbers of captions: thing, colour, place; with a seed the last two are left out half of the time."""
-    words = np.stack([scenes.category[:, 0], 48 + scenes.colour[:, 0], 58 + scenes.background], 1).astype(np.int64)
-    if seed is not None:
-        words[:, 1:][np.random.default_rng([seed, 31]).random((len(words), 2)) < 0.5] = len(WORDS)
-    return torch.from_numpy(words)
-
-
 class Diet(NamedTuple):
     """How one model of the population is made; together with a seed it says everything."""
 
@@ -113,28 +75,9 @@ class Diet(NamedTuple):
     source: str = "even"
     objective: str = "captions"
     n: int = 1536
-    steps: int = 160
+    steps: int = 100
     lr: float = 4e-3
-    stages: tuple[int, ...] = (30, 70, 160)  # steps after which a snapshot is taken
-
-
-def loss_of(objective: str, names: Tensor):
-    """(net, (pixels, names (B,), words (B, 3))) -> loss; for "labels" cross-entropy over the vectors of the names asked about.
-
-    Raises ClipkitError for an unknown objective.
-    """
-    checks.one_of("objective", objective, OBJECTIVES)
-
-    def loss(net: Small, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        pixels, numbers, words = batch
-        x = net.pictures(pixels)
-        if objective == "labels":
-            return F.cross_entropy(net.logit_scale * x @ net.texts(names[:, None]).T, numbers)
-        if objective == "sigmoid":
-            return sigmoid_pairs(x, net.texts(words), net.logit_scale, net.bias)
-        return info_nce(x, net.texts(words), net.logit_scale)
-
-    return loss
+    stages: tuple[int, ...] = (20, 45, 100)  # steps after which a snapshot is taken
 
 
 def pixels_of(images: np.ndarray) -> Tensor:
@@ -148,27 +91,27 @@ def asked(world: Worlds) -> Tensor:
 
 def lessons(world: Worlds, scenes: Scenes, seed: int):
     """Batches (pixels, names, words) of scenes for ever, in an order that depends on the seed alone."""
-    pixels, numbers, words = pixels_of(render(scenes).images), torch.from_numpy(world.numbers(scenes)), told(scenes, seed)
+    pixels, numbers, words = pixels_of(render(scenes).images), torch.from_numpy(world.numbers(scenes)), bags_of(scenes, seed)
     rows = shuffled(len(pixels), BATCH, torch.Generator().manual_seed(seed), rest="drop")
     return ((pixels[r], numbers[r], words[r]) for r in rows)
 
 
 def trained(diet: Diet, seed: int) -> Tensor:
-    """(stages, P) weights of `Small(tower, seed)` after each of the stages of one training."""
-    world, net, found = Worlds(seed), Small(diet.tower, seed), []
+    """(stages, P) weights of `WordBagClip(tower, seed)` after each of the stages of one training."""
+    world, net, found = Worlds(seed), WordBagClip(diet.tower, seed), []
     batches = lessons(world, world.learn(diet.source, diet.n), seed)
 
-    def keep(step: int, net: Small, _: float) -> None:
+    def keep(step: int, net: WordBagClip, _: float) -> None:
         if step + 1 in diet.stages:
             found.append(parameters_to_vector(net.parameters()).detach().clone())
 
-    train(net, batches, loss_of(diet.objective, asked(world)), diet.steps, lr=diet.lr, after_step=keep)
+    train(net, batches, objective_of(diet.objective, asked(world)), diet.steps, lr=diet.lr, after_step=keep)
     return torch.stack(found)
 
 
-def loaded(tower: str, weights: Tensor) -> Small:
+def loaded(tower: str, weights: Tensor) -> WordBagClip:
     """A network with the weights (P,)."""
-    net = Small(tower, 0)
+    net = WordBagClip(tower, 0)
     vector_to_parameters(weights, net.parameters())
     return net.eval()
 
@@ -177,11 +120,7 @@ FINE_TUNINGS = ("cross-entropy", "contrastive", "last layer")
 
 
 class Tuning(NamedTuple):
-    """How a model is tuned further, on new scenes in which a thing has its usual colour with probability `binding`, else any.
-
-    `how`: "cross-entropy" on labels; "contrastive": CLIP's loss, captions that name the thing; "last layer": cross-entropy, of the
-    tower the last linear map alone.
-    """
+    """On new scenes, a thing in its usual colour with probability `binding`; "last layer": cross-entropy, its last linear map alone."""
 
     how: str = "cross-entropy"
     binding: float = 0.9
@@ -199,7 +138,7 @@ def finetuned(diet: Diet, start: Tensor, tuning: Tuning, seed: int) -> Tensor:
     scenes = world.learn("even", 512, stream=7, colour_bias=tuning.binding)
     named = ((x, y, asked(world)[y][:, None]) for x, y, _ in lessons(world, scenes, seed))
     objective = "captions" if tuning.how == "contrastive" else "labels"
-    train(net, named, loss_of(objective, asked(world)), tuning.steps, lr=tuning.lr)
+    train(net, named, objective_of(objective, asked(world)), tuning.steps, lr=tuning.lr)
     return parameters_to_vector(net.parameters()).detach()
 
 
@@ -233,7 +172,7 @@ def exams(seed: int, n: int, few: int) -> Exams:
         of[f"factor:{factor}"] = changed(scenes, factor, seed, stranger), label
     for view in VIEWS:
         of |= {f"view:{view} {k}": (viewed(images[:few], view, k), label[:few]) for k in (1, 2, 3)}
-    for name in CORRUPTIONS:
+    for name in FAMILIES:
         of |= {f"corruption:{name} {k}": (corrupt(images[:few], name, k, seed), label[:few]) for k in (1, 3, 5)}
     for kind in ("near", "far"):
         of[f"unknown:{kind}"] = render(world.exam(few, 4, getattr(world.split, kind))).images, None
@@ -247,13 +186,13 @@ def exams(seed: int, n: int, few: int) -> Exams:
     everything = pixels_of(np.concatenate([drawn for drawn, _ in of.values()]))
     places = torch.tensor([WORDS.index(place) for place in BACKGROUNDS])
     labels = {name: label for name, (_, label) in of.items()}
-    return Exams(everything, rows, labels, asked(world), places, (shape, texture), told(scenes))
+    return Exams(everything, rows, labels, asked(world), places, (shape, texture), bags_of(scenes))
 
 
 PROMPTS = ("name", "all places", "wrong place")
 
 
-def classifier(net: Small, of: Exams, prompt: str = "name") -> Tensor:
+def classifier(net: WordBagClip, of: Exams, prompt: str = "name") -> Tensor:
     """(C, D) unit vectors: of the names, their mean over "cat, beach" for all places, or all at one place."""
     checks.one_of("prompt", prompt, PROMPTS)
     if prompt == "name":
@@ -263,45 +202,29 @@ def classifier(net: Small, of: Exams, prompt: str = "name") -> Tensor:
 
 
 @torch.no_grad()
-def measured(net: Small, of: Exams, prompts: Sequence[str] = PROMPTS[:1]) -> list[dict[str, float | str]]:
+def measured(net: WordBagClip, of: Exams, prompts: Sequence[str] = PROMPTS[:1]) -> list[dict[str, float | str]]:
     """The six axes of one network, percent or points, for each of the prompts."""
     x, scale = torch.cat([net.pictures(part) for part in of.pixels.split(256)]), float(net.logit_scale)
-    return [{"prompt": prompt, **_axes(net, x, classifier(net, of, prompt), scale, of)} for prompt in prompts]
+    return [{"prompt": prompt, **_axes(net, x, prompt, scale, of)} for prompt in prompts]
 
 
-def _axes(net: Small, x: Tensor, w: Tensor, scale: float, of: Exams) -> dict[str, float]:
-    """Of features (N, D) of all pictures and a classifier (C, D)."""
+def _axes(net: WordBagClip, x: Tensor, prompt: str, scale: float, of: Exams) -> dict[str, float]:
+    """Of features (N, D) of all pictures."""
+    w = classifier(net, of, prompt)
     logits = {name: scale * x[rows] @ w.T for name, rows in of.rows.items()}
     right = {name: percent_right(logits[name], label) for name, label in of.labels.items() if label is not None}
     found = {name: right[name] for name in ("id", "own", *of.sets("factor"))}
     found |= {kind: float(np.mean([right[name] for name in of.sets(kind)])) for kind in ("factor", "view", "corruption")}
-    found |= {f"view:{view}": float(np.mean([right[f"view:{view} {k}"] for k in (1, 2, 3)])) for view in VIEWS}
     bias = shape_bias(logits["conflict"].argmax(1), *of.cues)
     found |= {"shape_bias": bias.bias, "cue_accuracy": bias.cue_accuracy}
-    for score in SCORES:
+    for score in SCORES if prompt == PROMPTS[0] else SCORES[:1]:
         known = ood_score(score, x[of.rows["id"]], w, scale)
-        parts = {name: ood_metrics(known, ood_score(score, x[of.rows[name]], w, scale)).auroc for name in of.sets("unknown")}
-        found[f"auroc:{score}"] = float(np.mean(list(parts.values())))
-        found |= parts if score == SCORES[0] else {}
-    found["auroc"] = found[f"auroc:{SCORES[0]}"]
-    temperature = fit_temperature(logits["val"], of.labels["val"])
-    found |= calibrated({"id": logits["id"]}, of.labels, temperature, "id_")
-    found |= calibrated({name: logits[name] for name in of.sets("factor", "view", "corruption")}, of.labels, temperature, "shift_")
+        parts = [ood_metrics(known, ood_score(score, x[of.rows[name]], w, scale)).auroc for name in of.sets("unknown")]
+        found["auroc" if score == SCORES[0] else f"auroc:{score}"] = float(np.mean(parts))
+    found |= calibration_under_shift({name: logits[name] for name in ("val", "id", *of.sets("factor", "view", "corruption"))}, of.labels)
     t = net.texts(of.captions)[: len(of.captions) // 3]
     found["recall"] = percent_right(t @ x[of.rows["id"]][: len(t)].T, torch.arange(len(t)))
     return found
-
-
-def calibrated(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], temperature: float, prefix: str) -> dict[str, float]:
-    """Signed gap, expected calibration error before and after division by the temperature, percent of the sets that it helps: means."""
-    before, after, gap = [], [], []
-    for name, z in logits.items():
-        gap.append(signed_gap(z.softmax(1), labels[name]))
-        before.append(100 * expected_calibration_error(z.softmax(1), labels[name]))
-        after.append(100 * expected_calibration_error((z / temperature).softmax(1), labels[name]))
-    numbers = {"gap": np.mean(gap), "ece": np.mean(before), "ece_scaled": np.mean(after)}
-    numbers["helped"] = percent([b < a for a, b in zip(before, after, strict=True)])
-    return {prefix + name: float(value) for name, value in numbers.items()}
 
 
 def axes(diet: Diet, seed: int, n: int, few: int, prompts: tuple[str, ...]) -> list[dict]:

@@ -10,31 +10,25 @@ from clipkit.errors import ClipkitError
 from clipkit.metrics import percent_right
 from clipkit.pretrain.losses import info_nce_reference, sigmoid_pairs
 from clipkit.pretrain.tiny_clip import AttentionBlock, PatchTower
-from clipkit.robust import expected_calibration_error, fit_temperature
+from clipkit.pretrain.word_bags import OBJECTIVES, TOWERS, WORDS, WordBagClip, bags_of, objective_of
+from clipkit.robust import calibration_under_shift, expected_calibration_error, fit_temperature
 from clipkit.studies import holistic_robustness as study
 from clipkit.studies.holistic_robustness import (
     BATCH,
     FINE_TUNINGS,
     KNOWN,
-    OBJECTIVES,
     PROMPTS,
     SOURCES,
-    TOWERS,
-    WORDS,
     Diet,
-    Small,
     Tuning,
     Worlds,
     asked,
-    calibrated,
     classifier,
     exams,
     finetuned,
     lessons,
     loaded,
-    loss_of,
     measured,
-    told,
     trained,
 )
 from clipkit.world import BACKGROUNDS, CATEGORIES, COLOURS, HOME, TYPICAL_COLOUR
@@ -74,26 +68,26 @@ def test_the_exam_is_balanced_and_new():
 def test_captions_say_what_is_there():
     world = Worlds(0)
     scenes = world.learn("crawl", 400)
-    full, some = told(scenes), told(scenes, 5)
+    full, some = bags_of(scenes), bags_of(scenes, 5)
     for row, c, k, b in zip(full[:9], scenes.category[:9, 0], scenes.colour[:9, 0], scenes.background[:9], strict=True):
         assert [WORDS[i] for i in row] == [CATEGORIES[c], list(COLOURS)[k], BACKGROUNDS[b]]
     silent = some == len(WORDS)
     assert not silent[:, 0].any() and (some[~silent] == full[~silent]).all()
-    assert (silent[:, 1:].double().mean(0) - 0.5).abs().max() < 0.08 and torch.equal(some, told(scenes, 5))
+    assert (silent[:, 1:].double().mean(0) - 0.5).abs().max() < 0.08 and torch.equal(some, bags_of(scenes, 5))
 
 
 @pytest.mark.parametrize("tower", TOWERS)
 def test_twins_start_alike(tower):
-    one, two, other = Small(tower, 3), Small(tower, 3), Small(tower, 4)
+    one, two, other = WordBagClip(tower, 3), WordBagClip(tower, 3), WordBagClip(tower, 4)
     assert torch.equal(parameters_to_vector(one.parameters()), parameters_to_vector(two.parameters()))
     assert not torch.equal(parameters_to_vector(one.visual.parameters()), parameters_to_vector(other.visual.parameters()))
-    assert torch.equal(Small("conv", 3).words.weight, Small("patches", 3).words.weight)  # the towers' texts start alike, too
+    assert torch.equal(WordBagClip("conv", 3).words.weight, WordBagClip("patches", 3).words.weight)  # the towers' texts start alike, too
     x = one.pictures(torch.randn(5, 3, 32, 32))
     assert x.shape == (5, 64) and torch.allclose(x.norm(dim=1), torch.ones(5))
 
 
 def test_texts_are_bags_of_words():
-    net = Small("conv", 0)
+    net = WordBagClip("conv", 0)
     w = net.words.weight
     said = net.texts(torch.tensor([[3, 50, len(WORDS)], [50, 3, len(WORDS)]]))
     torch.testing.assert_close(said, F.normalize((w[3] + w[50]).expand(2, -1), dim=1))
@@ -123,7 +117,7 @@ def test_the_sigmoid_loss_pair_by_pair():
 
 
 def test_objectives_by_hand():
-    world, net = Worlds(0), Small("conv", 0)
+    world, net = Worlds(0), WordBagClip("conv", 0)
     pixels, numbers, words = next(lessons(world, world.learn("even", BATCH), 0))
     x, t = net.pictures(pixels), net.texts(words)
     names = net.texts(asked(world)[:, None])
@@ -133,16 +127,16 @@ def test_objectives_by_hand():
         "labels": F.cross_entropy(net.logit_scale * x @ names.T, numbers),
     }
     for objective in OBJECTIVES:
-        torch.testing.assert_close(loss_of(objective, asked(world))(net, (pixels, numbers, words)), hand[objective])
+        torch.testing.assert_close(objective_of(objective, asked(world))(net, (pixels, numbers, words)), hand[objective])
     with pytest.raises(ClipkitError, match="guesses"):
-        loss_of("guesses", asked(world))
+        objective_of("guesses", asked(world))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_training_follows_its_diet(objective):
     diet = SHORT._replace(objective=objective)
     first = trained(diet, 0)
-    assert first.shape == (2, len(parameters_to_vector(Small("conv", 0).parameters()))) and torch.equal(first, trained(diet, 0))
+    assert first.shape == (2, len(parameters_to_vector(WordBagClip("conv", 0).parameters()))) and torch.equal(first, trained(diet, 0))
     for other in (diet._replace(source="crawl"), diet._replace(lr=1e-3), diet._replace(n=192)):
         assert not torch.equal(first[-1], trained(other, 0)[-1])
     assert not torch.equal(first[-1], trained(diet, 1)[-1]) and not torch.equal(first[0], first[1])
@@ -151,7 +145,7 @@ def test_training_follows_its_diet(objective):
 def test_stages_are_on_the_way():
     whole = trained(SHORT, 0)
     assert torch.equal(whole[1], trained(SHORT._replace(stages=(6,)), 0)[0])
-    start = parameters_to_vector(Small("conv", 0).parameters())
+    start = parameters_to_vector(WordBagClip("conv", 0).parameters())
     assert (whole[0] - start).norm() < (whole[1] - start).norm()
 
 
@@ -208,11 +202,12 @@ def test_axes_by_hand(of):
 def test_calibration_by_hand():
     dice = torch.Generator().manual_seed(0)
     z, y = 6 * torch.randn(300, 5, generator=dice), torch.randint(0, 5, (300,), generator=dice)
+    found = calibration_under_shift({"val": z, "id": z, "a": z, "b": 2 * z}, dict.fromkeys(("val", "id", "a", "b"), y))
     temperature = fit_temperature(z, y)
-    found = calibrated({"a": z, "b": 2 * z}, {"a": y, "b": y}, temperature, "x_")
     ece = [100 * expected_calibration_error((k * z).softmax(1), y) for k in (1, 2, 1 / temperature, 2 / temperature)]
-    assert found["x_ece"] == pytest.approx(np.mean(ece[:2])) and found["x_ece_scaled"] == pytest.approx(np.mean(ece[2:]))
-    assert found["x_helped"] == 100 and found["x_gap"] > 30  # sure of itself, and guessing
+    assert found["shift_ece"] == pytest.approx(np.mean(ece[:2])) and found["shift_ece_scaled"] == pytest.approx(np.mean(ece[2:]))
+    assert found["id_ece"] == pytest.approx(ece[0]) and found["id_ece_scaled"] == pytest.approx(ece[2])
+    assert found["shift_helped"] == 100 and found["shift_gap"] > 30  # sure of itself, and guessing
 
 
 def test_training_learns_the_names():

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from clipkit.errors import ClipkitError
-from clipkit.robust import expected_calibration_error, fit_effective_robustness
-from clipkit.robust.matched import matched_gap, run_bootstrap, shape_bias, signed_gap
+from clipkit.robust import expected_calibration_error, fit_effective_robustness, signed_gap
+from clipkit.robust.matched import matched_gap, run_bootstrap, shape_bias
 
 
 def test_shape_bias_by_hand():
