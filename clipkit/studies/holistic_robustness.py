@@ -165,7 +165,8 @@ def exams(seed: int, n: int, few: int) -> Exams:
     scenes = world.exam(n, 1)
     stranger = CATEGORIES.index(world.split.far[seed % len(world.split.far)])
     images, label = render(scenes).images, torch.from_numpy(world.numbers(scenes))
-    for name, one in {"val": world.exam(n, 2), "own": world.learn("crawl", n, 3)}.items():
+    like = {"own": world.learn("crawl", n, 3), "bound": world.learn("even", n, 8, colour_bias=Tuning().binding)}
+    for name, one in {"val": world.exam(n, 2), **like}.items():
         of[name] = render(one).images, torch.from_numpy(world.numbers(one))
     of["id"] = images, label
     for factor in FACTORS:
@@ -213,7 +214,7 @@ def _axes(net: WordBagClip, x: Tensor, prompt: str, scale: float, of: Exams) -> 
     w = classifier(net, of, prompt)
     logits = {name: scale * x[rows] @ w.T for name, rows in of.rows.items()}
     right = {name: percent_right(logits[name], label) for name, label in of.labels.items() if label is not None}
-    found = {name: right[name] for name in ("id", "own", *of.sets("factor"))}
+    found = {name: right[name] for name in ("id", "own", "bound", *of.sets("factor"))}
     found |= {kind: float(np.mean([right[name] for name in of.sets(kind)])) for kind in ("factor", "view", "corruption")}
     bias = shape_bias(logits["conflict"].argmax(1), *of.cues)
     found |= {"shape_bias": bias.bias, "cue_accuracy": bias.cue_accuracy}
