@@ -59,6 +59,20 @@ def info_nce_reference(image_features: Tensor, text_features: Tensor, logit_scal
     return total / (2 * B)
 
 
+def sigmoid_pairs(image_features: Tensor, text_features: Tensor, logit_scale: Tensor | float, bias: Tensor | float = 0.0) -> Tensor:
+    """SigLIP's loss: is a picture of the batch a pair with a text of it, yes or no, each of the B² questions by itself.
+
+    Args: features (B, D), unit norm; row i of one belongs to row i of the other. bias: added to the logits; learnt, as a rule.
+    Returns: 0-d tensor, nats a picture; 2 log 2 · B / 2 for logits that are all 0.
+    Raises: ClipkitError when the shapes differ.
+    Source: SigLIP, arXiv:2303.15343, algorithm 1.
+    """
+    _pairs("sigmoid_pairs", image_features, text_features)
+    logits = logit_scale * image_features @ text_features.T + bias
+    sign = 2 * torch.eye(len(logits), device=logits.device) - 1
+    return -F.logsigmoid(sign * logits).sum() / len(logits)
+
+
 def leave_one_out(anchor: Tensor, other: Tensor, logit_scale: Tensor | float, false_negatives: Tensor | None = None) -> Tensor:
     """InfoLOOB in one direction, before the mean: for each anchor the log of the sum over its negatives, minus its own logit.
 

@@ -31,6 +31,38 @@ def small_tower(width: int = 24, embed_dim: int = EMBED_DIM) -> nn.Sequential:
     )
 
 
+class AttentionBlock(nn.Module):
+    """One layer of a vision transformer, attention spelt out: on a processor its backward pass is several times as fast."""
+
+    def __init__(self, width: int, heads: int = 4):
+        super().__init__()
+        self.heads, self.norms = heads, nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.qkv, self.back = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norms[0](x)).view(*x.shape[:2], 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (N, heads, T, d) each
+        seen = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+        x = x + self.back(seen.transpose(1, 2).flatten(2))
+        return x + self.mlp(self.norms[1](x))
+
+
+class PatchTower(nn.Module):
+    """A vision transformer for 32 pixels: patches of 8, two layers of width 64, all cells side by side as in the other tower."""
+
+    def __init__(self, width: int = 64, layers: int = 2):
+        super().__init__()
+        self.cut, self.place = nn.Conv2d(3, width, 8, 8), nn.Parameter(0.02 * torch.randn((SIDE // 8) ** 2, width))
+        self.blocks = nn.ModuleList(AttentionBlock(width) for _ in range(layers))
+        self.out = nn.Sequential(nn.LayerNorm(width), nn.Flatten(), nn.Linear((SIDE // 8) ** 2 * width, EMBED_DIM))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.cut(pixels).flatten(2).mT + self.place
+        for block in self.blocks:
+            x = block(x)
+        return self.out(x)
+
+
 def small_clip(seed: int, logit_scale: float | None = None, device: str | torch.device = "cpu"):
     """An untrained `NanoEncoder`: `small_tower`, and open_clip's text tower (one layer, width 64) over the shipped vocabulary.
 

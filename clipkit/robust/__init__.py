@@ -6,10 +6,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "concept_bias": ["AssociationBias", "Pulls", "association_bias", "association_regression", "asked_scores"],
-        "calibration": ["expected_calibration_error", "fit_temperature", "reliability"],
+        "calibration": ["calibration_under_shift", "expected_calibration_error", "fit_temperature", "reliability", "signed_gap"],
         "clipn": ["NoTextTower", "YesNo", "clipn_loss", "clipn_scores"],
         "clipn_training": ["train_no_tower"],
         "effective_robustness": ["RobustnessFit", "fit_effective_robustness"],
+        "matched": ["MatchedGap", "ShapeBias", "matched_gap", "run_bootstrap", "shape_bias"],
         "mmd": ["squared_mmd"],
         "ood": ["neg_label", "ood_score"],
         "ood_measures": ["OODMetrics", "balanced_accuracy", "ood_metrics", "threshold_for_recall"],

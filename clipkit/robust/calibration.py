@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
@@ -9,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipkit import checks
+from clipkit.metrics import percent
 
 
 def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,3 +55,35 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         return F.cross_entropy(logits / np.exp(log_t), labels).item()
 
     return float(np.exp(minimize_scalar(loss, bounds=(-7, 7), method="bounded", options={"xatol": 1e-4}).x))
+
+
+def signed_gap(probabilities: Tensor, labels: Tensor) -> float:
+    """Mean confidence less accuracy in points: above zero for a model that is too sure of itself. Args: (N, C), (N,) int64.
+
+    Raises ClipkitError as `reliability` does, for logits in particular.
+    """
+    probabilities = checks.probabilities(probabilities)
+    labels = checks.labels(labels, len(probabilities), probabilities.shape[1])
+    confidence, predicted = probabilities.double().max(1)
+    return 100 * float((confidence - (predicted == labels).double()).mean())
+
+
+def calibration_under_shift(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, float]:
+    """Calibration of the sets "id" and of all the others, before and after division by the temperature that fits "val".
+
+    `gap`: signed; `ece`, `ece_scaled`: expected calibration error, points; `ece_best`: with the temperature that would fit the very
+    sets; `helped`: percent of the sets that the temperature helps. Means over the sets; the prefix says which.
+    """
+    temperature, found = fit_temperature(logits["val"], labels["val"]), {}
+    rest = [name for name in logits if name not in ("val", "id")]
+    best = fit_temperature(torch.cat([logits[name] for name in rest]), torch.cat([labels[name] for name in rest]))
+    for part, names in {"id": ["id"], "shift": rest}.items():
+        errors = np.array([[_ece(logits[name] / t, labels[name]) for t in (1.0, temperature, best)] for name in names])
+        gap = np.mean([signed_gap(logits[name].softmax(1), labels[name]) for name in names])
+        found |= {f"{part}_gap": float(gap), f"{part}_helped": percent(errors[:, 1] < errors[:, 0])}
+        found |= dict(zip((f"{part}_{what}" for what in ("ece", "ece_scaled", "ece_best")), errors.mean(0).tolist(), strict=True))
+    return found
+
+
+def _ece(logits: Tensor, labels: Tensor) -> float:
+    return 100 * expected_calibration_error(logits.softmax(1), labels)
