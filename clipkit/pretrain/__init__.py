@@ -11,11 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "OtherPairs",
             "balancing_weights",
             "count_scores",
-            "counterfactual_captions",
             "evaluate_counting",
             "false_caption_loss",
-            "stated_count",
-            "swap_number",
             "tune_to_count",
         ],
         "curation": [

@@ -1,4 +1,4 @@
-"""Teaching two towers to count: captions whose number is wrong, the loss against them, a tuning with both, what is counted then.
+"""Teaching two towers to count: the loss against captions whose number is wrong, a tuning with it, what is counted then.
 
 Letters in shapes: B pairs of a batch, D joint dimensions, M false captions a picture, K numbers a caption may state (here nine).
 """
@@ -6,8 +6,6 @@ Letters in shapes: B pairs of a batch, D joint dimensions, M false captions a pi
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,52 +15,9 @@ from torch.nn import functional as F
 
 from clipkit import checks
 from clipkit.errors import ClipkitError
+from clipkit.language.caption_numbers import COUNTS
 from clipkit.pretrain.losses import info_nce
 from clipkit.train import shuffled, train
-from clipkit.world.words import NUMBERS
-
-COUNTS = tuple(range(2, 11))  # two to ten
-_NUMBER = re.compile(rf"(?<![\w-])(?<!number )(?:{'|'.join(NUMBERS[n] for n in COUNTS)})(?![\w-])", re.IGNORECASE)
-# A number before one of these counts no things: "a two year old", "a four wheeler", "a three man tent".
-_MEASURE = re.compile(r"\s+(?:years?|months?|feet|foot|inch(?:es)?|met(?:er|re)s?|miles?|wheel\w*|legged|man|way|story|lane)\b", re.I)
-
-
-def stated_count(caption: str) -> int | None:
-    """The number of things that a caption states in a word, two to ten; None without one, with several, or where it measures.
-
-    >>> [stated_count(s) for s in ("Two dogs often run", "a two-year-old", "two men and three dogs", "ten feet of snow")]
-    [2, None, None, None]
-    """
-    found = list(_NUMBER.finditer(caption))
-    if len(found) != 1 or _MEASURE.match(caption, found[0].end()):
-        return None
-    return NUMBERS.index(found[0].group().lower())
-
-
-def swap_number(caption: str, count: int, new: int) -> str:
-    """The caption with another number in the place of `count`, in the same case; parts of words and of "two-seater" stay.
-
-    All numbers are two to ten, so that the noun stays a plural: "one dogs" would give the answer away.
-
-    >>> swap_number("Ten men often attend", 10, 3)
-    'Three men often attend'
-
-    Raises ClipkitError: a number that is not two to ten; a caption that does not state `count` exactly once.
-    """
-    for n in (count, new):
-        if n not in COUNTS:
-            raise ClipkitError(f"numbers are two to ten, got {n}: with one the noun would have to change, and give the answer away")
-    found = [m for m in _NUMBER.finditer(caption) if m.group().lower() == NUMBERS[count]]
-    if len(found) != 1:
-        raise ClipkitError(f"{caption!r} states {NUMBERS[count]!r} {len(found)} times; it has to be once")
-    (a, b), old = found[0].span(), found[0].group()
-    word = NUMBERS[new].upper() if old.isupper() else NUMBERS[new].title() if old[0].isupper() else NUMBERS[new]
-    return caption[:a] + word + caption[b:]
-
-
-def counterfactual_captions(captions: Sequence[str], counts: Sequence[int]) -> list[list[str]]:
-    """For each caption the K captions that state two, three, ... ten; the one at counts[i] − 2 is the caption itself."""
-    return [[swap_number(caption, n, new) for new in COUNTS] for caption, n in zip(captions, counts, strict=True)]
 
 
 def false_caption_loss(
@@ -78,9 +33,7 @@ def false_caption_loss(
             [log(1 + M e^−2), log(1 + M e^2)]. CLIP's other logits have the model's scale.
         weight: (B,) not negative, of the terms; the sum is divided by B.
 
-    Raises ClipkitError for shapes that do not fit.
-
-    Source: arXiv:2302.12066, eq. 2, with M = 1; with all wrong numbers at once, M = 8, as in CountCLIP ("Lcount+").
+    Raises ClipkitError for shapes that do not fit. Source: arXiv:2302.12066, eq. 2, M = 1; all at once, M = 8: CountCLIP's "Lcount+".
     """
     if images.shape != texts.shape or false.ndim != 3 or (false.shape[0], false.shape[2]) != tuple(images.shape):
         raise ClipkitError(f"want (B, D), (B, D) and (B, M, D); got {tuple(images.shape)}, {tuple(texts.shape)}, {tuple(false.shape)}")
@@ -114,7 +67,6 @@ class CountingPairs:
     shown: Tensor
 
     def rows(self, rows: Tensor) -> CountingPairs:
-        """The chosen pairs."""
         return CountingPairs(self.images[rows], self.texts, self.captions[rows], self.stated[rows], self.shown[rows])
 
     def spoilt(self, share: float, seed: int) -> CountingPairs:
@@ -171,8 +123,7 @@ def tune_to_count(towers: nn.Module, pairs: CountingPairs, others: OtherPairs, r
         of = "image" if name.startswith("pictures") or "visual" in name else "text"
         parameter.requires_grad_(parameter.requires_grad and recipe.tower in ("both", of))
     weights = balancing_weights(pairs.stated, recipe.balance) if recipe.balance else torch.ones(len(pairs.stated))
-    dice = torch.Generator().manual_seed(recipe.seed)
-    every = torch.arange(1, K)
+    dice, every = torch.Generator().manual_seed(recipe.seed), torch.arange(1, K)
 
     def loss(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         mine, rest = batch
@@ -193,8 +144,7 @@ def tune_to_count(towers: nn.Module, pairs: CountingPairs, others: OtherPairs, r
     return student
 
 
-def _batches(pairs: CountingPairs, others: int, recipe: CountRecipe):
-    """Rows of counting pairs and of ordinary ones, for ever."""
+def _batches(pairs: CountingPairs, others: int, recipe: CountRecipe):  # rows of counting pairs and of ordinary ones, for ever
     one, two = (torch.Generator().manual_seed(seed) for seed in (recipe.seed, recipe.seed + 1))
     n, rest = len(pairs.stated), shuffled(others, min(recipe.batch - recipe.counting, others), two, rest="drop")
     order = shuffled(n, min(recipe.counting, n), one, rest="carry")
@@ -222,10 +172,5 @@ def evaluate_counting(guesses: Tensor, shown: Tensor, n: int = len(COUNTS)) -> d
     confusion = torch.bincount(shown * n + guesses, minlength=n * n).view(n, n).double()
     share = confusion / confusion.sum(1, keepdim=True)  # NaN in the row of a number that is not shown
     off = (torch.arange(n)[:, None] - torch.arange(n)).abs()
-    per_count = 100 * share.diagonal()
-    return {
-        "accuracy": float(np.nanmean(per_count)),
-        "mad": float(np.nanmean((share * off).sum(1))),
-        "per_count": per_count.numpy(),
-        "confusion": confusion.numpy(),
-    }
+    per_count, mad = (100 * share.diagonal()).numpy(), float(np.nanmean((share * off).sum(1)))
+    return {"accuracy": float(np.nanmean(per_count)), "mad": mad, "per_count": per_count, "confusion": confusion.numpy()}

@@ -59,12 +59,12 @@ def count_scenes(category: np.ndarray, counts: np.ndarray, seed: int, control: s
     control: "usual", any side from 0.15 up to what fits; or all of one side; or one area in all; or also one convex hull in all.
     """
     rng, n = np.random.default_rng([seed, CONTROLS.index(control)]), len(counts)
-    one = single_objects(WorldSpec(), n, seed).replace(category=category)
+    one = single_objects(WorldSpec(rotate=False), n, seed).replace(category=category)
     most = np.where(counts <= 4, 0.4, np.where(counts <= 9, 0.3, 0.235))
     side = {"usual": 0.15 + rng.random(n) * (most - 0.15), "equal size": np.full(n, SIDE)}.get(control, np.sqrt(AREA / counts))
     x, y = np.nan_to_num(layouts(counts, side, rng, HULL if control.endswith("hull") else None)).swapaxes(0, 1)
     there = np.arange(10) < counts[:, None]
     same = {name: np.where(there, getattr(one, name)[:, :1], 0) for name in ("colour", "texture", "size", "angle")}
-    own = {"x": x, "y": y, "scale": np.where(there, side[:, None], 0), "flip": there & (rng.random((n, 10)) < 0.5)}
+    own = {"x": x, "y": y, "scale": np.where(there, side[:, None], 0), "flip": False}
     kinds = {"category": np.where(there, one.category[:, :1], -1), "depth": np.where(there, np.arange(10), 0)}
     return one.replace(**kinds, **same, **own), counts * side**2

@@ -13,20 +13,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from clipkit.errors import ClipkitError
+from clipkit.language.caption_numbers import COUNTS, counterfactual_captions, stated_count, swap_number
 from clipkit.pretrain import (
     CountingPairs,
     CountRecipe,
     OtherPairs,
     balancing_weights,
     count_scores,
-    counterfactual_captions,
     evaluate_counting,
     false_caption_loss,
-    stated_count,
-    swap_number,
     tune_to_count,
 )
-from clipkit.pretrain.counting import COUNTS
 from clipkit.world.words import NUMBERS
 
 numbers = st.sampled_from(COUNTS)
