@@ -99,6 +99,40 @@ class LinearHeads(nn.Module):
         return F.normalize(x * self.sentences_stretch @ self.sentences.T, dim=-1)
 
 
+class LayerHeads(nn.Module):
+    """What a model says, mapped linearly, plus a linear map of what its layers hold; at the start the one changes nothing and the
+    other is zero. Pictures (N, D + P) and texts (N, D + S): features and layers. `standardise` makes one learning rate fit all.
+    """
+
+    def __init__(self, dim: int, pictures: int, sentences: int, scale: Tensor):
+        super().__init__()
+        for name, width in (("pictures", pictures), ("sentences", sentences)):
+            setattr(self, name, nn.Parameter(torch.eye(dim)))
+            setattr(self, f"{name}_layers", nn.Parameter(torch.zeros(dim, width)))
+            self.register_buffer(f"{name}_mean", torch.zeros(width))
+            self.register_buffer(f"{name}_spread", torch.ones(width))
+        self.register_buffer("logit_scale", scale.detach().cpu())
+
+    def standardise(self, images: Tensor, texts: Tensor) -> LayerHeads:
+        """Take mean and spread of the layers from pictures and texts to learn from; itself."""
+        for name, x in (("pictures", images), ("sentences", texts)):
+            layers = x[:, len(getattr(self, name)) :]
+            getattr(self, f"{name}_mean").copy_(layers.mean(0))
+            getattr(self, f"{name}_spread").copy_(layers.std(0).clamp(min=1e-6) * layers.shape[1] ** 0.5)
+        return self
+
+    def _encode(self, name: str, x: Tensor) -> Tensor:
+        own = getattr(self, name)
+        layers = (x[:, len(own) :] - getattr(self, f"{name}_mean")) / getattr(self, f"{name}_spread")
+        return F.normalize(x[:, : len(own)] @ own.T + layers @ getattr(self, f"{name}_layers").T, dim=-1)
+
+    def encode_image(self, x: Tensor) -> Tensor:
+        return self._encode("pictures", x)
+
+    def encode_text(self, x: Tensor) -> Tensor:
+        return self._encode("sentences", x)
+
+
 class LockedParts(LiteEncoder):
     """`lit` without its heads: unit-norm features that hold what a head reads and a one, from which any head can be computed."""
 
@@ -128,11 +162,12 @@ class Tuned:
         return self.texts(self.model.tokenize([row[0] for row in fill_templates(names, [template])]))
 
 
-TUNES = ("heads", "last", "all")
+TUNES = ("heads", "layers", "last", "all")
 
 
 def tuned(model, tune: str = "heads") -> Tuned:
-    """A linear map behind each tower, which for `lit` is its own head ("heads"), the last layers of a ViT of open_clip, or all.
+    """A linear map behind each tower, which for `lit` is its own head ("heads"), with what the layers of a ViT of open_clip hold beside
+    it ("layers": mean and spread of the tokens that enter each), its last layers ("last"), or all.
 
     Raises ClipkitError: another `tune`, a model that has no such part.
     """
@@ -151,6 +186,17 @@ def tuned(model, tune: str = "heads") -> Tuned:
     def pixels(data: Dataset) -> Tensor:
         return model.preprocess_batch(data.array if data.array is not None else [data.images[i] for i in range(len(data))])
 
+    if tune == "layers":
+        seen, read = module.visual.transformer.resblocks[1:], module.transformer.resblocks
+
+        def said(tokens: Tensor) -> Tensor:
+            keep = torch.arange(tokens.shape[1]) <= tokens.argmax(1)[:, None]
+            return _with_layers(read, model.encode_text, tokens, keep)
+
+        widths = (2 * sum(block.ln_1.normalized_shape[0] for block in blocks) for blocks in (seen, read))
+        heads = LayerHeads(model.embed_dim, *widths, model.logit_scale)
+        return Tuned(model, tune, heads, lambda data: _with_layers(seen, model.encode_image, pixels(data)), said, _words(model, words))
+
     if tune == "all":
         return Tuned(model, tune, WholeTowers(model), pixels, lambda tokens: tokens, _words(model, words))
 
@@ -167,6 +213,23 @@ def tuned(model, tune: str = "heads") -> Tuned:
 def _words(model, ids: tuple[int, int] | None) -> Tensor:
     """Ids of tokens that may be drawn: a range, or all that the model's embedding has."""
     return torch.arange(*ids) if ids else torch.arange(towers.word_embedding(model.module).num_embeddings)
+
+
+@torch.no_grad()
+def _with_layers(layers: Sequence[nn.Module], encode: Callable[[Tensor], Tensor], inputs: Tensor, keep: Tensor | None = None) -> Tensor:
+    """(N, D + 2 W len(layers)): the features, then mean and standard deviation over the tokens (N, T) to keep that enter each layer."""
+    found = []
+    for start in range(0, len(inputs), 64):
+        part = inputs[start : start + 64]
+        with towers.captured_inputs([*layers]) as seen:
+            features = encode(part)
+        for x in seen:
+            w = x.new_ones(x.shape[:2]) if keep is None else keep[start : start + 64, : x.shape[1]].to(x)
+            w = (w / w.sum(1, keepdim=True))[..., None]
+            mean = (w * x).sum(1)
+            features = torch.cat([features, mean, (w * (x - mean[:, None]).square()).sum(1).sqrt()], 1)
+        found.append(features.cpu())
+    return torch.cat(found)
 
 
 @torch.no_grad()

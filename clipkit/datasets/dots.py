@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from clipkit.notices import notice
 # Table -> the columns that say where an object is; beside them `filename`, and perhaps `kind` or `category`.
 TABLES = {"dots.csv": ("x", "y"), "boxes.csv": ("xmin", "ymin", "xmax", "ymax"), "instances.csv": ("x", "y", "w", "h")}
 FEWEST = 8
+EDGE = 0.06  # share of a square's side
 
 
 @dataclass(eq=False)
@@ -63,6 +65,29 @@ class DottedPhotographs:
         found = [(self.images[i], points) for i, points in enumerate(self.dots)]
         pictures = [np.asarray(image.resize(tuple(size.tolist()), 2)) for image, _ in found]  # bilinear
         return DottedPictures(np.stack(pictures), [(points * (size / image.size)).astype(np.float32) for image, points in found])
+
+    def squares(self, numbers: Sequence[int], each: int, seed: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """(pictures (n, side, side, 3) uint8, dots in them (n,)): squares of any size with so many dots, `each` of every number.
+
+        No dot is within EDGE of a square's side of its border, so that few things are cut in two.
+        Raises ClipkitError where too few are found.
+        """
+        rng, found = np.random.default_rng([seed, 47]), {n: [] for n in numbers}
+        images = [self.images[i].convert("RGB") for i in range(len(self))]
+        for _ in range(200 * len(found) * each):
+            i = int(rng.integers(len(self)))
+            image, dots = images[i], self.dots[i]
+            size = rng.uniform(0.2, 1.0) * min(image.size)
+            corner = rng.random(2) * (np.array(image.size) - size)
+            away = np.minimum(dots - corner, corner + size - dots).min(1) / size  # positive inside
+            n = int((away > 0).sum())
+            if n in found and len(found[n]) < each and (abs(away) > EDGE).all():
+                box = tuple(float(v) for v in (*corner, *(corner + size)))
+                found[n].append(np.asarray(image.resize((side, side), 3, box=box)))
+            if min(map(len, found.values())) == each:
+                return np.stack([picture for n in numbers for picture in found[n]]), np.repeat(np.array(numbers), each)
+        few = min(found, key=lambda n: len(found[n]))
+        raise ClipkitError(f"{self.name}: {len(found[few])} squares with {few} things found, {each} asked; ask for fewer")
 
     def halves(self) -> tuple[DottedPhotographs, DottedPhotographs]:
         """One half to train on and one to test on, by the order of the pictures' hashes: the same for the same files."""

@@ -12,6 +12,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "caption_numbers": ["counterfactual_captions", "stated_count", "swap_number"],
         "factual_errors": ["Graded", "corrupt_text", "grade", "word_distance"],
         "parsed_caption": ["Telling", "read_telling"],
         "scorers": ["DecoderBackend", "HuggingFaceBackend", "Seq2SeqScorer", "load_scorer"],

@@ -5,6 +5,16 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "counting": [
+            "CountRecipe",
+            "CountingPairs",
+            "OtherPairs",
+            "balancing_weights",
+            "count_scores",
+            "evaluate_counting",
+            "false_caption_loss",
+            "tune_to_count",
+        ],
         "curation": [
             "count_matches",
             "entry_probability",

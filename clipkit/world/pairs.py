@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from clipkit.errors import ClipkitError, unknown
+from clipkit.errors import unknown
 from clipkit.world.content_plan import (
     HashRandom,
     Item,
@@ -153,20 +153,3 @@ def swapped(truth: SceneFacts, draw: HashRandom) -> str:
     # Every colour and article in use: deny nothing, name a pair of things that cannot be there.
     absent = draw.pick([c for c in CATEGORIES if all(t.category != c for t in truth.things)])
     return noun_phrase(2, absent)
-
-
-def count_captions(scene, numbers: Iterable[int] = range(2, 11)) -> list[str]:
-    """Captions of a Scene that differ in the stated number of its most frequent kind of objects only. For `counting_clip`.
-
-    Raises: ClipkitError for a scene without objects.
-
-    >>> from clipkit.world.content_plan import SceneFacts, Thing
-    >>> count_captions(SceneFacts([Thing("cat", "red", "plain", "small", 0.2, 0.2)] * 3, "snow", "flat"), (2, 3))
-    ['a photo of two red cats', 'a photo of three red cats']
-    """
-    truth = scene if isinstance(scene, SceneFacts) else next(truths(scene))
-    if not truth.things:
-        raise ClipkitError("this scene has no object to count; take scenes with min_objects >= 1")
-    found = groups(truth.things, truth.coloured)
-    category, colour = max(found, key=lambda key: len(found[key]))
-    return [f"a photo of {noun_phrase(n, category, colour)}" for n in numbers]

@@ -217,7 +217,7 @@ def nano():
     return load_model("nano").freeze()
 
 
-@pytest.mark.parametrize("tune", ["heads", "last", "all"])
+@pytest.mark.parametrize("tune", ["heads", "layers", "last", "all"])
 def test_what_is_tuned_starts_as_the_model(nano, tune):
     data, part = load_dataset("world", "test", n=6, seed=1), tuned(nano, tune)
     said = [row[0] for row in data.captions]

@@ -15,7 +15,7 @@ from clipkit.world.alt_text import alt_text, junk
 from clipkit.world.caption_parser import check, fidelity, parse
 from clipkit.world.content_plan import HashRandom, Item, Message, SceneFacts, Thing, relation_between, short_message, states
 from clipkit.world.english import say_detailed, say_short
-from clipkit.world.pairs import ONE_WORD, PAIR_KINDS, count_captions, differing_words, minimal_pairs
+from clipkit.world.pairs import ONE_WORD, PAIR_KINDS, differing_words, minimal_pairs
 from clipkit.world.prompts import CLASS_TEMPLATES, classnames, fill
 from clipkit.world.regions import BACKGROUND_STUFF, dense_regions
 from clipkit.world.sample import sample_scenes
@@ -224,13 +224,6 @@ def test_swapped_colours_stay_false_when_both_colourings_are_there():
         pair = minimal_pairs(four, "swap_colour", k)[0]
         assert pair is None or check(four, pair[1]).false
         assert check(four, C.caption(four, "swapped", seed=k)).false
-
-
-def test_count_captions_differ_in_the_number_only():
-    texts = count_captions(scene(*[cat(x=0.1 * k) for k in range(1, 5)], Object("dog", "blue")))
-    assert texts[0] == "a photo of two red cats" and texts[-1] == "a photo of ten red cats" and len(texts) == 9
-    with pytest.raises(ClipkitError, match="no object to count"):
-        count_captions(scene())
 
 
 # ---------------------------------------------------------------- determinism, batches, vocabulary

@@ -91,3 +91,25 @@ def test_crowds_of_the_world_are_counted():
     made = dotted_scenes("train", 6, 0, (3, 9))
     assert made.pictures.shape == (6, 128, 128, 3) and all(3 <= len(p) <= 9 and p.max() <= 128 for p in made.dots)
     assert dotted_scenes("test", 6, 0, (3, 9)).fingerprint != made.fingerprint == dotted_scenes("train", 6, 0, (3, 9)).fingerprint
+
+
+def test_squares_show_the_numbers_that_are_asked():
+    from scipy.ndimage import label
+
+    from clipkit.datasets import ArrayImages, Dataset
+    from clipkit.datasets.dots import DottedPhotographs
+
+    rng, grid = np.random.default_rng(0), np.stack(np.meshgrid(np.arange(8, 160, 24), np.arange(8, 160, 24)), 2).reshape(-1, 2)
+    dots = [(grid + rng.integers(0, 9, grid.shape)).astype(np.float32) for _ in range(3)]
+    pictures = np.zeros((3, 164, 164, 3), np.uint8)
+    for picture, points in zip(pictures, dots, strict=True):
+        for x, y in points.astype(int):
+            picture[y - 1 : y + 2, x - 1 : x + 2] = 255
+    photographs = DottedPhotographs(Dataset("dots", "all", ArrayImages(pictures)), dots)
+    seen, numbers = photographs.squares((1, 4, 9), 4, 1, 200)
+    assert seen.shape == (12, 200, 200, 3) and numbers.tolist() == [1] * 4 + [4] * 4 + [9] * 4
+    assert [label(square.max(2) > 100)[1] for square in seen] == numbers.tolist()
+    again, other = (photographs.squares((1, 4, 9), 4, seed, 200)[0] for seed in (1, 2))
+    assert np.array_equal(seen, again) and not np.array_equal(seen, other)
+    with pytest.raises(ClipkitError, match="things found"):
+        photographs.squares((60,), 1, 0, 32)
