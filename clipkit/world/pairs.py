@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from clipkit.errors import unknown
 from clipkit.world.content_plan import (
     HashRandom,
     Item,
@@ -13,42 +12,10 @@ from clipkit.world.content_plan import (
     detailed_message,
     groups,
     relation_between,
-    seeds_of,
-    states,
-    truths,
 )
 from clipkit.world.english import phrase, say_detailed
 from clipkit.world.taxonomy import BACKGROUNDS, CATEGORIES, COLOURS, SIZES, TEXTURES
 from clipkit.world.words import NUMBERS, OPPOSITE, PLACES, RELATION_WORDS, noun_phrase
-
-ONE_WORD: tuple[str, ...] = ("category", "colour", "texture", "size", "count", "relation", "background")
-SWAPS: tuple[str, ...] = ("swap_colour", "swap_texture", "swap_count", "swap_relation")
-PAIR_KINDS: tuple[str, ...] = ONE_WORD + SWAPS
-
-
-def minimal_pairs(scenes, kind: str, seed: int = 0) -> list[tuple[str, str] | None]:
-    """(true, false) captions of each of `scenes` (Scenes or one Scene); None where the kind is impossible. For `concept_association_bias`.
-
-    Args:
-        kind: one of PAIR_KINDS. A single word ("category", "colour", …): the detailed caption of the same seed, one
-            word of which is replaced by another that fits nothing in the picture. "swap_…": "a red cat and a blue dog"
-            against "a blue cat and a red dog"; "two cats and a dog"-like counts; or subject and object of a relation.
-            Impossible where, e.g., there is one object only, no count above one, or no texture to change.
-
-    Raises: ClipkitError for an unknown kind.
-    """
-    if kind not in PAIR_KINDS:
-        raise unknown("kind of minimal pair", kind, PAIR_KINDS)
-    # One-word foils stand on the detailed caption of the same seed; which word is changed has a stream of its own.
-    base = states(seeds_of(scenes), "detailed", seed)
-    own = states(seeds_of(scenes), f"pair {kind}", seed)
-    return [_pair(truth, kind, HashRandom(b), HashRandom(o)) for truth, b, o in zip(truths(scenes), base, own, strict=True)]
-
-
-def _pair(truth: SceneFacts, kind: str, base: HashRandom, draw: HashRandom) -> tuple[str, str] | None:
-    if kind in ONE_WORD:
-        return one_word(truth, detailed_message(truth, base), kind, draw)
-    return swap(truth, kind.removeprefix("swap_"), draw)
 
 
 def one_word(

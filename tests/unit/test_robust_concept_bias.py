@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from clipkit.errors import ClipkitError
-from clipkit.robust import association_bias, association_regression, asked_scores
+from clipkit.robust import asked_scores, association_bias, association_regression
 
 N, O, K, D = 40, 4, 5, 7
 

@@ -1,4 +1,4 @@
-"""Dense truth: counts, depth, occluders, cut-outs, crowds, planted defects, cue conflicts."""
+"""Dense truth: counts, depth, occluders, cut-outs, crowds, cue conflicts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from clipkit.errors import ClipkitError
 from clipkit.world import CATEGORIES, SUPERCLASS_OF, WorldSpec, render, sample_scenes, single_objects
 from clipkit.world.conflict import cue_conflicts
-from clipkit.world.defects import DEFECTS, plant_defects
 from clipkit.world.scene import Object, Scene, Scenes
 from clipkit.world.truth import counts, depth_map, gatherings, occlude, without
 
@@ -91,38 +90,6 @@ def test_gatherings_bunch_up():
     for bad in ((-1, 5), (5, 3), (0, 0), (0, 201)):
         with pytest.raises(ClipkitError, match="gathering"):
             gatherings(spec, 1, 0, bad)
-
-
-@pytest.mark.parametrize("kind", DEFECTS)
-@pytest.mark.parametrize("size", [32, 64])
-def test_defect_masks_are_the_pixels_that_differ(singles, kind, size):
-    out = plant_defects(singles, kind, size=size)
-    assert np.array_equal(out.clean, render(singles, size).images)
-    assert np.array_equal(out.masks, (out.images != out.clean).any(-1))
-    assert out.masks.any((1, 2)).all()  # something is always wrong
-    objects = render(singles, size, masks=True).instances == 1
-    if kind != "missing part":
-        assert not (out.masks & ~objects).any()  # on the object, never beside it
-    share = out.masks.sum((1, 2)) / objects.sum((1, 2))
-    assert (share < 0.75).all() and np.median(share) > 0.01
-    assert (out.kind == DEFECTS.index(kind)).all()
-
-
-def test_missing_parts_show_the_background(singles):
-    out = plant_defects(singles, "missing part", size=64)
-    behind = render(without(singles), 64).images
-    assert np.array_equal(out.images[out.masks], behind[out.masks])
-
-
-def test_defects_depend_on_the_scene_and_the_seed(singles):
-    every = plant_defects(singles)
-    assert set(every.kind.tolist()) == {0, 1, 2}
-    assert np.array_equal(plant_defects(singles[10:14]).images, every.images[10:14])
-    assert not np.array_equal(plant_defects(singles, seed=1).images, every.images)
-    empty = plant_defects(singles, slot=3)
-    assert not empty.masks.any() and np.array_equal(empty.images, empty.clean)
-    with pytest.raises(ClipkitError, match="unknown defect"):
-        plant_defects(singles, "dent")
 
 
 def test_cue_conflicts():
