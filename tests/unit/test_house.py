@@ -175,6 +175,7 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "amu_tuning": 151,
     "bartscore": 195,  # also on texts that people rated
     "clip_reward_captioning": 180,  # also on captioned photographs
+    "holistic_robustness": 215,  # six causes on seven axes in the world, and two kinds of photographs
 }
 PARAMETERS = {
     "clipkit.adapt.amu.__init__": 12,
