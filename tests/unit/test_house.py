@@ -176,6 +176,7 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "bartscore": 195,  # also on texts that people rated
     "clip_reward_captioning": 180,  # also on captioned photographs
     "concept_association_bias": 172,  # five ways to ask, a regression and twelve readers
+    "holistic_robustness": 215,  # six causes on seven axes in the world, and two kinds of photographs
 }
 PARAMETERS = {
     "clipkit.adapt.amu.__init__": 12,
