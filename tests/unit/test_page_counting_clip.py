@@ -114,8 +114,8 @@ def folders(tmp_path):
         for label in "ab":
             picture(tmp_path / "named" / split / f"class {label}" / "0.png")
     dots = ["filename,x,y"]
-    for i in range(12):
-        points = [(x + int(rng.integers(4)), y + int(rng.integers(4))) for x in range(5, 60, 11) for y in range(5, 60, 11)]
+    for i in range(108):  # two to ten in the middle, so that each half of the pictures has all numbers
+        points = [(26 + 3 * (k % 4), 26 + 4 * (k // 4)) for k in range(2 + i % 9)]
         picture(tmp_path / "dots" / "images" / f"{i}.png", points)
         dots += [f"{i}.png,{x},{y}" for x, y in points]
     (tmp_path / "dots" / "dots.csv").write_text("\n".join(dots))
