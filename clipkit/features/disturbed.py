@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ def disturbed(name: str, others: Sequence[str] | None, n: int, seed: int, side: 
     Raises ClipkitError: other folders with other classes.
     """
     own = {"val": own_pictures(name, "train", 3 * n, seed), "id": own_pictures(name, "test", n, seed)}
-    own |= {f"shift:{other}": own_pictures(other, "test", n, seed) for other in others or ()}
+    own |= {f"shift:{Path(other.partition(':')[2]).name or other}": own_pictures(other, "test", n, seed) for other in others or ()}
     if any(data.classnames != own["id"].classnames for data in own.values()):
         raise ClipkitError(f"the folders beside {name} need class folders of the same names")
     found = {key: (crops(data, side), torch.as_tensor(data.labels)) for key, data in own.items()}
