@@ -240,12 +240,14 @@ def portable(value: object) -> object:
 
 
 def portable_text(message: str) -> str:
-    """A sentence without the machine in it: of each absolute path only the last part is kept.
+    """A sentence without the machine in it: of each path only the last part is kept.
 
     >>> portable_text("folder:/home/me/flowers: 1 image is left out; the first is /home/me/flowers/a b/1.jpg: truncated")
     'folder:flowers: 1 image is left out; the first is a b/1.jpg: truncated'
+    >>> portable_text("folder:../../data/flowers: 14 test pictures a seed and/or fewer")
+    'folder:flowers: 14 test pictures a seed and/or fewer'
     """
-    return re.sub(r"(?<![\w.])(?:~|[A-Za-z]:(?=[/\\]))?(?:[/\\][^\s/\\:;,'\"()]+)+", lambda m: re.split(r"[/\\]", m[0])[-1], message)
+    return re.sub(r"(?<![\w.])(?:~|\.{1,2}|[A-Za-z]:(?=[/\\]))?(?:[/\\][^\s/\\:;,'\"()]+)+", lambda m: re.split(r"[/\\]", m[0])[-1], message)
 
 
 def json_ready(value: object, where: str = "value") -> object:
