@@ -247,7 +247,8 @@ def portable_text(message: str) -> str:
     >>> portable_text("folder:../../data/flowers: 14 test pictures a seed and/or fewer")
     'folder:flowers: 14 test pictures a seed and/or fewer'
     """
-    return re.sub(r"(?<![\w.])(?:~|\.{1,2}|[A-Za-z]:(?=[/\\]))?(?:[/\\][^\s/\\:;,'\"()]+)+", lambda m: re.split(r"[/\\]", m[0])[-1], message)
+    path = r"(?<![\w.])(?:~|\.{1,2}|[A-Za-z]:(?=[/\\]))?(?:[/\\][^\s/\\:;,'\"()]+)+"
+    return re.sub(path, lambda m: re.split(r"[/\\]", m[0])[-1], message)
 
 
 def json_ready(value: object, where: str = "value") -> object:

@@ -175,8 +175,8 @@ NOTEBOOKS = {  # their loops over arms came out of the package, where no reader 
     "amu_tuning": 151,
     "bartscore": 195,  # also on texts that people rated
     "clip_reward_captioning": 180,  # also on captioned photographs
-    "concept_association_bias": 172,  # five ways to ask, a regression and twelve readers
-    "holistic_robustness": 215,  # six causes on seven axes in the world, and two kinds of photographs
+    "concept_association_bias": 175,  # five ways to ask, a regression and twelve readers
+    "holistic_robustness": 216,  # six causes on seven axes in the world, and two kinds of photographs
 }
 PARAMETERS = {
     "clipkit.adapt.amu.__init__": 12,
