@@ -23,7 +23,7 @@ from clipkit.pretrain.word_bags import WORDS, WordBagClip, bags_of, objective_of
 from clipkit.robust import calibration_under_shift, ood_metrics, ood_score, shape_bias, world_split
 from clipkit.train import shuffled, train
 from clipkit.world import BACKGROUNDS, CATEGORIES, WorldSpec, render, sample_scenes
-from clipkit.world.conflict import cue_conflicts
+from clipkit.world.conflict import cue_conflicts, fillings
 from clipkit.world.counterfactuals import balanced
 from clipkit.world.factors import FACTORS, VIEWS, changed, viewed
 from clipkit.world.image_corruptions import corrupt
@@ -179,7 +179,7 @@ def exams(seed: int, n: int, few: int) -> Exams:
         of[f"unknown:{kind}"] = render(world.exam(few, 4, getattr(world.split, kind))).images, None
     of["unknown:empty"] = render(without(world.exam(few, 5))).images, None
     cues = cue_conflicts(n, seed, SIDE, world.split.known)
-    of["conflict"] = cues.images, None
+    of["filling"], of["conflict"] = (fillings(world.split.known, SIDE), torch.arange(KNOWN)), (cues.images, None)
     ends = np.cumsum([0, *(len(drawn) for drawn, _ in of.values())]).tolist()
     rows = {name: slice(a, b) for name, a, b in zip(of, ends, ends[1:], strict=False)}
     number = {int(word): k for k, word in enumerate(asked(world))}
@@ -214,7 +214,7 @@ def _axes(net: WordBagClip, x: Tensor, prompt: str, scale: float, of: Exams) -> 
     w = classifier(net, of, prompt)
     logits = {name: scale * x[rows] @ w.T for name, rows in of.rows.items()}
     right = {name: percent_right(logits[name], label) for name, label in of.labels.items() if label is not None}
-    found = {name: right[name] for name in ("id", "own", "bound", *of.sets("factor"))}
+    found = {name: right[name] for name in ("id", "own", "bound", "filling", *of.sets("factor"))}
     found |= {kind: float(np.mean([right[name] for name in of.sets(kind)])) for kind in ("factor", "view", "corruption")}
     bias = shape_bias(logits["conflict"].argmax(1), *of.cues)
     found |= {"shape_bias": bias.bias, "cue_accuracy": bias.cue_accuracy}

@@ -61,6 +61,12 @@ def cue_conflicts(
     return CueConflict(images, shape, texture, masks)
 
 
+def fillings(categories: Sequence[str], size: int = 64) -> np.ndarray:
+    """(N, S, S, 3) uint8: what fills the shapes, of each category over a whole picture; a texture without an outline."""
+    tiles = [_tiles(CATEGORIES.index(name), size, size, max(5, round(size / 5))) for name in categories]
+    return np.stack(tiles).clip(0, 255).astype(np.uint8)
+
+
 def _fill_shape(shape: int, texture: int, ground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """One picture (S, S, 3) uint8 and the mask of the shape (S, S) bool."""
     size = len(ground)

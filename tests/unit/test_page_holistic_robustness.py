@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_erosion
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector
 
@@ -32,6 +33,7 @@ from clipkit.studies.holistic_robustness import (
     trained,
 )
 from clipkit.world import BACKGROUNDS, CATEGORIES, COLOURS
+from clipkit.world.conflict import cue_conflicts, fillings
 from clipkit.world.factors import FACTORS
 from clipkit.world.taxonomy import HOME, TYPICAL_COLOUR
 
@@ -225,3 +227,17 @@ def test_kept_axes_are_those_of_the_weights(monkeypatch):
     assert [(row["stage"], row["prompt"]) for row in rows] == [(0, "name"), (0, "all places"), (1, "name"), (1, "all places")]
     tuned = study.axes_tuned(SHORT, 1, Tuning(steps=2), 3, 20, 10)
     assert tuned["id"] >= 0 and asked_for == ["holistic", "holistic"]
+
+
+def test_fillings_are_what_stands_in_the_outlines():
+    names = ["cat", "apple", "car"]
+    found, cues = fillings(names, 64), cue_conflicts(12, 5, 64, names)
+    assert found.shape == (3, 64, 64, 3) and len({picture.tobytes() for picture in found}) == 3
+    for picture, texture, mask in zip(cues.images, cues.texture, cues.masks, strict=True):
+        pattern, inside = found[names.index(CATEGORIES[texture])], binary_erosion(mask, iterations=2)
+        same = [
+            (picture[y : y + 48, x : x + 48][inside[y : y + 48, x : x + 48]] == pattern[:48, :48][inside[y : y + 48, x : x + 48]]).mean()
+            for y in range(17)
+            for x in range(17)
+        ]
+        assert max(same) > 0.99  # at the corner of the outline's box, and nowhere else by chance
